@@ -1,0 +1,34 @@
+"""Errors a user can cause; each message says what is wrong, where, and the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HarnessError(Exception):
+    """A mistake in what the user asked for. The command line prints it and exits with 2."""
+
+
+class JobError(HarnessError):
+    """A job file with mistakes; the text has one block a mistake, with file, line and column."""
+
+
+class StoreError(HarnessError):
+    """A result store that cannot be read or written."""
+
+
+class QueryError(HarnessError):
+    """An SQL statement the store cannot answer."""
+
+
+class ClusterError(HarnessError):
+    """A Ray cluster that cannot be reached or cannot hold what was asked for."""
+
+
+def suggest(value: object, valid: Iterable[str]) -> str:
+    """``Did you mean ...?`` where a valid name is close, and always the list of valid names."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(str(value), names, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return f"{hint}\n  Valid: {', '.join(names)}"

@@ -1,0 +1,22 @@
+"""Hashes that name things by what determines them, and seeds of named random streams."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """One text for equal values: sorted keys, no spaces, floats by their shortest exact form."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """A hash of a JSON-like value: 20 hexadecimal digits of SHA-256."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:20]
+
+
+def stream_seed(*components: str | int) -> int:
+    """Seed of the random stream with these names, in [0, 2^63): SHA-256 of the components."""
+    return int.from_bytes(hashlib.sha256(canonical_json(components).encode()).digest()[:8], "big") >> 1

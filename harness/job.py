@@ -1,0 +1,351 @@
+"""Jobs: frozen, typed objects, and how a job file becomes one.
+
+`load_job` reads a file and reports every mistake with its place; the models below are its grammar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+
+from .extensions import resolve
+from .problems.specs import PROBLEMS, Custom, ProblemSpec
+from .spec import FiniteFloat, Spec
+from .theory import schedules
+from .theory.losses import LOSSES, Loss
+from .theory.schedules import SCHEDULES, Schedule
+
+PathInJob = tuple[str | int, ...]
+
+
+def _to_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+# --- networks ---------------------------------------------------------------------------------------------------
+
+
+class MLP(Spec):
+    """Fully connected generator and discriminator of equal width and depth."""
+
+    name: Literal["mlp"]
+    width: int = Field(64, ge=1)
+    depth: int = Field(2, ge=1)
+    latent: int = Field(8, ge=1)
+
+
+class DCGAN(Spec):
+    """Radford et al. (2016) for square images of a power-of-two size from 8 to 128.
+
+    `batch_norm` is the discriminator's: ``separate`` normalises real and fake batches apart (which leaks the label),
+    ``joint`` together, ``none`` has no normalisation. The generator always has it.
+    """
+
+    name: Literal["dcgan"]
+    width: int = Field(16, ge=1)
+    latent: int = Field(32, ge=1)
+    batch_norm: Literal["joint", "separate", "none"] = "joint"
+
+
+NETWORKS: dict[str, type[Spec]] = {"mlp": MLP, "dcgan": DCGAN}
+Networks = Annotated[MLP | DCGAN, Field(discriminator="name")]
+
+
+# --- optimisers, penalties, losses, noise -----------------------------------------------------------------------
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Adam(Spec):
+    """Kingma & Ba (2015), with the betas of Radford et al. (2016)."""
+
+    name: Literal["adam"] = "adam"
+    learning_rate: FiniteFloat = Field(2e-4, gt=0)
+    betas: Annotated[tuple[Beta, Beta], BeforeValidator(_to_tuple)] = (0.5, 0.999)
+
+
+class RMSprop(Spec):
+    """Hinton's RMSprop; the default of Arjovsky, Chintala & Bottou (2017)."""
+
+    name: Literal["rmsprop"]
+    learning_rate: FiniteFloat = Field(5e-5, gt=0)
+    alpha: Beta = 0.99
+
+
+class SGD(Spec):
+    """Plain gradient descent."""
+
+    name: Literal["sgd"]
+    learning_rate: FiniteFloat = Field(1e-2, gt=0)
+
+
+OPTIMIZERS: dict[str, type[Spec]] = {"adam": Adam, "rmsprop": RMSprop, "sgd": SGD}
+Optimizer = Annotated[Adam | RMSprop | SGD, Field(discriminator="name")]
+
+
+class NoPenalty(Spec):
+    """No regulariser."""
+
+    name: Literal["none"] = "none"
+
+
+class WeightClip(Spec):
+    """Discriminator parameters clamped to [-limit, limit] after each step."""
+
+    name: Literal["weight_clip"]
+    limit: FiniteFloat = Field(0.01, gt=0)
+
+
+def _penalty_by_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Penalty = Annotated[
+    Annotated[NoPenalty | WeightClip, Field(discriminator="name")], BeforeValidator(_penalty_by_name)
+]
+
+
+def find_loss(name: str) -> Loss:
+    """The loss of this name, built in or ``package.module:name``."""
+    loss = resolve(name, LOSSES, kind="loss")
+    if not isinstance(loss, Loss):
+        raise ValueError(f"'{name}' is a {type(loss).__name__}; a loss must be a harness.theory.losses.Loss")
+    return loss
+
+
+def _known_loss(name: str) -> str:
+    find_loss(name)
+    return name
+
+
+LossName = Annotated[str, AfterValidator(_known_loss)]
+
+
+class Sigma(Spec):
+    """Noise over training time: a schedule family with its parameters, or the constant of a plain number."""
+
+    schedule: str = "constant"
+    parameters: tuple[tuple[str, FiniteFloat], ...] = ()
+
+    def function(self) -> Schedule:
+        """``sigma(t)``, t in [0, 1]."""
+        return resolve(self.schedule, SCHEDULES, kind="schedule")(**dict(self.parameters))
+
+    @property
+    def is_constant(self) -> bool:
+        return self.schedule == "constant"
+
+    def __str__(self) -> str:
+        return f"{self.schedule}({', '.join(f'{name}={value:g}' for name, value in self.parameters)})"
+
+
+def _parse_sigma(value: Any) -> Any:
+    if isinstance(value, Sigma):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = {"schedule": "constant", "sigma": value}
+    if not isinstance(value, dict) or "schedule" not in value:
+        raise ValueError(
+            f"must be a number >= 0 or a schedule such as {{schedule: linear, start: 0.5, end: 0}}, got {value!r}"
+        )
+    given = {name: item for name, item in value.items() if name != "schedule"}
+    factory = resolve(str(value["schedule"]), SCHEDULES, kind="schedule")
+    for name, item in given.items():
+        if isinstance(item, bool) or not isinstance(item, (int, float)):
+            raise ValueError(f"{name} must be a number, got {item!r}")
+    if value["schedule"] in SCHEDULES and set(given) != set(schedules.parameters(value["schedule"])):
+        raise ValueError(
+            f"schedule {value['schedule']} takes {', '.join(schedules.parameters(value['schedule']))}; "
+            f"got {', '.join(given) or 'nothing'}"
+        )
+    factory(**given)
+    return Sigma(
+        schedule=value["schedule"], parameters=tuple(sorted((name, float(x)) for name, x in given.items()))
+    )
+
+
+SigmaValue = Annotated[Sigma, BeforeValidator(_parse_sigma)]
+
+
+# --- the parts of a job -----------------------------------------------------------------------------------------
+
+
+class Training(Spec):
+    """How generators are trained. Omitted values take the loss's usual defaults (see `plan.resolve`)."""
+
+    batch: int = Field(64, ge=2)
+    steps_per_epoch: int | None = Field(None, ge=1)
+    optimizer: Optimizer | None = None
+    discriminator_steps: int | None = Field(None, ge=1)
+
+
+class Reference(Spec):
+    """Protocol ``probe``: the run whose snapshots are probed."""
+
+    loss: LossName = "non_saturating"
+    sigma: SigmaValue = Sigma(parameters=(("sigma", 0.0),))
+    penalty: Penalty | None = None
+
+
+class ProbeSettings(Spec):
+    """Protocol ``probe``: how fresh discriminators are trained and measured."""
+
+    iterations: int = Field(500, ge=1)
+    batch: int = Field(64, ge=2)
+    optimizer: Optimizer | None = None
+    measurements: int = Field(20, ge=1)
+    generator_batches: int = Field(4, ge=2)
+
+
+class Evaluation(Spec):
+    """How snapshots are measured.
+
+    `samples` is the largest number a set has; a problem with fewer held-out samples uses them all. `sigmas` is the
+    grid over which the best bound is taken; ``auto`` spans the useful range of the held-out data.
+    """
+
+    samples: int = Field(1000, ge=4)
+    draws: int = Field(2000, ge=10)
+    sigmas: Annotated[tuple[Annotated[FiniteFloat, Field(gt=0)], ...], BeforeValidator(_to_tuple)] | Literal["auto"] = (
+        "auto"
+    )
+
+
+class Resources(Spec):
+    """What one actor holds. None of it changes a number, so none of it is in a cell's identity.
+
+    `cpus_per_actor` ``auto``: one CPU on a machine without GPUs, an even share of the CPUs beside a GPU. `pack`
+    ``auto``: as many members as keep every actor busy, up to what the networks gain from.
+    """
+
+    gpus_per_actor: FiniteFloat = Field(1, ge=0)
+    cpus_per_actor: Annotated[FiniteFloat, Field(gt=0)] | Literal["auto"] = "auto"
+    actors: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    pack: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    retries: int = Field(2, ge=0)
+    timeout_seconds: FiniteFloat | None = Field(None, gt=0)
+
+    @field_validator("gpus_per_actor")
+    @classmethod
+    def _packs_evenly(cls, value: float) -> float:
+        if 0 < value < 1 and abs(round(1 / value) - 1 / value) > 1e-6:
+            raise ValueError(f"{value:g} does not divide a GPU evenly; use 1/n (0.5, 0.25, ...) or a whole number")
+        if value > 1 and value != int(value):
+            raise ValueError(f"{value:g} is neither a whole number of GPUs nor a share 1/n of one")
+        return value
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    seen: list[Any] = []
+    for value in values:
+        if value in seen:
+            raise ValueError(f"duplicate value {value}; every value of an axis may occur once")
+        seen.append(value)
+    return values
+
+
+def _axis(item: Any) -> Any:
+    return Annotated[
+        tuple[item, ...], BeforeValidator(_to_tuple), Field(min_length=1), AfterValidator(_distinct)
+    ]
+
+
+class Grid(Spec):
+    """The axes; a cell is one point of their product."""
+
+    loss: _axis(LossName)  # type: ignore[valid-type]
+    sigma: _axis(SigmaValue)  # type: ignore[valid-type]
+    epoch: _axis(Annotated[int, Field(ge=1)])  # type: ignore[valid-type]
+    seed: _axis(Annotated[int, Field(ge=0)])  # type: ignore[valid-type]
+    penalty: _axis(Penalty) | None = None  # type: ignore[valid-type]
+    learning_rate: _axis(Annotated[FiniteFloat, Field(gt=0)]) | None = None  # type: ignore[valid-type]
+
+
+def _problem_tag(value: Any) -> str | None:
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+    if name in PROBLEMS:
+        return str(name)
+    return "custom" if isinstance(name, str) and ":" in name else None
+
+
+_ProblemUnion: Any = Annotated[Custom, Tag("custom")]
+for _name, _class in PROBLEMS.items():
+    _ProblemUnion = _ProblemUnion | Annotated[_class, Tag(_name)]
+Problem = Annotated[_ProblemUnion, Discriminator(_problem_tag)]
+
+
+class Job(Spec):
+    """A grid of cells and everything that determines their numbers."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    protocol: Literal["probe", "train"]
+    problem: Problem
+    networks: Networks
+    training: Training = Training()
+    reference: Reference | None = None
+    grid: Grid
+    probe: ProbeSettings | None = None
+    evaluation: Evaluation = Evaluation()
+    resources: Resources = Resources()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_protocol(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("protocol") == "probe":
+            return {"reference": {}, "probe": {}, **value}
+        return value
+
+
+def contradictions(job: Job) -> Iterator[tuple[PathInJob, str]]:
+    """Mistakes between valid parts: where in the job, and what."""
+    problem: ProblemSpec = job.problem
+    facts = problem.facts()
+    if job.name == "snapshots":
+        yield ("name",), "'snapshots' is the store's own folder; choose another name"
+    if job.protocol == "train":
+        for part in ("reference", "probe"):
+            if getattr(job, part) is not None:
+                yield (part,), f"protocol train has no {part}; remove it, or set protocol: probe"
+    else:
+        yield from _probe_contradictions(job)
+    if isinstance(job.networks, DCGAN) and not _fits_dcgan(facts.shape):
+        way_out = (
+            f"set problem.size to one of {_DCGAN_SIZES}"
+            if hasattr(problem, "size")
+            else f"use networks: {{name: mlp}}, or images of size {_DCGAN_SIZES}"
+        )
+        yield (
+            ("networks", "name"),
+            f"dcgan needs square images of a power-of-two size from 8 to 128, "
+            f"problem {problem.name} has samples of shape {list(facts.shape)}; {way_out}",  # type: ignore[attr-defined]
+        )
+    if facts.num_training is None and job.training.steps_per_epoch is None:
+        yield (
+            ("training",),
+            "a problem without a fixed data set needs training.steps_per_epoch, the length of an epoch",
+        )
+    for part in ("training", "probe"):
+        settings = getattr(job, part)
+        if settings is not None and facts.num_training is not None and settings.batch > facts.num_training:
+            yield (
+                (part, "batch"),
+                f"a batch of {settings.batch} is larger than the {facts.num_training} training samples",
+            )
+
+
+_DCGAN_SIZES = (8, 16, 32, 64, 128)
+
+
+def _fits_dcgan(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[1] == shape[2] and shape[1] in _DCGAN_SIZES
+
+
+def _probe_contradictions(job: Job) -> Iterator[tuple[PathInJob, str]]:
+    for index, sigma in enumerate(job.grid.sigma):
+        if not sigma.is_constant:
+            yield (
+                ("grid", "sigma", index),
+                "a probe has one sigma; schedules belong to protocol: train, or to reference.sigma",
+            )

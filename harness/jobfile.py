@@ -1,0 +1,224 @@
+"""Reading a job file: YAML to a `Job`, and every mistake to a line and column.
+
+    jobs/grid.yaml:14:10: grid.loss[1]: unknown loss 'non_saturatng'. Did you mean 'non_saturating'?
+      Valid: hinge, least_squares, ...
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from .errors import JobError, suggest
+from .job import NETWORKS, OPTIMIZERS, Job, PathInJob, contradictions
+from .problems.specs import PROBLEMS
+from .theory.penalties import PENALTIES
+
+_TABLES: dict[str, Any] = {
+    "problem": PROBLEMS,
+    "networks": NETWORKS,
+    "optimizer": OPTIMIZERS,
+    "penalty": PENALTIES,
+}
+
+
+def load_job(path: str | Path) -> Job:
+    """Reads and checks a job file.
+
+    Raises:
+      JobError: If the file is missing, is not YAML, or has any mistake; the text names them all.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise JobError(f"{path}: no such job file{_nearby(path)}") from None
+    except IsADirectoryError:
+        raise JobError(f"{path}: is a folder, not a job file{_nearby(path / 'x')}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobError(f"{path}: cannot be read: {error}") from error
+    return parse_job(text, source=str(path))
+
+
+def parse_job(text: str, *, source: str = "<job>") -> Job:
+    """`load_job` on a text; `source` stands before line and column in messages."""
+    document = _parse_yaml(text, source)
+    try:
+        job = Job.model_validate(_plain(document))
+    except ValidationError as error:
+        problems = [_explain(document, item) for item in error.errors()]
+    else:
+        problems = list(contradictions(job))
+        if not problems:
+            return job
+    located = sorted({(_locate(document, place), _dotted(place), text) for place, text in problems})
+    raise JobError("\n".join(f"{source}:{line}:{col}: {name}: {text}" for (line, col), name, text in located))
+
+
+def _parse_yaml(text: str, source: str) -> CommentedMap:
+    for number, line in enumerate(text.splitlines(), 1):
+        indent = line[: len(line) - len(line.lstrip())]
+        if "\t" in indent:
+            raise JobError(f"{source}:{number}:{indent.index(chr(9)) + 1}: a tab indents this line; use spaces")
+    try:
+        document = YAML(typ="rt").load(text)
+    except DuplicateKeyError as error:
+        mark = error.problem_mark
+        problem = str(error.problem).split(" with value")[0].replace("found ", "")
+        raise JobError(f"{source}:{mark.line + 1}:{mark.column + 1}: {problem}; remove one of them") from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
+        raise JobError(f"{source}:{place}: not YAML: {error.problem or error.context}") from None
+    except YAMLError as error:
+        raise JobError(f"{source}:1:1: not YAML: {error}") from None
+    if not isinstance(document, CommentedMap):
+        what = "is empty" if document is None else f"holds a {type(document).__name__}"
+        raise JobError(f"{source}:1:1: a job file is a mapping with name, protocol, problem, ...; this one {what}")
+    return document
+
+
+def _plain(node: Any) -> Any:
+    """ruamel's annotated containers and numbers as plain Python objects."""
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _explain(document: CommentedMap, error: Any) -> tuple[PathInJob, str]:
+    """Place and text of one of pydantic's errors, in the words of a job file."""
+    place = _place_in(document, error["loc"])
+    kind, context, value = error["type"], error.get("ctx", {}), error.get("input")
+    key = str(place[-1]) if place else "job"
+    if kind == "extra_forbidden":
+        return place, f"unknown key.{suggest(key, _keys_at(error['loc'][:-1], document))}"
+    if kind == "missing":
+        return place[:-1] if place and not _holds(document, place) else place, f"'{error['loc'][-1]}' is missing"
+    if kind == "literal_error":
+        valid = [str(item) for item in _literals(context["expected"])]
+        return place, f"got {value!r}.{suggest(value, valid)}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        table = _TABLES[next(str(part) for part in reversed(place) if isinstance(part, str))]
+        name = value.get("name") if isinstance(value, dict) else None
+        if name is None:
+            return place, f"needs a name.{suggest('', table)}"
+        return _deeper(document, place, "name"), f"unknown {_noun(place)} {name!r}.{suggest(name, table)}"
+    if kind == "too_short":
+        return place, "is empty; give at least one value"
+    if kind == "value_error":
+        return place, str(context["error"])
+    return place, f"{_sentence(error['msg'])}, got {_shown(value)}"
+
+
+def _noun(place: PathInJob) -> str:
+    return next(str(part) for part in reversed(place) if isinstance(part, str)).removesuffix("s")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _sentence(message: str) -> str:
+    """pydantic's message about the value: 'Input should be ...' becomes 'must be ...'."""
+    return message.replace("Input should be", "must be").replace("Input should", "must")
+
+
+def _literals(expected: str) -> list[str]:
+    return [part.strip("' ") for part in expected.replace(" or ", ", ").split(",") if part.strip("' ")]
+
+
+def _place_in(document: Any, loc: tuple[Any, ...]) -> PathInJob:
+    """pydantic's location without the union tags, which the document does not have."""
+    place: list[str | int] = []
+    node = document
+    for index, part in enumerate(loc):
+        if isinstance(node, dict) and part in node:
+            node = node[part]
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        elif index < len(loc) - 1 or not isinstance(node, dict):
+            continue
+        place.append(part)
+    return tuple(place)
+
+
+def _holds(document: Any, place: PathInJob) -> bool:
+    node = document
+    for part in place:
+        if not (isinstance(node, dict) and part in node) and not (isinstance(node, list) and isinstance(part, int)):
+            return False
+        node = node[part]
+    return True
+
+
+def _deeper(document: Any, place: PathInJob, key: str) -> PathInJob:
+    return (*place, key) if _holds(document, (*place, key)) else place
+
+
+def _locate(document: Any, place: PathInJob) -> tuple[int, int]:
+    """Line and column, from 1, of the value (or of the key, where the value is a block) at a place."""
+    line, column = 0, 0
+    node = document
+    for part in place:
+        if isinstance(node, CommentedMap) and part in node:
+            value = node[part]
+            block = isinstance(value, (CommentedMap, CommentedSeq)) and not value.fa.flow_style()
+            line, column = node.lc.key(part) if block else node.lc.value(part)
+        elif isinstance(node, CommentedSeq) and isinstance(part, int):
+            line, column = node.lc.item(part)
+        else:
+            break
+        node = node[part]
+    return line + 1, column + 1
+
+
+def _dotted(place: PathInJob) -> str:
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "job"
+
+
+def _keys_at(loc: tuple[Any, ...], document: Any) -> list[str]:
+    """Names of the keys allowed at a location, by following pydantic's models."""
+    model: Any = Job
+    for part in loc:
+        model = _step(model, part)
+    return [name for name in getattr(model, "model_fields", {})]
+
+
+def _step(annotation: Any, part: Any) -> Any:
+    for candidate in _models(annotation):
+        if isinstance(part, str) and part in candidate.model_fields:
+            return candidate.model_fields[part].annotation
+        if getattr(candidate.model_fields.get("name"), "annotation", None) == typing.Literal[part]:
+            return candidate
+        if part == "custom" and candidate.__name__ == "Custom":
+            return candidate
+    return annotation
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """All models an annotation may stand for."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in typing.get_args(annotation) for model in _models(inner)]
+
+
+def _nearby(path: Path) -> str:
+    siblings = [str(p) for folder in (path.parent, Path("jobs")) if folder.is_dir() for p in folder.glob("*.yaml")]
+    return f".{suggest(str(path), set(siblings))}" if siblings else ""

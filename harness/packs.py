@@ -1,0 +1,167 @@
+"""Packs: members of equal architecture executed together.
+
+A pack keeps the parameters of its k members as one tensor ``[k, p]`` and runs one batched step for all of them
+(`torch.func.functional_call` under `vmap`). One member is the plain case, not a second path. Each member draws from
+generators of its own, in blocks whose length does not depend on the pack, so its stream is the same in any company.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.func import functional_call, vmap
+
+from .identity import stream_seed
+from .problems.sources import Source
+from .theory.noise import confine
+
+_BLOCK_ELEMENTS = 2**18  # random numbers a stream draws at once
+
+
+class StackedModule:
+    """k copies of one module, with their parameters in a single tensor ``[k, p]``."""
+
+    def __init__(self, template: nn.Module) -> None:
+        self.template = template
+        named = [
+            (f"{prefix}.{name}" if prefix else name, parameter)
+            for prefix, layer in template.named_modules()
+            for name, parameter in layer.named_parameters(recurse=False)
+        ]
+        self.names = [name for name, _ in named]
+        self.shapes = [tuple(parameter.shape) for _, parameter in named]
+        self.sizes = [math.prod(shape) for shape in self.shapes]
+
+    def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
+        """Parameters by name: ``[..., p] -> {name: [..., *shape]}``."""
+        parts = flat.split(self.sizes, dim=-1)
+        return {
+            name: part.unflatten(-1, shape) for name, part, shape in zip(self.names, parts, self.shapes, strict=True)
+        }
+
+    def flatten(self, parameters: dict[str, Tensor]) -> Tensor:
+        """The inverse of `unflatten` for one member: ``[p]``."""
+        return torch.cat([parameters[name].flatten() for name in self.names])
+
+    def __call__(self, flat: Tensor, inputs: Tensor) -> Tensor:
+        """``[k, p], [k, b, ...] -> [k, b, ...]``."""
+        result: Tensor = vmap(self._one)(self.unflatten(flat), inputs)
+        return result
+
+    def _one(self, parameters: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        result: Tensor = functional_call(self.template, parameters, (inputs,))
+        return result
+
+
+def discriminate(
+    discriminator: StackedModule, weights: Tensor, real: Tensor, fake: Tensor, *, batch_norm: str
+) -> tuple[Tensor, Tensor]:
+    """Logits of real and fake batches ``[k, b, ...] -> [k, b]``, normalised apart or together."""
+    if batch_norm == "separate":
+        return discriminator(weights, real), discriminator(weights, fake)
+    both = discriminator(weights, torch.cat([real, fake], dim=1))
+    return both[:, : real.shape[1]], both[:, real.shape[1] :]
+
+
+class Stream:
+    """The random streams of k members, read in step: each `next` gives ``[k, ...]``.
+
+    Args:
+      draw: Makes a block ``[t, ...]`` of t steps from one member's generator; t may not depend on the pack.
+      generators: One a member.
+    """
+
+    def __init__(self, draw: Callable[[Generator], Tensor], generators: Sequence[Generator]) -> None:
+        self._draw = draw
+        self._generators = generators
+        self._blocks = torch.empty(0)
+        self._used = 0
+
+    def next(self) -> Tensor:
+        """The next step's draws of every member."""
+        if self._used >= (self._blocks.shape[1] if self._blocks.ndim > 1 else 0):
+            self._blocks = torch.stack([self._draw(generator) for generator in self._generators])
+            self._used = 0
+        self._used += 1
+        return self._blocks[:, self._used - 1]
+
+
+class Streams:
+    """Names the streams of a pack: every stream of every member has a seed of its own."""
+
+    def __init__(self, role: str, seeds: Sequence[int], *, device: torch.device) -> None:
+        self._role, self._seeds, self._device = role, seeds, device
+
+    def generators(self, purpose: str, *, device: torch.device | None = None) -> list[Generator]:
+        """One generator a member, seeded by (role, purpose, member seed)."""
+        return [
+            Generator(device or self._device).manual_seed(stream_seed(self._role, purpose, seed))
+            for seed in self._seeds
+        ]
+
+    def normal(self, purpose: str, *shape: int) -> Stream:
+        """Standard normal draws of a shape."""
+        steps = _block_steps(math.prod(shape))
+        return Stream(
+            lambda generator: torch.randn(steps, *shape, generator=generator, device=generator.device),
+            self.generators(purpose),
+        )
+
+    def unit_noise(self, purpose: str, batch: int, shape: tuple[int, ...]) -> Stream:
+        """Truncated Gaussian noise of sigma 1 for a batch of samples: ``[k, batch, *shape]``."""
+        dimension = math.prod(shape)
+        steps = _block_steps(batch * dimension)
+
+        def draw(generator: Generator) -> Tensor:
+            draws = torch.randn(steps, batch, dimension, generator=generator, device=generator.device)
+            return confine(draws, dimension=dimension).view(steps, batch, *shape)
+
+        return Stream(draw, self.generators(purpose))
+
+    def real(self, purpose: str, source: Source, batch: int) -> Callable[[], Tensor]:
+        """Batches of real samples ``[k, batch, *shape]``; a data set is reshuffled every epoch."""
+        if source.draw is not None:
+            draw_samples = source.draw
+            steps = _block_steps(batch * math.prod(source.shape))
+            return Stream(
+                lambda generator: draw_samples(steps * batch, generator).view(steps, batch, *source.shape),
+                self.generators(purpose),
+            ).next
+        assert source.training is not None
+        training = source.training
+        num_batches = len(training) // batch
+
+        def shuffled(generator: Generator) -> Tensor:
+            order = torch.randperm(len(training), generator=generator, device=generator.device)
+            return order[: num_batches * batch].view(num_batches, batch)
+
+        indices = Stream(shuffled, self.generators(purpose))
+        return lambda: training[indices.next()]
+
+
+def _block_steps(elements_per_step: int) -> int:
+    return max(1, min(256, _BLOCK_ELEMENTS // elements_per_step))
+
+
+def add_noise(samples: Tensor, sigma: Tensor, unit_noise: Stream | None) -> Tensor:
+    """Samples ``[k, b, ...]`` plus noise of each member's sigma ``[k]``; no noise at all for None."""
+    if unit_noise is None:
+        return samples
+    return samples + sigma.view(-1, *[1] * (samples.ndim - 1)) * unit_noise.next()
+
+
+def keep_finite(old: Tensor, new: Tensor, alive: Tensor) -> tuple[Tensor, Tensor]:
+    """New parameters where they and the member are sound, else the last finite ones.
+
+    Args:
+      old, new: Parameters before and after an update, ``[k, p]``.
+      alive: Members whose values have been finite so far, ``[k]``.
+
+    Returns:
+      Parameters ``[k, p]`` and the members still alive ``[k]``. Nothing is read back from the device.
+    """
+    alive = alive & torch.isfinite(new).all(dim=1)
+    return torch.where(alive[:, None], new, old), alive

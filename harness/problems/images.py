@@ -1,0 +1,101 @@
+"""Image data sets as float32 arrays ``[n, c, h, w]`` in [-1, 1]."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2.functional import InterpolationMode, resize
+
+from .specs import ImageFolder, TorchvisionImages
+
+FloatArray = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def digits() -> FloatArray:
+    """scikit-learn's digits: ``[1797, 1, 8, 8]``, grey levels 0..16 scaled to [-1, 1]."""
+    from sklearn.datasets import load_digits
+
+    return (load_digits().images[:, None] / 8.0 - 1.0).astype(np.float32)
+
+
+def folder(spec: ImageFolder) -> FloatArray:
+    """All images below a folder, in the order of their names.
+
+    Raises:
+      ValueError: If an image cannot be read, or differs in size where no `size` is set.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    pictures = []
+    for path in spec.paths():
+        try:
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("L" if spec.channels == 1 else "RGB"))
+        except (UnidentifiedImageError, OSError) as error:
+            raise ValueError(f"'{path}' is not a readable image: {error}") from error
+        picture = torch.from_numpy(pixels.reshape(*pixels.shape[:2], spec.channels).copy()).permute(2, 0, 1)
+        if spec.size is None and pictures and picture.shape != pictures[0].shape:
+            raise ValueError(
+                f"'{path}' is {picture.shape[2]}x{picture.shape[1]}, the images before it are "
+                f"{pictures[0].shape[2]}x{pictures[0].shape[1]}; set problem.size to resize them all"
+            )
+        pictures.append(_resized(picture[None], spec.size)[0])
+    return _scaled(torch.stack(pictures))
+
+
+def torchvision_splits(spec: TorchvisionImages) -> tuple[FloatArray, FloatArray]:
+    """Training and test split of one of torchvision's data sets, read by torchvision itself."""
+    from torchvision import datasets
+
+    dataset: Any = getattr(datasets, type(spec).__name__)
+    with tempfile.TemporaryDirectory() as scratch:
+        root = _torchvision_root(spec, Path(scratch))
+        splits = [dataset(root, train=train, download=spec.download).data for train in (True, False)]
+    training, held_out = (_scaled(_resized(_channels_first(split), spec.size)) for split in splits)
+    return training, held_out
+
+
+def _torchvision_root(spec: TorchvisionImages, scratch: Path) -> Path:
+    """A root in torchvision's layout: the user's, or a temporary one with the user's files unpacked."""
+    files = spec.files()
+    if files is None or spec.name == "cifar10":  # type: ignore[attr-defined]
+        return Path(spec.root)
+    raw = scratch / type(spec).__name__ / "raw"
+    raw.mkdir(parents=True)
+    for path in files:
+        target = raw / path.name.removesuffix(".gz")
+        if path.suffix == ".gz":
+            with gzip.open(path, "rb") as packed, target.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked)
+        else:
+            target.symlink_to(path.resolve())
+    return scratch
+
+
+def _channels_first(images: Any) -> Tensor:
+    """torchvision's ``[n, h, w]`` or ``[n, h, w, 3]`` bytes as ``[n, c, h, w]``."""
+    pixels = torch.as_tensor(images)
+    return pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+
+
+def _resized(pixels: Tensor, size: int | None) -> Tensor:
+    if size is None or pixels.shape[-2:] == (size, size):
+        return pixels
+    return torch.cat(
+        [
+            resize(part, [size, size], interpolation=InterpolationMode.BILINEAR, antialias=True)
+            for part in pixels.split(4096)
+        ]
+    )
+
+
+def _scaled(pixels: Tensor) -> FloatArray:
+    array: FloatArray = (pixels.to(torch.float32) / 127.5 - 1.0).contiguous().numpy()
+    return array

@@ -1,0 +1,60 @@
+"""Noise schedules ``sigma(t)``, ``t`` in [0, 1] the fraction of training done.
+
+Each factory takes its parameters by name and returns the schedule, a function of ``t``:
+
+    >>> linear(start=1.0, end=0.0)(0.25)
+    0.75
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+
+Schedule = Callable[[float], float]
+
+
+def constant(*, sigma: float) -> Schedule:
+    """``sigma(t) = sigma``"""
+    _check(sigma=sigma)
+    return lambda t: sigma
+
+
+def linear(*, start: float, end: float) -> Schedule:
+    """``sigma(t) = start + (end - start) t``"""
+    _check(start=start, end=end)
+    return lambda t: start + (end - start) * t
+
+
+def exponential(*, start: float, end: float) -> Schedule:
+    """``sigma(t) = start (end / start)^t``; both ends must be positive"""
+    _check(start=start, end=end)
+    if start == 0 or end == 0:
+        raise ValueError("an exponential schedule needs start > 0 and end > 0; use linear to reach 0")
+    return lambda t: start * (end / start) ** t
+
+
+def cosine(*, start: float, end: float) -> Schedule:
+    """``sigma(t) = end + (start - end) (1 + cos(pi t)) / 2``"""
+    _check(start=start, end=end)
+    return lambda t: end + (start - end) * (1 + math.cos(math.pi * t)) / 2
+
+
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "constant": constant,
+    "linear": linear,
+    "exponential": exponential,
+    "cosine": cosine,
+}
+
+
+def parameters(name: str) -> tuple[str, ...]:
+    """Names of the parameters of a schedule family."""
+    return tuple(inspect.signature(SCHEDULES[name]).parameters)
+
+
+def _check(**values: float) -> None:
+    for name, value in values.items():
+        if not (value >= 0 and math.isfinite(value)):
+            raise ValueError(f"{name} must be finite and >= 0, got {value}")
