@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from .extensions import resolve
 from .problems.specs import PROBLEMS, Custom, ProblemSpec
@@ -102,9 +111,7 @@ def _penalty_by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-Penalty = Annotated[
-    Annotated[NoPenalty | WeightClip, Field(discriminator="name")], BeforeValidator(_penalty_by_name)
-]
+Penalty = Annotated[Annotated[NoPenalty | WeightClip, Field(discriminator="name")], BeforeValidator(_penalty_by_name)]
 
 
 def find_loss(name: str) -> Loss:
@@ -137,6 +144,12 @@ class Sigma(Spec):
     def is_constant(self) -> bool:
         return self.schedule == "constant"
 
+    @model_serializer
+    def _as_in_a_job_file(self) -> float | dict[str, float | str]:
+        if self.is_constant:
+            return dict(self.parameters)["sigma"]
+        return {"schedule": self.schedule, **dict(self.parameters)}
+
     def __str__(self) -> str:
         return f"{self.schedule}({', '.join(f'{name}={value:g}' for name, value in self.parameters)})"
 
@@ -161,9 +174,7 @@ def _parse_sigma(value: Any) -> Any:
             f"got {', '.join(given) or 'nothing'}"
         )
     factory(**given)
-    return Sigma(
-        schedule=value["schedule"], parameters=tuple(sorted((name, float(x)) for name, x in given.items()))
-    )
+    return Sigma(schedule=value["schedule"], parameters=tuple(sorted((name, float(x)) for name, x in given.items())))
 
 
 SigmaValue = Annotated[Sigma, BeforeValidator(_parse_sigma)]
@@ -247,9 +258,7 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _axis(item: Any) -> Any:
-    return Annotated[
-        tuple[item, ...], BeforeValidator(_to_tuple), Field(min_length=1), AfterValidator(_distinct)
-    ]
+    return Annotated[tuple[item, ...], BeforeValidator(_to_tuple), Field(min_length=1), AfterValidator(_distinct)]
 
 
 class Grid(Spec):

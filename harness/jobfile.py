@@ -1,12 +1,12 @@
 """Reading a job file: YAML to a `Job`, and every mistake to a line and column.
 
-    jobs/grid.yaml:14:10: grid.loss[1]: unknown loss 'non_saturatng'. Did you mean 'non_saturating'?
-      Valid: hinge, least_squares, ...
+jobs/grid.yaml:14:10: grid.loss[1]: unknown loss 'non_saturatng'. Did you mean 'non_saturating'?
+  Valid: hinge, least_squares, ...
 """
 
 from __future__ import annotations
 
-import types
+import io
 import typing
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,16 @@ def parse_job(text: str, *, source: str = "<job>") -> Job:
             return job
     located = sorted({(_locate(document, place), _dotted(place), text) for place, text in problems})
     raise JobError("\n".join(f"{source}:{line}:{col}: {name}: {text}" for (line, col), name, text in located))
+
+
+def dump_job(job: Job) -> str:
+    """A job as the text of a job file, defaults written out; `parse_job` gives the same job back."""
+    stream = io.StringIO()
+    yaml = YAML()
+    yaml.default_flow_style = None
+    yaml.width = 100
+    yaml.dump(job.model_dump(mode="json", exclude_none=True), stream)
+    return stream.getvalue()
 
 
 def _parse_yaml(text: str, source: str) -> CommentedMap:
@@ -146,9 +156,7 @@ def _place_in(document: Any, loc: tuple[Any, ...]) -> PathInJob:
     place: list[str | int] = []
     node = document
     for index, part in enumerate(loc):
-        if isinstance(node, dict) and part in node:
-            node = node[part]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+        if _has(node, part):
             node = node[part]
         elif index < len(loc) - 1 or not isinstance(node, dict):
             continue
@@ -156,10 +164,16 @@ def _place_in(document: Any, loc: tuple[Any, ...]) -> PathInJob:
     return tuple(place)
 
 
+def _has(node: Any, part: Any) -> bool:
+    if isinstance(node, list):
+        return isinstance(part, int) and part < len(node)
+    return isinstance(node, dict) and part in node
+
+
 def _holds(document: Any, place: PathInJob) -> bool:
     node = document
     for part in place:
-        if not (isinstance(node, dict) and part in node) and not (isinstance(node, list) and isinstance(part, int)):
+        if not _has(node, part):
             return False
         node = node[part]
     return True
@@ -198,7 +212,7 @@ def _keys_at(loc: tuple[Any, ...], document: Any) -> list[str]:
     model: Any = Job
     for part in loc:
         model = _step(model, part)
-    return [name for name in getattr(model, "model_fields", {})]
+    return list(getattr(model, "model_fields", {}))
 
 
 def _step(annotation: Any, part: Any) -> Any:
@@ -214,9 +228,10 @@ def _step(annotation: Any, part: Any) -> Any:
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     """All models an annotation may stand for."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for inner in typing.get_args(annotation) for model in _models(inner)]
+    arguments = typing.get_args(annotation)
+    if arguments:
+        return [model for inner in arguments for model in _models(inner)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
 
 
 def _nearby(path: Path) -> str:

@@ -6,6 +6,7 @@ that a member's weights depend on its seed alone.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -62,9 +63,7 @@ def _scaled(layer: nn.Module, name: str, unit: Tensor, *, is_convolutional: bool
 
 def _mlp(inputs: int, outputs: int, spec: MLP, activation: nn.Module, last: nn.Module) -> nn.Sequential:
     widths = [inputs, *[spec.width] * spec.depth]
-    hidden = [
-        layer for before, after in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(before, after), activation)
-    ]
+    hidden = [layer for before, after in itertools.pairwise(widths) for layer in (nn.Linear(before, after), activation)]
     return nn.Sequential(*hidden, nn.Linear(widths[-1], outputs), last)
 
 

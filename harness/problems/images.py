@@ -22,7 +22,8 @@ def digits() -> FloatArray:
     """scikit-learn's digits: ``[1797, 1, 8, 8]``, grey levels 0..16 scaled to [-1, 1]."""
     from sklearn.datasets import load_digits
 
-    return (load_digits().images[:, None] / 8.0 - 1.0).astype(np.float32)
+    pixels: FloatArray = (load_digits().images[:, None] / 8.0 - 1.0).astype(np.float32)
+    return pixels
 
 
 def folder(spec: ImageFolder) -> FloatArray:
@@ -33,7 +34,7 @@ def folder(spec: ImageFolder) -> FloatArray:
     """
     from PIL import Image, UnidentifiedImageError
 
-    pictures = []
+    pictures: list[Tensor] = []
     for path in spec.paths():
         try:
             with Image.open(path) as image:

@@ -84,7 +84,10 @@ def make_source(spec: ProblemSpec, samples: Samples | None, *, device: torch.dev
     shape = spec.facts().shape
     if samples is not None:
         return Source(
-            shape, device, training=_on_device(samples.training, device), held_out=_on_device(samples.held_out, device)
+            shape,
+            device,
+            training=_on_device(samples.training, device),
+            held_out=_on_device(samples.held_out, device),
         )
     if isinstance(spec, Ring):
         return Source(shape, device, draw=lambda num, generator: ring(spec, num, generator))

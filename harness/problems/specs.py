@@ -28,6 +28,8 @@ class Facts:
 class ProblemSpec(Spec):
     """Base of all problems."""
 
+    name: str
+
     def facts(self) -> Facts:
         """Shape and counts, without loading the samples."""
         raise NotImplementedError
@@ -164,15 +166,12 @@ class _IdxImages(TorchvisionImages):
         return Facts((1, size, size), *self._counts())
 
     def needed(self) -> tuple[str, ...]:
-        return tuple(
-            f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
-        )
+        return tuple(f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
     def files(self) -> list[Path] | None:
         for folder in (Path(self.root), Path(self.root) / type(self).__name__ / "raw"):
             candidates = [
-                next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
-                for name in self.needed()
+                next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None) for name in self.needed()
             ]
             if all(candidates):
                 return [path for path in candidates if path is not None]
@@ -269,7 +268,7 @@ class Custom(ProblemSpec):
     """A user's own: ``package.module:function``, called with `options`, gives an array of shape [n, ...]."""
 
     name: str = Field(pattern=r"^[\w.]+:\w+$")
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     held_out: HeldOut = 1 / 3
 
     @model_validator(mode="after")

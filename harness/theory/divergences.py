@@ -101,7 +101,13 @@ def discrete_divergence(real: Tensor, fake: Tensor) -> NoisyDivergence:
 
 
 def _optimal_logits(
-    centres: Tensor, num_real: int, own: slice, *, sigmas: Sequence[float], num_draws: int, generator: Generator
+    centres: Tensor,
+    num_real: int,
+    own: slice,
+    *,
+    sigmas: Sequence[float],
+    num_draws: int,
+    generator: Generator,
 ) -> Tensor:
     """``log p(x) - log q(x)`` at draws ``x`` from the noisy measure of ``centres[own]``: ``[num_draws, s]``."""
     import torch
@@ -138,9 +144,9 @@ def _balanced_chunks(
 
     num_own = own.stop - own.start
     repeats = -(-num_draws // num_own)
-    order = torch.cat(
-        [torch.randperm(num_own, generator=generator, device=generator.device) for _ in range(repeats)]
-    )[:num_draws]
+    order = torch.cat([torch.randperm(num_own, generator=generator, device=generator.device) for _ in range(repeats)])[
+        :num_draws
+    ]
     chunk = max(1, 4_000_000 // num_centres)
     for start in range(0, num_draws, chunk):
         rows = slice(start, min(start + chunk, num_draws))

@@ -115,9 +115,7 @@ def relativistic(name: str, base: Objective, *, comparison: Comparison, formula:
 
     The factor 1/2 makes the paired cross-entropy ``softplus(f - r)`` and follows the RaGAN paper's code.
     """
-    objective = Objective(
-        name, real=base.real, fake=base.fake, comparison=comparison, scale=0.5, threshold=None
-    )
+    objective = Objective(name, real=base.real, fake=base.fake, comparison=comparison, scale=0.5, threshold=None)
     return Loss(name, objective, generator_fake=base.real, generator_real=base.fake, formula=formula)
 
 
@@ -182,9 +180,7 @@ LOSSES: dict[str, Loss] = {
             formula="D: relu(1-r) + relu(1+f)   G: -f",
         ),
         Loss("wasserstein", WASSERSTEIN, generator_fake=lambda t: -t, formula="D: f - r   G: -f"),
-        relativistic(
-            "relativistic", CROSS_ENTROPY, comparison="paired", formula="D: sp(f-r)   G: sp(r-f), pairs"
-        ),
+        relativistic("relativistic", CROSS_ENTROPY, comparison="paired", formula="D: sp(f-r)   G: sp(r-f), pairs"),
         relativistic(
             "relativistic_average",
             CROSS_ENTROPY,

@@ -46,9 +46,7 @@ def sample_truncated(num: int, dimension: int, *, generator: Generator) -> Tenso
     import torch
 
     radius = truncation_radius(sigma=1.0, dimension=dimension)
-    draws = torch.randn(
-        num, dimension, generator=generator, device=generator.device, dtype=torch.float64
-    )
+    draws = torch.randn(num, dimension, generator=generator, device=generator.device, dtype=torch.float64)
     while (outside := torch.linalg.vector_norm(draws, dim=1) > radius).any():
         draws[outside] = torch.randn(
             int(outside.sum()), dimension, generator=generator, device=generator.device, dtype=torch.float64
@@ -66,4 +64,5 @@ def confine(draws: Tensor, *, dimension: int) -> Tensor:
       dimension: ``d``.
     """
     radius = truncation_radius(sigma=1.0, dimension=dimension)
-    return draws * (radius / draws.norm(dim=-1, keepdim=True)).clamp(max=1.0)
+    scale: Tensor = (radius / draws.norm(dim=-1, keepdim=True)).clamp(max=1.0)
+    return draws * scale

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def clip_weights(parameters: Tensor, *, limit: float | Tensor) -> Tensor:
+def clip_weights(parameters: Tensor, *, limit: float) -> Tensor:
     """Parameters clamped to ``[-limit, limit]``; applied *after* the optimiser's step.
 
     References:

@@ -1,0 +1,180 @@
+"""k generators and their k discriminators: networks, streams, batches, logits and measured gradients.
+
+What training and probing have in common; the one moves both players, the other only the discriminators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .job import DCGAN, MLP, find_loss
+from .networks import batch_norm_mode, build_discriminator, build_generator, initial_weights
+from .packs import StackedModule, Streams, add_noise, discriminate, keep_finite
+from .problems.sources import Source
+from .theory.losses import LOSSES, Loss, Objective, accuracy
+from .theory.penalties import clip_weights
+
+DrawBatch = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From generator weights ``[k, p]`` and sigma ``[k]`` to a noisy real and a noisy fake batch ``[k, b, *shape]``."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A pack after `iteration` updates, over several fresh batches; lists have one value a member.
+
+    Attributes:
+      d_loss, accuracy: Means over the batches.
+      grad_norm: By loss, mean norm of the generator's gradient.
+      grad_norm_std: By loss, standard deviation of the norm over batches.
+      diverged_at: Update at which a member ceased to be finite, or -1; the numbers of such a member are those of its
+        last finite weights.
+    """
+
+    iteration: int
+    d_loss: list[float]
+    accuracy: list[float]
+    grad_norm: Mapping[str, list[float]]
+    grad_norm_std: Mapping[str, list[float]]
+    diverged_at: list[int]
+
+
+class Adversaries:
+    """Networks and random streams of a pack.
+
+    Args:
+      role: Part of every stream's name, ``train`` or ``probe``.
+      networks: Of all members.
+      source: Real samples, on the device to work on.
+      seeds: One a member.
+      batch: Samples of each kind in a batch.
+      noisy: Whether any member ever has sigma > 0; if not, no noise is drawn.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        networks: MLP | DCGAN,
+        source: Source,
+        *,
+        seeds: Sequence[int],
+        batch: int,
+        noisy: bool,
+    ) -> None:
+        self.source, self.batch, self.noisy = source, batch, noisy
+        self.latent = networks.latent
+        self.batch_norm = batch_norm_mode(networks)
+        self.generator = StackedModule(build_generator(networks, source.shape))
+        self.discriminator = StackedModule(build_discriminator(networks, source.shape))
+        self.streams = Streams(role, seeds, device=source.device)
+
+    def initial(self, module: StackedModule, name: str) -> Tensor:
+        """Initial weights of every member ``[k, p]``, drawn on the CPU so that all devices start alike."""
+        generators = self.streams.generators(f"{name} weights", device=torch.device("cpu"))
+        weights = [initial_weights(module.template, generator=generator) for generator in generators]
+        return torch.stack(weights).to(self.source.device)
+
+    def batches(self, purpose: str) -> DrawBatch:
+        """Draws batches from streams that belong to this purpose alone."""
+        next_real = self.streams.real(f"{purpose} data", self.source, self.batch)
+        latents = self.streams.normal(f"{purpose} latents", self.batch, self.latent)
+        real_noise, fake_noise = (
+            self.streams.unit_noise(f"{purpose} {kind} noise", self.batch, self.source.shape) if self.noisy else None
+            for kind in ("real", "fake")
+        )
+
+        def draw(generators: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+            real = add_noise(next_real(), sigma, real_noise)
+            fake = add_noise(self.generator(generators, latents.next()), sigma, fake_noise)
+            return real, fake
+
+        return draw
+
+    def logits(self, discriminators: Tensor, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of both batches, ``[k, b]`` each."""
+        return discriminate(self.discriminator, discriminators, real, fake, batch_norm=self.batch_norm)
+
+    def measure(
+        self,
+        *,
+        generators: Tensor,
+        discriminators: Tensor,
+        sigma: Tensor,
+        objective: Objective,
+        losses: Sequence[str],
+        draw: DrawBatch,
+        num_batches: int,
+        iteration: int,
+        diverged_at: Tensor,
+    ) -> Measurement:
+        """What the discriminators say of fresh batches, and the gradients they give the generators."""
+        wanted = measured_losses(losses)
+        generators = generators.detach().requires_grad_()
+        batches = []
+        for _ in range(num_batches):
+            real_logits, fake_logits = self.logits(discriminators.detach(), *draw(generators, sigma))
+            rows = [
+                objective(real_logits, fake_logits).detach(),
+                accuracy(objective, real_logits.detach(), fake_logits.detach()),
+            ]
+            for loss in wanted.values():
+                value = loss.generator(real_logits, fake_logits).sum()
+                (gradient,) = torch.autograd.grad(value, generators, retain_graph=True)
+                rows.append(gradient.norm(dim=1))
+            batches.append(torch.stack(rows))
+        stacked = torch.stack(batches)  # [batches, 2 + losses, k]
+        means, spreads = stacked.mean(0).tolist(), stacked.std(0).tolist()
+        return Measurement(
+            iteration=iteration,
+            d_loss=means[0],
+            accuracy=means[1],
+            grad_norm=dict(zip(wanted, means[2:], strict=True)),
+            grad_norm_std=dict(zip(wanted, spreads[2:], strict=True)),
+            diverged_at=diverged_at.tolist(),
+        )
+
+
+def measured_losses(names: Sequence[str]) -> dict[str, Loss]:
+    """Losses whose generator gradient is measured: the given ones, and the two named ones under cross-entropy."""
+    own = {name: find_loss(name) for name in names}
+    if not all(loss.objective.is_cross_entropy for loss in own.values()):
+        return own
+    return {"minimax": LOSSES["minimax"], "non_saturating": LOSSES["non_saturating"], **own}
+
+
+class Vitality:
+    """Which members are still finite, and when the others ceased to be; kept on the device."""
+
+    def __init__(self, num_members: int, device: torch.device) -> None:
+        self.alive = torch.ones(num_members, dtype=torch.bool, device=device)
+        self.diverged_at = torch.full((num_members,), -1, device=device)
+
+    def note(self, step: int) -> None:
+        """Remembers `step` for the members that died since the last call."""
+        died = ~self.alive & (self.diverged_at < 0)
+        self.diverged_at = torch.where(died, step, self.diverged_at)
+
+
+def descend(
+    weights: Tensor,
+    loss: Tensor,
+    update: Callable[[Tensor, Tensor], Tensor],
+    vitality: Vitality,
+    *,
+    clip: float | None = None,
+) -> Tensor:
+    """One update of every living member: new weights ``[k, p]``; members that cease to be finite keep the old ones.
+
+    The gradient of the sum over members is every member's own, since no loss depends on another member's weights.
+    """
+    (gradient,) = torch.autograd.grad(loss.sum(), weights)
+    with torch.no_grad():
+        weights = weights.detach()
+        updated = update(weights, gradient)
+        if clip is not None:
+            updated = clip_weights(updated, limit=clip)
+        weights, vitality.alive = keep_finite(weights, updated, vitality.alive & torch.isfinite(loss))
+    return weights

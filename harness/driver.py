@@ -1,0 +1,300 @@
+"""Running a job: the queue of packs, their attempts and failures. Holds ids and counters only.
+
+The driver decides *what* runs next and what becomes of a failure; an executor decides where.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from .events import (
+    CellsWritten,
+    Event,
+    PackDone,
+    PackFailed,
+    Progress,
+    SnapshotImpossible,
+    SnapshotWritten,
+    WorkerDied,
+)
+from .executors.base import Executor, Task
+from .grid import Cell
+from .job import Job, Resources
+from .jobfile import dump_job
+from .plan import Pack, Plan, ProbePack, SnapshotKey, TrainingPack, make_plan
+from .records import Status
+from .rows import Provenance, cell_row, versions_json
+from .store import Store, new_part
+from .worker import WorkerSettings
+
+ExecutorName = Literal["ray", "serial"]
+
+
+@dataclass
+class State:
+    """Where a job stands; what the progress display shows.
+
+    Attributes:
+      num_cells: Cells of the job.
+      statuses: Cells with a row, by status: those found in the store and those of this run.
+      num_running: Packs under way.
+      work_done, work_total: Expected seconds of the packs of this run.
+      seconds: Since the first pack started.
+    """
+
+    num_cells: int
+    statuses: dict[str, int]
+    work_total: float
+    num_running: int = 0
+    work_done: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def num_ended(self) -> int:
+        return sum(self.statuses.values())
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Remaining time, from the work done so far; None before there is any."""
+        if self.work_done <= 0:
+            return None
+        return self.seconds * max(0.0, self.work_total / self.work_done - 1)
+
+
+Observer = Callable[[State], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `run` did.
+
+    Attributes:
+      plan: What was wanted and what was missing.
+      statuses: All cells of the job, by status.
+      num_computed: Cells computed by this call.
+      seconds: Time of computing, set-up aside.
+      executor: What computed them, for a person; empty where nothing was missing.
+    """
+
+    plan: Plan
+    statuses: Mapping[str, int]
+    num_computed: int
+    seconds: float
+    executor: str
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every cell completed."""
+        return self.statuses.get("completed", 0) == len(self.plan.cells)
+
+
+def run(
+    job: Job,
+    *,
+    results: str | Path = "results",
+    executor: ExecutorName = "ray",
+    address: str | None = None,
+    retry: Iterable[str] = (),
+    observer: Observer | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Computes the cells of a job that the store does not have yet.
+
+    Calling it again after a crash, or after values were added to the grid, does what is missing.
+
+    Args:
+      job: From `load_job`.
+      results: Root of the store: a folder, or any pyarrow.fs URI.
+      executor: ``ray``, or ``serial`` for one pack at a time in this process.
+      address: Of an existing Ray cluster; RAY_ADDRESS counts too. Without either, Ray is started on this machine.
+      retry: Statuses to compute again: ``failed``, ``diverged``, ``timeout``, ``lost``.
+      observer: Called whenever something happened.
+      announce: Told, once, what is going to run where.
+
+    Returns:
+      An `Outcome`; its `is_complete` is False if any cell did not complete.
+
+    Raises:
+      HarnessError: If the data, the store or the cluster is not usable.
+    """
+    store = Store(results)
+    retry = tuple(retry)
+    plan = make_plan(job, store, slots=1, retry=retry)
+    if not plan.missing:
+        return Outcome(plan, plan.difference.done, num_computed=0, seconds=0.0, executor="")
+    with _opened(executor, job.resources, address) as running:
+        plan = make_plan(job, store, slots=running.num_slots, retry=retry)
+        store.write_job(job.name, dump_job(job))
+        settings = WorkerSettings(
+            job=job.name,
+            results=store.absolute_root,
+            provenance=Provenance(versions_json(), git_commit()),
+            num_threads=running.threads_per_slot,
+            allow_gpu=running.uses_gpus,
+            timeout_seconds=job.resources.timeout_seconds,
+        )
+        running.open(settings, job.problem)
+        if announce is not None:
+            announce(running.description)
+        driver = Driver(plan, store, running, settings.provenance, observer=observer or (lambda state: None))
+        driver.run()
+        state = driver.state
+        return Outcome(plan, state.statuses, len(plan.missing), state.seconds, running.description)
+
+
+class Driver:
+    """Brings the packs of a plan to their ends."""
+
+    def __init__(
+        self, plan: Plan, store: Store, executor: Executor, provenance: Provenance, *, observer: Observer
+    ) -> None:
+        self._store, self._executor, self._provenance = store, executor, provenance
+        self._job, self._retries, self._observer = plan.job.name, plan.job.resources.retries, observer
+        self._queue = [Task(pack, attempt=1) for pack in plan.packs]
+        self._running: list[Task] = []
+        self._ended: set[str] = set()
+        required = {key for pack in plan.packs for key in pack.requires}
+        self._snapshots: set[SnapshotKey] = {key for key in required if store.has_snapshot(*key)}
+        self._impossible: dict[SnapshotKey, SnapshotImpossible] = {}
+        self.state = State(
+            num_cells=len(plan.cells),
+            statuses=dict(plan.difference.done),
+            work_total=sum(pack.seconds for pack in plan.packs),
+        )
+
+    def run(self) -> None:
+        """Works until every cell of the plan has a row."""
+        while self._queue or self._running:
+            self._start_what_can_start()
+            self._report()
+            for task, event in self._executor.wait():
+                self._handle(task, event)
+                self._report()
+
+    def _start_what_can_start(self) -> None:
+        for task in list(self._queue):
+            if len(self._running) >= self._executor.num_slots:
+                return
+            if task.pack.requires <= self._snapshots:
+                self._queue.remove(task)
+                self._running.append(task)
+                self._executor.start(task)
+        assert self._running or not self._queue, "packs wait for snapshots that nothing makes"
+
+    def _handle(self, task: Task, event: Event) -> None:
+        match event:
+            case Progress():
+                self.state.work_done += event.member_steps / task.pack.member_steps * task.pack.seconds
+            case SnapshotWritten():
+                self._snapshots.add((event.run_id, event.epoch))
+            case SnapshotImpossible():
+                self._give_up_snapshot(event)
+            case CellsWritten():
+                self._count(event.statuses)
+            case PackDone():
+                self._running.remove(task)
+            case PackFailed():
+                self._running.remove(task)
+                if event.status == "failed" and task.pack.num_members > 1:
+                    self._split(task)  # to find the member at fault
+                else:
+                    self._give_up(task.pack, event.status, event.error)
+            case WorkerDied():
+                self._running.remove(task)
+                self._after_death(task, event)
+
+    def _after_death(self, task: Task, event: WorkerDied) -> None:
+        if event.preempted:
+            self._requeue(task.pack, task.attempt)
+        elif task.attempt <= self._retries:
+            self._requeue(task.pack, task.attempt + 1)
+        elif task.pack.num_members > 1:
+            self._split(task)  # it may have been too large
+        else:
+            self._give_up(task.pack, "lost", event.error)
+
+    def _split(self, task: Task) -> None:
+        for half in task.pack.split():
+            self._requeue(half, attempt=1)
+
+    def _requeue(self, pack: Pack, attempt: int) -> None:
+        """Puts a pack in front of the queue, without the cells whose rows were already written."""
+        rest = pack.without(self._ended)
+        if isinstance(rest, TrainingPack) or rest.cells:
+            self._queue.insert(0, Task(rest, attempt))
+
+    def _give_up(self, pack: Pack, status: Status, error: str) -> None:
+        """Writes rows for the cells a failed pack leaves, and for those that waited for its snapshots."""
+        self._write_failures(pack.without(self._ended).cells, status, error)
+        if isinstance(pack, TrainingPack):
+            for run_ in pack.runs:
+                for epoch in pack.epochs:
+                    if (run_.run_id, epoch) not in self._snapshots:
+                        reason = f"its reference run {run_.run_id} ended as {status}:\n{error}"
+                        self._give_up_snapshot(SnapshotImpossible(run_.run_id, epoch, status, reason))
+
+    def _give_up_snapshot(self, event: SnapshotImpossible) -> None:
+        key = (event.run_id, event.epoch)
+        for task in list(self._queue):
+            if isinstance(task.pack, ProbePack) and key in task.pack.requires:
+                hopeless = [cell for cell in task.pack.cells if (cell.run.run_id, cell.epoch) == key]
+                self._write_failures(hopeless, event.status, event.error)
+                self._queue.remove(task)
+                rest = task.pack.without(self._ended)
+                if rest.cells:
+                    self._queue.append(Task(rest, task.attempt))
+
+    def _write_failures(self, cells: Iterable[Cell], status: Status, error: str) -> None:
+        rows = [cell_row(cell, self._provenance, status=status, error=error, attempt=1) for cell in cells]
+        self._store.write_part(self._job, "cells", rows, part=new_part())
+        self._count({row["cell_id"]: status for row in rows})
+
+    def _count(self, statuses: Mapping[str, Status]) -> None:
+        self._ended |= set(statuses)
+        for status in statuses.values():
+            self.state.statuses[status] = self.state.statuses.get(status, 0) + 1
+
+    def _report(self) -> None:
+        self.state.num_running = len(self._running)
+        self._observer(self.state)
+
+
+@contextmanager
+def _opened(name: ExecutorName, resources: Resources, address: str | None) -> Iterator[Executor]:
+    executor = make_executor(name, resources, address=address)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def make_executor(name: ExecutorName, resources: Resources, *, address: str | None = None) -> Executor:
+    """An executor by name; Ray is imported only if it is asked for."""
+    if name == "serial":
+        from .executors.serial import SerialExecutor
+
+        return SerialExecutor(resources)
+    from .executors.ray import RayExecutor
+
+    return RayExecutor(resources, address=address)
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout this package runs from; None where it is installed otherwise."""
+    folder = Path(__file__).resolve().parent
+    command = ["git", "-C", str(folder), "log", "-1", "--format=%H", "--", str(folder)]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

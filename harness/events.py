@@ -1,0 +1,73 @@
+"""What a worker tells the driver: ids and counters only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .records import Status
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Work done since the last report, in member steps."""
+
+    member_steps: int
+
+
+@dataclass(frozen=True)
+class SnapshotWritten:
+    """A snapshot is in the store, so its probes can start."""
+
+    run_id: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class SnapshotImpossible:
+    """A run ended before this epoch, so its probes can never start."""
+
+    run_id: str
+    epoch: int
+    status: Status
+    error: str
+
+
+@dataclass(frozen=True)
+class CellsWritten:
+    """Rows of these cells are in the store, with these statuses."""
+
+    statuses: Mapping[str, Status]
+
+
+@dataclass(frozen=True)
+class PackFailed:
+    """The pack ended early; what it had written stays.
+
+    Attributes:
+      worker_is_sound: False after an error that leaves the device unusable for this process.
+    """
+
+    status: Status
+    error: str
+    worker_is_sound: bool = True
+
+
+@dataclass(frozen=True)
+class PackDone:
+    """The pack ran to its end."""
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """The worker is gone, and what it was doing may or may not have been written.
+
+    Attributes:
+      preempted: The machine was taken away, which is not the pack's fault.
+    """
+
+    error: str
+    preempted: bool = False
+
+
+Event = Progress | SnapshotWritten | SnapshotImpossible | CellsWritten | PackFailed | PackDone | WorkerDied

@@ -1,0 +1,1 @@
+"""Executors: what runs packs. `serial` in this process, `ray` on the actors of a cluster."""

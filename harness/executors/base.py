@@ -1,0 +1,61 @@
+"""The interface between the driver and whatever runs packs."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..events import Event
+from ..plan import Pack
+from ..problems.specs import ProblemSpec
+from ..worker import WorkerSettings
+
+
+@dataclass(frozen=True)
+class Task:
+    """One attempt at a pack."""
+
+    pack: Pack
+    attempt: int
+
+
+class Executor(abc.ABC):
+    """Runs tasks, one a slot. The driver owns queue, attempts and failures; an executor owns workers.
+
+    Attributes:
+      num_slots: Tasks that can run at once.
+      threads_per_slot: CPU threads of one.
+      uses_gpus: Whether a slot owns a GPU or a share of one.
+    """
+
+    num_slots: int
+    threads_per_slot: int
+    uses_gpus: bool
+
+    @property
+    @abc.abstractmethod
+    def description(self) -> str:
+        """What the slots are, for a person: ``2 actors, one CPU each``."""
+
+    @abc.abstractmethod
+    def open(self, settings: WorkerSettings, problem: ProblemSpec) -> None:
+        """Makes the problem's data and the workers ready.
+
+        Raises:
+          HarnessError: If the data cannot be loaded.
+        """
+
+    @abc.abstractmethod
+    def start(self, task: Task) -> None:
+        """Gives a task to a free slot."""
+
+    @abc.abstractmethod
+    def wait(self) -> Sequence[tuple[Task, Event]]:
+        """Blocks until something happens or about a second has passed; the last event of a task is
+        `PackDone`, `PackFailed` or `WorkerDied`, after which its slot is free.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Ends the workers."""

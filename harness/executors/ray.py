@@ -1,0 +1,181 @@
+"""The Ray executor: long-lived actors, one a GPU (or a share of one) or a CPU slot.
+
+Ray is told to restart and retry nothing: the driver owns attempts, a dead actor is replaced by a fresh one, and a
+pack that was under way is simply done again, which is safe because its rows appear all at once or not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray
+from ray import exceptions
+
+from ..errors import ClusterError, HarnessError
+from ..events import Event, PackDone, PackFailed, WorkerDied
+from ..job import Resources
+from ..plan import Pack
+from ..problems.sources import Samples, load_samples
+from ..problems.specs import ProblemSpec
+from ..worker import Worker, WorkerSettings
+from .base import Executor, Task
+
+_WORKER_GONE = (
+    exceptions.RayActorError,
+    exceptions.OutOfMemoryError,
+    exceptions.NodeDiedError,
+    exceptions.WorkerCrashedError,
+    exceptions.LocalRayletDiedError,
+    exceptions.TaskCancelledError,
+)
+_NO_ACTOR = (exceptions.ActorUnschedulableError, exceptions.RuntimeEnvSetupError)
+
+
+class RayExecutor(Executor):
+    """Runs packs on the actors of a Ray cluster.
+
+    Args:
+      resources: What one actor holds, and how many there may be.
+      address: Of an existing cluster; without one (and without RAY_ADDRESS) a cluster of this machine is started
+        and ended with the executor.
+    """
+
+    def __init__(self, resources: Resources, *, address: str | None = None) -> None:
+        self._owns_cluster = not ray.is_initialized()
+        if self._owns_cluster:
+            _connect(address)
+        total = ray.cluster_resources()
+        shape = actor_shape(resources, cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0))
+        self.num_slots, self._cpus, self._gpus = shape
+        self.uses_gpus = self._gpus > 0
+        self.threads_per_slot = max(1, int(self._cpus))
+        self._actors: list[Any] = []
+        self._idle: list[Any] = []
+        self._running: dict[Any, tuple[Any, Task]] = {}
+        self._ended: list[tuple[Task, Event]] = []
+
+    @property
+    def description(self) -> str:
+        each = f"{self._gpus:g} GPU and {self._cpus:g} CPU" if self.uses_gpus else f"{self._cpus:g} CPU"
+        note = "" if self.uses_gpus else " (no GPU here)"
+        return f"{self.num_slots} Ray actor{'s' if self.num_slots > 1 else ''}, {each} each{note}"
+
+    def open(self, settings: WorkerSettings, problem: ProblemSpec) -> None:
+        # loaded once by a task; actors of a node share the object store's copy without copying it again
+        load = ray.remote(_load).options(num_cpus=0, num_returns=2)
+        samples, checked = load.remote(problem)
+        try:
+            ray.get(checked)
+        except exceptions.RayTaskError as error:
+            raise HarnessError(f"problem {problem.name}: {error.cause}") from error
+        except _NO_ACTOR as error:
+            raise ClusterError(f"the cluster cannot load the data: {error}") from error
+        self._settings, self._samples = settings, samples
+
+    def start(self, task: Task) -> None:
+        actor = self._idle.pop() if self._idle else self._new_actor()
+        stream = actor.execute.options(num_returns="streaming").remote(task.pack, task.attempt)
+        self._running[stream] = actor, task
+
+    def wait(self) -> Sequence[tuple[Task, Event]]:
+        ready, _ = ray.wait(list(self._running), num_returns=1, timeout=1.0, fetch_local=False)
+        return [self._next_event(stream) for stream in ready]
+
+    def close(self) -> None:
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors.clear()
+        if self._owns_cluster:
+            ray.shutdown()
+
+    def _new_actor(self) -> Any:
+        actor = (
+            ray.remote(_Actor)
+            .options(num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0, max_task_retries=0)
+            .remote(self._settings, self._samples)
+        )
+        self._actors.append(actor)
+        return actor
+
+    def _next_event(self, stream: Any) -> tuple[Task, Event]:
+        actor, task = self._running[stream]
+        try:
+            event: Event = ray.get(next(stream))
+        except _NO_ACTOR as error:
+            raise ClusterError(f"the cluster cannot hold an actor of {self.description}: {error}") from error
+        except _WORKER_GONE as error:
+            event = WorkerDied(str(error), preempted=bool(getattr(error, "preempted", False)))
+        except StopIteration:
+            event = WorkerDied("the worker's events ended without a last one")
+        if isinstance(event, (PackDone, PackFailed, WorkerDied)):
+            del self._running[stream]
+            if isinstance(event, PackDone) or (isinstance(event, PackFailed) and event.worker_is_sound):
+                self._idle.append(actor)
+            else:
+                self._actors.remove(actor)
+                ray.kill(actor)
+        return task, event
+
+
+def actor_shape(resources: Resources, *, cpus: float, gpus: float) -> tuple[int, float, float]:
+    """How many actors a cluster holds, and the CPUs and GPUs of each.
+
+    Raises:
+      ClusterError: If it cannot hold what the job asks for.
+    """
+    per_actor = resources.gpus_per_actor if gpus >= resources.gpus_per_actor else 0.0
+    by_gpu = math.inf if per_actor == 0 else gpus // per_actor if per_actor >= 1 else int(gpus) * round(1 / per_actor)
+    wanted = math.inf if resources.actors == "auto" else resources.actors
+    if resources.cpus_per_actor != "auto":
+        cpus_each = resources.cpus_per_actor
+    elif per_actor == 0:
+        cpus_each = 1.0
+    else:
+        cpus_each = min(1.0, math.floor(1e4 * cpus / min(by_gpu, wanted)) / 1e4)
+    fitting = min(by_gpu, math.floor(cpus / cpus_each + 1e-9))
+    if fitting < 1 or (resources.actors != "auto" and fitting < resources.actors):
+        raise ClusterError(
+            f"the cluster has {cpus:g} CPUs and {gpus:g} GPUs, room for {int(fitting)} actors of {cpus_each:g} CPU and "
+            f"{per_actor:g} GPU; the job asks for {resources.actors} (resources.actors, cpus_per_actor, gpus_per_actor)"
+        )
+    return int(min(fitting, wanted)), cpus_each, per_actor
+
+
+class _Actor:
+    """A worker in a process of its own."""
+
+    def __init__(self, settings: WorkerSettings, samples: Samples | None) -> None:
+        self._worker = Worker(settings, samples)
+
+    def execute(self, pack: Pack, attempt: int) -> Iterator[Event]:
+        yield from self._worker.execute(pack, attempt=attempt)
+
+
+def _load(problem: ProblemSpec) -> tuple[Samples | None, bool]:
+    return load_samples(problem), True
+
+
+def _connect(address: str | None) -> None:
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {"runtime_env": _runtime_env()}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
+        raise ClusterError(
+            f"no Ray cluster answers at {address}: {error}\n  Start one with 'ray start --head', or use this machine by "
+            "leaving out --address and unsetting RAY_ADDRESS"
+        ) from error
+
+
+def _runtime_env() -> Mapping[str, Any]:
+    """This very code for the cluster's workers; a submitted job has brought it already."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return {}
+    return {"py_modules": [str(Path(__file__).resolve().parents[1])]}

@@ -1,0 +1,300 @@
+"""A job's cells, and the runs and probes that produce them. Pure: no files, no torch, no Ray."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from .identity import canonical_json, digest
+from .job import (
+    DCGAN,
+    MLP,
+    SGD,
+    Adam,
+    Evaluation,
+    Job,
+    NoPenalty,
+    ProbeSettings,
+    RMSprop,
+    Sigma,
+    WeightClip,
+    find_loss,
+)
+from .problems.specs import ProblemSpec
+from .spec import Spec
+
+METRIC_VERSION = 1
+"""Raised when a measured column changes its meaning, so that old rows count as stale."""
+
+AnyOptimizer: TypeAlias = Adam | RMSprop | SGD
+AnyPenalty: TypeAlias = NoPenalty | WeightClip
+AnyNetworks: TypeAlias = MLP | DCGAN
+
+
+@dataclass(frozen=True)
+class Run:
+    """One GAN training trajectory. Epochs are not part of it: it passes through all that are asked for.
+
+    Attributes:
+      horizon: Number of epochs over which a schedule spends t from 0 to 1.
+    """
+
+    problem: ProblemSpec
+    problem_identity: str
+    networks: AnyNetworks
+    loss: str
+    penalty: AnyPenalty
+    optimizer: AnyOptimizer
+    sigma: Sigma
+    batch: int
+    steps_per_epoch: int
+    discriminator_steps: int
+    seed: int
+    horizon: int
+    run_id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "run_id", digest(self.identity()))
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the trajectory; a constant sigma does not depend on the horizon."""
+        return {
+            "problem": self.problem_identity,
+            "networks": _plain(self.networks),
+            "loss": self.loss,
+            "penalty": _plain(self.penalty),
+            "optimizer": _plain(self.optimizer),
+            "sigma": _plain(self.sigma),
+            "batch": self.batch,
+            "steps_per_epoch": self.steps_per_epoch,
+            "discriminator_steps": self.discriminator_steps,
+            "seed": self.seed,
+            **({} if self.sigma.is_constant else {"horizon": self.horizon}),
+        }
+
+    def sigma_at(self, epoch: int) -> float:
+        """sigma at the end of an epoch."""
+        return self.sigma.function()(epoch / self.horizon)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fresh discriminator trained against the snapshot of a run at an epoch.
+
+    `loss` is any loss with the probe's objective; losses that share the objective share the probe.
+    """
+
+    run: Run
+    epoch: int
+    objective: str
+    penalty: AnyPenalty
+    optimizer: AnyOptimizer
+    sigma: float
+    settings: ProbeSettings
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid; one row of the ``cells`` table."""
+
+    loss: str
+    penalty: AnyPenalty
+    optimizer: AnyOptimizer
+    sigma: Sigma
+    sigma_value: float
+    epoch: int
+    seed: int
+    run: Run
+    probe: Probe | None
+    evaluation: Evaluation
+    cell_id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cell_id", digest(self.identity()))
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the row's numbers, and nothing else."""
+        probe = self.probe
+        return {
+            "metric_version": METRIC_VERSION,
+            "run": self.run.identity(),
+            "epoch": self.epoch,
+            "evaluation": _plain(self.evaluation),
+            "probe": probe
+            and {
+                "loss": self.loss,
+                "penalty": _plain(probe.penalty),
+                "optimizer": _plain(probe.optimizer),
+                "sigma": probe.sigma,
+                "settings": probe.settings.model_dump(mode="json", exclude={"optimizer"}),
+            },
+        }
+
+    @property
+    def coordinates(self) -> tuple[Any, ...]:
+        """The cell's place in its grid, which stays the same when a job's settings change."""
+        return (
+            self.loss,
+            describe_spec(self.penalty),
+            str(self.sigma),
+            self.optimizer.learning_rate,
+            self.epoch,
+            self.seed,
+        )
+
+
+def expand(job: Job) -> list[Cell]:
+    """All cells of a job, in the order of its axes (loss slowest, seed fastest)."""
+    problem_identity = canonical_json(job.problem.identity())
+    axes = itertools.product(
+        job.grid.loss,
+        job.grid.penalty or (None,),
+        job.grid.learning_rate or (None,),
+        job.grid.sigma,
+        job.grid.epoch,
+        job.grid.seed,
+    )
+    make = _probe_cell if job.protocol == "probe" else _train_cell
+    return [make(job, problem_identity, *point) for point in axes]
+
+
+def default_optimizer(loss: str) -> AnyOptimizer:
+    """RMSprop for wasserstein (Arjovsky et al. 2017), Adam for all others (Radford et al. 2016)."""
+    return RMSprop(name="rmsprop") if _is_wasserstein(loss) else Adam()
+
+
+def default_penalty(loss: str) -> AnyPenalty:
+    """Weight clipping at 0.01 for wasserstein, none for all others."""
+    return WeightClip(name="weight_clip") if _is_wasserstein(loss) else NoPenalty()
+
+
+def default_discriminator_steps(loss: str) -> int:
+    """5 for wasserstein, 1 for all others."""
+    return 5 if _is_wasserstein(loss) else 1
+
+
+def _is_wasserstein(loss: str) -> bool:
+    return find_loss(loss).objective.name == "wasserstein"
+
+
+def describe_spec(spec: Spec) -> str:
+    """A short text for a column: ``weight_clip(limit=0.01)``, or just the name."""
+    values = spec.model_dump(exclude={"name"})
+    inner = ", ".join(
+        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items()
+    )
+    return f"{spec.name}({inner})" if inner else str(spec.name)  # type: ignore[attr-defined]
+
+
+def _plain(spec: Spec) -> dict[str, Any]:
+    return spec.model_dump(mode="json")
+
+
+def _with_rate(optimizer: AnyOptimizer, rate: float | None) -> AnyOptimizer:
+    return optimizer if rate is None else optimizer.model_copy(update={"learning_rate": rate})
+
+
+def _run(
+    job: Job,
+    problem_identity: str,
+    *,
+    loss: str,
+    penalty: AnyPenalty | None,
+    rate: float | None,
+    sigma: Sigma,
+    seed: int,
+) -> Run:
+    training = job.training
+    discriminator_steps = training.discriminator_steps or default_discriminator_steps(loss)
+    facts = job.problem.facts()
+    if training.steps_per_epoch is not None:
+        steps_per_epoch = training.steps_per_epoch
+    else:
+        assert facts.num_training is not None, "a job without steps_per_epoch has a fixed data set"
+        # an epoch is one pass of the discriminator over the data
+        steps_per_epoch = max(1, facts.num_training // (training.batch * discriminator_steps))
+    return Run(
+        problem=job.problem,
+        problem_identity=problem_identity,
+        networks=job.networks,
+        loss=loss,
+        penalty=penalty or default_penalty(loss),
+        optimizer=_with_rate(training.optimizer or default_optimizer(loss), rate),
+        sigma=sigma,
+        batch=training.batch,
+        steps_per_epoch=steps_per_epoch,
+        discriminator_steps=discriminator_steps,
+        seed=seed,
+        horizon=max(job.grid.epoch),
+    )
+
+
+def _train_cell(
+    job: Job,
+    problem_identity: str,
+    loss: str,
+    penalty: AnyPenalty | None,
+    rate: float | None,
+    sigma: Sigma,
+    epoch: int,
+    seed: int,
+) -> Cell:
+    run = _run(job, problem_identity, loss=loss, penalty=penalty, rate=rate, sigma=sigma, seed=seed)
+    return Cell(
+        loss=loss,
+        penalty=run.penalty,
+        optimizer=run.optimizer,
+        sigma=sigma,
+        sigma_value=run.sigma_at(epoch),
+        epoch=epoch,
+        seed=seed,
+        run=run,
+        probe=None,
+        evaluation=job.evaluation,
+    )
+
+
+def _probe_cell(
+    job: Job,
+    problem_identity: str,
+    loss: str,
+    penalty: AnyPenalty | None,
+    rate: float | None,
+    sigma: Sigma,
+    epoch: int,
+    seed: int,
+) -> Cell:
+    assert job.reference is not None
+    assert job.probe is not None
+    reference = job.reference
+    run = _run(
+        job,
+        problem_identity,
+        loss=reference.loss,
+        penalty=reference.penalty,
+        rate=None,
+        sigma=reference.sigma,
+        seed=seed,
+    )
+    probe = Probe(
+        run=run,
+        epoch=epoch,
+        objective=find_loss(loss).objective.name,
+        penalty=penalty or default_penalty(loss),
+        optimizer=_with_rate(job.probe.optimizer or default_optimizer(loss), rate),
+        sigma=sigma.function()(1.0),
+        settings=job.probe,
+    )
+    return Cell(
+        loss=loss,
+        penalty=probe.penalty,
+        optimizer=probe.optimizer,
+        sigma=sigma,
+        sigma_value=probe.sigma,
+        epoch=epoch,
+        seed=seed,
+        run=run,
+        probe=probe,
+        evaluation=job.evaluation,
+    )

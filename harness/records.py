@@ -1,0 +1,150 @@
+"""The tables: one explicit Arrow schema each, with unit and meaning in every field's metadata."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pyarrow as pa
+
+SCHEMA_VERSION = "1"
+
+Status = Literal["completed", "diverged", "failed", "timeout", "lost"]
+STATUSES: dict[Status, str] = {
+    "completed": "ran to its end",
+    "diverged": "NaN or overflow; the row has the last finite values",
+    "failed": "raised an exception; the row has the traceback",
+    "timeout": "took longer than resources.timeout_seconds",
+    "lost": "its worker died more often than resources.retries allows",
+}
+
+_text, _int, _real, _flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+_time = pa.timestamp("us", tz="UTC")
+
+
+def _field(name: str, kind: pa.DataType, meaning: str, unit: str = "") -> pa.Field:
+    metadata = {"meaning": meaning, **({"unit": unit} if unit else {})}
+    return pa.field(name, kind, metadata=metadata)
+
+
+def _schema(*fields: pa.Field) -> pa.Schema:
+    return pa.schema(fields, metadata={"schema_version": SCHEMA_VERSION})
+
+
+_JOB = _field("job", _text, "name of the job")
+_PART = _field("part", _text, "the pack execution that wrote the row; joins rows of one execution across tables")
+_CELL_ID = _field("cell_id", _text, "hash of everything that determines the row's numbers")
+_GRADIENTS = (
+    _field(
+        "grad_norm",
+        _real,
+        "norm of the generator's gradient under the row's own loss, mean over fresh batches",
+    ),
+    _field("grad_norm_std", _real, "standard deviation of that norm over batches"),
+    _field("grad_norm_minimax", _real, "the same under log(1 - D); null unless D is trained by cross-entropy"),
+    _field("grad_norm_non_saturating", _real, "the same under -log D; null unless D is trained by cross-entropy"),
+)
+
+CELLS = _schema(
+    _JOB,
+    _CELL_ID,
+    _field("attempt", _int, "which execution of the pack wrote the row, from 1"),
+    _field("status", _text, "completed, diverged, failed, timeout or lost"),
+    _field("error", _text, "why the cell did not complete; a traceback where there is one"),
+    _field("protocol", _text, "probe or train"),
+    _field("problem", _text, "source of the real samples"),
+    _field("network", _text, "networks and their options"),
+    _field("loss", _text, "loss of the cell"),
+    _field("penalty", _text, "regulariser of the discriminator"),
+    _field("optimizer", _text, "optimiser family and constants"),
+    _field("learning_rate", _real, "of the optimiser"),
+    _field("schedule", _text, "sigma over training time"),
+    _field("sigma", _real, "noise standard deviation at this epoch", "data units"),
+    _field("epoch", _int, "epochs the generator was trained for"),
+    _field("seed", _int, "names the member's random streams"),
+    _field("run_id", _text, "the run whose generator this is; names its snapshots"),
+    _field("iterations", _int, "discriminator updates (probe) or generator updates (train) done"),
+    _field("d_loss", _real, "discriminator's loss on noisy held-out samples"),
+    _field(
+        "accuracy",
+        _real,
+        "of the discriminator on noisy held-out samples; P(r > f) for losses without a threshold",
+    ),
+    *_GRADIENTS,
+    _field("jsd_discriminator", _real, "log 2 - d_loss / 2, a lower estimate; null unless cross-entropy", "nats"),
+    _field("jsd_mixture", _real, "exact JSD of the noisy sample sets, by Monte Carlo", "nats"),
+    _field("jsd_mixture_se", _real, "its standard error", "nats"),
+    _field("tv", _real, "total variation of the noisy sample sets, by the same draws"),
+    _field("noise_variance", _real, "V = E||eps||^2 = d sigma^2", "data units squared"),
+    _field("data_diameter", _real, "of real and fake samples together", "data units"),
+    _field("diameter", _real, "C, of the noisy support: data_diameter + 2 R", "data units"),
+    _field("bound_paper", _real, "2 sqrt(V) + 2 C sqrt(JSD), Theorem 3.3 at the cell's sigma", "data units"),
+    _field("bound_paper_noise_term", _real, "2 sqrt(V)", "data units"),
+    _field("bound_paper_divergence_term", _real, "2 C sqrt(JSD)", "data units"),
+    _field("bound_sharp", _real, "2 E||eps|| + C phi^-1(JSD) at the cell's sigma", "data units"),
+    _field("bound_best", _real, "least bound_paper over the evaluation's sigma grid", "data units"),
+    _field("bound_best_sigma", _real, "the sigma at which it is attained", "data units"),
+    _field("w1", _real, "exact Wasserstein-1 distance of the two sample sets, Euclidean cost", "data units"),
+    _field("bound_holds", _flag, "w1 <= every bound of the row, at the upper 95 % limit of the estimated JSD"),
+    _field("vacuous", _flag, "bound_paper exceeds data_diameter, which bounds w1 trivially"),
+    _field("num_samples", _int, "samples in each of the two sets"),
+    _field("real_num_samples", _int, "samples in each half of held-out data, for the real-against-real baseline"),
+    _field("real_jsd_mixture", _real, "jsd_mixture of two halves of held-out data", "nats"),
+    _field("real_tv", _real, "tv of two halves of held-out data"),
+    _field("real_bound_paper", _real, "bound_paper of two halves of held-out data", "data units"),
+    _field("real_bound_best", _real, "bound_best of two halves of held-out data", "data units"),
+    _field("real_w1", _real, "w1 of two halves of held-out data", "data units"),
+    _field("seconds", _real, "the cell's share of its pack's time", "s"),
+    _field("peak_memory_bytes", _int, "largest memory of the worker so far", "bytes"),
+    _field("device", _text, "cpu or the GPU's model"),
+    _field("hostname", _text, "where the row was computed"),
+    _field("started_at", _time, "when the pack started"),
+    _field("finished_at", _time, "when the row was written"),
+    _field("versions", _text, "JSON: versions of the harness, Python, torch and Ray"),
+    _field("git_commit", _text, "of the harness, where it runs from a checkout"),
+    _field("identity", _text, "JSON whose hash is cell_id"),
+    _PART,
+)
+
+CURVES = _schema(
+    _JOB,
+    _CELL_ID,
+    _field("iteration", _int, "discriminator updates done"),
+    _field("d_loss", _real, "discriminator's loss, mean over fresh noisy batches"),
+    _field("accuracy", _real, "of the discriminator, mean over fresh noisy batches"),
+    *_GRADIENTS,
+    _PART,
+)
+
+TRAINING = _schema(
+    _JOB,
+    _field("run_id", _text, "hash of everything that determines the trajectory"),
+    _field("epoch", _int, "epochs done"),
+    _field("step", _int, "generator updates done"),
+    _field("sigma", _real, "noise standard deviation at the end of the epoch", "data units"),
+    _field("d_loss", _real, "discriminator's loss, mean over the epoch"),
+    _field("g_loss", _real, "generator's loss, mean over the epoch"),
+    _PART,
+)
+
+TRIALS = _schema(
+    _JOB,
+    _field("trial", _int, "number of the trial"),
+    _field("state", _text, "complete, pruned, running or failed"),
+    _field("family", _text, "schedule family"),
+    _field("parameters", _text, "JSON: parameters of the schedule"),
+    _field("value", _real, "objective"),
+    _field("spread", _real, "largest minus smallest value over seeds"),
+    _field("seconds", _real, "time of the trial", "s"),
+    _PART,
+)
+
+TABLES: dict[str, pa.Schema] = {"cells": CELLS, "curves": CURVES, "training": TRAINING, "trials": TRIALS}
+
+
+def to_table(name: str, rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows as an Arrow table of a table's schema; a key the schema lacks is an error, a missing one is null."""
+    schema = TABLES[name]
+    unknown = {key for row in rows for key in row} - set(schema.names)
+    if unknown:
+        raise KeyError(f"table {name} has no columns {sorted(unknown)}")
+    return pa.Table.from_pylist(rows, schema=schema)

@@ -1,0 +1,104 @@
+"""Rows of the tables, from cells and what was measured."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from .adversaries import Measurement
+from .grid import Cell, describe_spec
+from .identity import canonical_json
+from .records import Status
+
+Columns = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where numbers come from: versions (JSON) and the harness's commit."""
+
+    versions: str
+    git_commit: str | None
+
+
+def cell_row(
+    cell: Cell,
+    provenance: Provenance,
+    *,
+    status: Status,
+    error: str | None = None,
+    attempt: int,
+    **columns: Any,
+) -> Columns:
+    """A row of ``cells``: what the cell is, how it ended, and the given columns."""
+    return {
+        "cell_id": cell.cell_id,
+        "attempt": attempt,
+        "status": status,
+        "error": error,
+        "protocol": "train" if cell.probe is None else "probe",
+        "problem": cell.run.problem.name,  # type: ignore[attr-defined]
+        "network": describe_spec(cell.run.networks),
+        "loss": cell.loss,
+        "penalty": describe_spec(cell.penalty),
+        "optimizer": describe_spec(cell.optimizer),
+        "learning_rate": cell.optimizer.learning_rate,
+        "schedule": str(cell.sigma),
+        "sigma": cell.sigma_value,
+        "epoch": cell.epoch,
+        "seed": cell.seed,
+        "run_id": cell.run.run_id,
+        "finished_at": datetime.now(UTC),
+        "versions": provenance.versions,
+        "git_commit": provenance.git_commit,
+        "identity": canonical_json(cell.identity()),
+        **columns,
+    }
+
+
+def gradient_columns(measurement: Measurement, member: int, loss: str) -> Columns:
+    """The gradient columns of one member for a cell of this loss."""
+
+    def of(values: Mapping[str, Sequence[float]], name: str) -> float | None:
+        return finite(values[name][member]) if name in values else None
+
+    return {
+        "grad_norm": of(measurement.grad_norm, loss),
+        "grad_norm_std": of(measurement.grad_norm_std, loss),
+        "grad_norm_minimax": of(measurement.grad_norm, "minimax"),
+        "grad_norm_non_saturating": of(measurement.grad_norm, "non_saturating"),
+    }
+
+
+def curve_rows(cells: Sequence[Cell], members: Sequence[int], measurements: Sequence[Measurement]) -> list[Columns]:
+    """Rows of ``curves``: each cell's member at each measurement, up to its divergence."""
+    return [
+        {
+            "cell_id": cell.cell_id,
+            "iteration": measurement.iteration,
+            "d_loss": finite(measurement.d_loss[member]),
+            "accuracy": finite(measurement.accuracy[member]),
+            **gradient_columns(measurement, member, cell.loss),
+        }
+        for cell, member in zip(cells, members, strict=True)
+        for measurement in measurements
+        if measurement.diverged_at[member] < 0
+    ]
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where it is not a finite number: tables hold no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def versions_json() -> str:
+    """Versions that matter for the numbers, as JSON."""
+    import platform
+    from importlib.metadata import version
+
+    names = {"harness": "gan-noise-harness", "torch": "torch", "ray": "ray"}
+    return json.dumps({"python": platform.python_version(), **{key: version(name) for key, name in names.items()}})

@@ -1,0 +1,167 @@
+"""The result store: the only file IO of results, and the owner of every path.
+
+    <root>/<job>/job.yaml
+    <root>/<job>/{cells,curves,training,trials}/part-<uuid>.parquet
+    <root>/snapshots/<run_id>/epoch-<n>.safetensors
+
+A file is complete or absent, and a row of `cells` is the one sign that a cell is done: the store *is* the state.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.fs
+import pyarrow.parquet
+
+from .errors import StoreError
+from .plan import StoredCell
+from .records import TABLES, to_table
+
+SNAPSHOTS = "snapshots"
+COORDINATES = ("loss", "penalty", "schedule", "learning_rate", "epoch", "seed")
+"""Columns that place a row in its job's grid; see `Cell.coordinates`."""
+
+
+class Store:
+    """Results below a root: a folder, or any URI pyarrow.fs knows (``s3://``, ``gs://``)."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = str(root)
+        try:
+            if "://" in self.root:
+                self._files, self._base = pyarrow.fs.FileSystem.from_uri(self.root)
+            else:
+                self._files, self._base = pyarrow.fs.LocalFileSystem(), str(Path(self.root).absolute())
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"--results {self.root}: cannot be opened: {error}") from error
+        info = self._files.get_file_info(self._base)
+        if info.type == pyarrow.fs.FileType.File:
+            raise StoreError(f"--results {self.root}: is a file; name a folder or a URI such as s3://bucket/prefix")
+
+    @property
+    def absolute_root(self) -> str:
+        """The root under a name that holds in any working directory of this machine."""
+        return self.root if "://" in self.root else self._base
+
+    # --- writing
+
+    def write_part(self, job: str, table: str, rows: list[dict[str, Any]], *, part: str) -> None:
+        """Adds rows to a table, all or none."""
+        if not rows:
+            return
+        sink = pa.BufferOutputStream()
+        columns = to_table(table, [{**row, "job": job, "part": part} for row in rows])
+        floats = [field.name for field in columns.schema if pa.types.is_floating(field.type)]
+        pyarrow.parquet.write_table(
+            columns,
+            sink,
+            compression="zstd",
+            use_dictionary=[name for name in columns.schema.names if name not in floats],
+            use_byte_stream_split=floats,
+        )
+        # table parts of one pack carry its name; a run writes one a requested epoch, hence the suffix
+        self._put(f"{job}/{table}/part-{part}-{uuid.uuid4().hex[:8]}.parquet", sink.getvalue().to_pybytes())
+
+    def write_job(self, job: str, text: str) -> None:
+        """Keeps the text of the job file with its results."""
+        self._put(f"{job}/job.yaml", text.encode())
+
+    def write_snapshot(self, run_id: str, epoch: int, content: bytes) -> None:
+        """Keeps a generator, in safetensors format."""
+        self._put(_snapshot(run_id, epoch), content)
+
+    # --- reading
+
+    def read_snapshot(self, run_id: str, epoch: int) -> bytes:
+        """A generator, in safetensors format."""
+        try:
+            with self._files.open_input_stream(f"{self._base}/{_snapshot(run_id, epoch)}") as file:
+                return bytes(file.read())
+        except FileNotFoundError:
+            raise StoreError(f"{self.root}: no snapshot of run {run_id} at epoch {epoch}") from None
+
+    def has_snapshot(self, run_id: str, epoch: int) -> bool:
+        """Whether a snapshot is complete."""
+        info = self._files.get_file_info(f"{self._base}/{_snapshot(run_id, epoch)}")
+        return bool(info.type == pyarrow.fs.FileType.File)
+
+    def jobs(self) -> list[str]:
+        """Names of the jobs that have results."""
+        return sorted(
+            info.base_name
+            for info in self._listing("")
+            if info.type == pyarrow.fs.FileType.Directory and info.base_name != SNAPSHOTS
+        )
+
+    def dataset(self, table: str, *, job: str | None = None) -> pyarrow.dataset.Dataset:
+        """All rows of a table, of one job or of all, including superseded ones; see `query` for the views."""
+        paths = [
+            info.path
+            for name in ([job] if job else self.jobs())
+            for info in self._listing(f"{name}/{table}")
+            if info.path.endswith(".parquet")
+        ]
+        if not paths:
+            return pyarrow.dataset.dataset(pa.Table.from_pylist([], schema=TABLES[table]))
+        return pyarrow.dataset.dataset(paths, filesystem=self._files, format="parquet", schema=TABLES[table])
+
+    def latest_cells(self, job: str) -> Mapping[tuple[Any, ...], StoredCell]:
+        """The latest row at each of the grid's coordinates."""
+        columns = [*COORDINATES, "cell_id", "status", "identity", "finished_at"]
+        rows = self.dataset("cells", job=job).to_table(columns=columns).sort_by("finished_at").to_pylist()
+        return {
+            tuple(row[name] for name in COORDINATES): StoredCell(row["cell_id"], row["status"], row["identity"])
+            for row in rows
+        }
+
+    # --- private
+
+    def _listing(self, folder: str) -> list[pyarrow.fs.FileInfo]:
+        selector = pyarrow.fs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
+        try:
+            return list(self._files.get_file_info(selector))
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"--results {self.root}: cannot be read: {error}") from error
+
+    def _put(self, name: str, content: bytes) -> None:
+        """Writes a file complete or not at all, and overwrites nothing half way."""
+        path = f"{self._base}/{name}"
+        try:
+            if isinstance(self._files, pyarrow.fs.LocalFileSystem):
+                _put_locally(Path(path), content)
+            else:
+                with self._files.open_output_stream(path) as file:
+                    file.write(content)
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"--results {self.root}: cannot write {name}: {error}") from error
+
+
+def new_part() -> str:
+    """A fresh name for what one pack execution writes."""
+    return uuid.uuid4().hex
+
+
+def _snapshot(run_id: str, epoch: int) -> str:
+    return f"{SNAPSHOTS}/{run_id}/epoch-{epoch}.safetensors"
+
+
+def _put_locally(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

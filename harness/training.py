@@ -1,0 +1,228 @@
+"""Training a pack of runs. No Ray, no files: results are yielded as they arise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .adversaries import Adversaries, Measurement, Vitality, descend
+from .events import Progress
+from .grid import Run
+from .job import WeightClip, find_loss
+from .optimizers import make_optimizer
+from .problems.sources import Source
+from .theory.losses import Loss
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A pack at the end of an epoch; lists have one value a member.
+
+    Attributes:
+      step: Generator steps done.
+      sigma, d_loss, g_loss: sigma now, and the epoch's mean losses (the last finite ones of a dead member).
+      diverged_at: Step at which a member ceased to be finite, or -1.
+      members: The pack itself, in this state until the iteration goes on.
+    """
+
+    epoch: int
+    step: int
+    sigma: list[float]
+    d_loss: list[float]
+    g_loss: list[float]
+    diverged_at: list[int]
+    members: Members
+
+
+class Reporter:
+    """Decides by the clock when to report progress, so that short steps do not drown in messages."""
+
+    def __init__(self, num_members: int, *, interval_seconds: float = 1.0) -> None:
+        self._num_members, self._interval = num_members, interval_seconds
+        self._last, self._steps = time.monotonic(), 0
+
+    def step(self) -> Progress | None:
+        """Counts one step of the pack; a report if one is due."""
+        self._steps += 1
+        return self.flush() if time.monotonic() - self._last >= self._interval else None
+
+    def flush(self) -> Progress:
+        """Everything not yet reported."""
+        progress = Progress(self._steps * self._num_members)
+        self._last, self._steps = time.monotonic(), 0
+        return progress
+
+
+class Members:
+    """A pack of runs in training: weights of both players, optimisers, streams, and the two kinds of step.
+
+    Attributes:
+      generators, discriminators: Weights ``[k, p]``; those of a dead member are its last finite ones.
+    """
+
+    def __init__(self, runs: Sequence[Run], source: Source, *, num_epochs: int) -> None:
+        first, device = runs[0], source.device
+        self.runs = runs
+        self.sigmas = sigma_table(runs, num_epochs=num_epochs).to(device)  # [steps, k]
+        self.adversaries = Adversaries(
+            "train",
+            first.networks,
+            source,
+            seeds=[run.seed for run in runs],
+            batch=first.batch,
+            noisy=bool((self.sigmas > 0).any()),
+        )
+        self.objective = find_loss(first.loss).objective
+        self._groups = group_by_loss([run.loss for run in runs], device)
+        self._needs_real = self.adversaries.batch_norm == "joint" or any(
+            find_loss(run.loss).generator_needs_real for run in runs
+        )
+        self._clip = first.penalty.limit if isinstance(first.penalty, WeightClip) else None
+        self.generators = self.adversaries.initial(self.adversaries.generator, "generator")
+        self.discriminators = self.adversaries.initial(self.adversaries.discriminator, "discriminator")
+        optimizers = [run.optimizer for run in runs]
+        self._update_generators = make_optimizer(optimizers, self.generators)
+        self._update_discriminators = make_optimizer(optimizers, self.discriminators)
+        self._draw, self._draw_to_measure = (
+            self.adversaries.batches("train"),
+            self.adversaries.batches("measure"),
+        )
+        self.vitality = Vitality(len(runs), device)
+
+    def discriminator_step(self, sigma: Tensor) -> Tensor:
+        """One update of the discriminators at sigma ``[k]``; their losses ``[k]``."""
+        with torch.no_grad():
+            real, fake = self._draw(self.generators, sigma)
+        weights = self.discriminators.requires_grad_()
+        loss = self.objective(*self.adversaries.logits(weights, real, fake))
+        self.discriminators = descend(weights, loss, self._update_discriminators, self.vitality, clip=self._clip)
+        return loss.detach()
+
+    def generator_step(self, sigma: Tensor) -> Tensor:
+        """One update of the generators at sigma ``[k]``; their losses ``[k]``.
+
+        Noise is added to the generator's samples here too, and backpropagated through (Cor. 3.2).
+        """
+        weights = self.generators.requires_grad_()
+        real, fake = self._draw(weights, sigma)
+        if self._needs_real:
+            logits: tuple[Tensor | None, Tensor] = self.adversaries.logits(self.discriminators, real, fake)
+        else:
+            logits = None, self.adversaries.discriminator(self.discriminators, fake)
+        loss = grouped_generator_loss(self._groups, *logits)
+        self.generators = descend(weights, loss, self._update_generators, self.vitality)
+        return loss.detach()
+
+    def measure(self, *, step: int, sigma: Sequence[float], num_batches: int = 4) -> Measurement:
+        """The generators' gradients under the discriminators as they are now, over fresh batches."""
+        return self.adversaries.measure(
+            generators=self.generators,
+            discriminators=self.discriminators,
+            sigma=torch.tensor(sigma, dtype=torch.float32, device=self.generators.device),
+            objective=self.objective,
+            losses=list(dict.fromkeys(run.loss for run in self.runs)),
+            draw=self._draw_to_measure,
+            num_batches=num_batches,
+            iteration=step,
+            diverged_at=self.vitality.diverged_at,
+        )
+
+
+def train(runs: Sequence[Run], source: Source, *, num_epochs: int) -> Iterator[Progress | Epoch]:
+    """Trains a pack of runs, one batched step at a time.
+
+    Args:
+      runs: Members of equal networks, objective, penalty, batch and optimiser family.
+      source: Real samples, on the device to train on.
+      num_epochs: How far to train.
+
+    Yields:
+      `Progress` now and then, and an `Epoch` at the end of each epoch.
+    """
+    members = Members(runs, source, num_epochs=num_epochs)
+    reporter = Reporter(len(runs))
+    account = _Account(len(runs), source.device)
+    step = 0
+    for epoch in range(1, num_epochs + 1):
+        account.start_epoch()
+        for _ in range(runs[0].steps_per_epoch):
+            sigma = members.sigmas[step]
+            for _ in range(runs[0].discriminator_steps):
+                d_loss = members.discriminator_step(sigma)
+            g_loss = members.generator_step(sigma)
+            step += 1
+            account.add(d_loss, g_loss, members.vitality)
+            members.vitality.note(step)
+            if progress := reporter.step():
+                yield progress
+        yield reporter.flush()
+        d_losses, g_losses = account.read()
+        yield Epoch(
+            epoch=epoch,
+            step=step,
+            sigma=[run.sigma_at(epoch) for run in runs],
+            d_loss=d_losses,
+            g_loss=g_losses,
+            diverged_at=members.vitality.diverged_at.tolist(),
+            members=members,
+        )
+
+
+class _Account:
+    """Mean losses of an epoch, summed on the device and read once; an epoch without a finite value keeps the last."""
+
+    def __init__(self, num_members: int, device: torch.device) -> None:
+        self._last = torch.full((2, num_members), torch.nan, device=device)
+        self.start_epoch()
+
+    def start_epoch(self) -> None:
+        self._sum = torch.zeros_like(self._last)
+        self._count = torch.zeros_like(self._last)
+
+    def add(self, d_loss: Tensor, g_loss: Tensor, vitality: Vitality) -> None:
+        losses = torch.stack([d_loss, g_loss])
+        finite = torch.isfinite(losses) & (vitality.diverged_at < 0)
+        self._sum += torch.where(finite, losses, 0.0)
+        self._count += finite
+
+    def read(self) -> tuple[list[float], list[float]]:
+        self._last = torch.where(self._count > 0, self._sum / self._count, self._last)
+        d_loss, g_loss = self._last.tolist()
+        return d_loss, g_loss
+
+
+def grouped_generator_loss(
+    groups: Sequence[tuple[Loss, Tensor | None]], real_logits: Tensor | None, fake_logits: Tensor
+) -> Tensor:
+    """Each member's generator loss ``[k]``; members of one loss are evaluated together."""
+    if len(groups) == 1:
+        return groups[0][0].generator(real_logits, fake_logits)
+    loss = fake_logits.new_zeros(len(fake_logits))
+    for function, members in groups:
+        real = None if real_logits is None else real_logits[members]
+        loss = loss.index_copy(0, members, function.generator(real, fake_logits[members]))  # type: ignore[arg-type]
+    return loss
+
+
+def group_by_loss(names: Sequence[str], device: torch.device) -> list[tuple[Loss, Tensor | None]]:
+    """The distinct losses of a pack and the indices of their members (None where there is but one loss)."""
+    members: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        members.setdefault(name, []).append(index)
+    if len(members) == 1:
+        return [(find_loss(names[0]), None)]
+    return [(find_loss(name), torch.tensor(indices, device=device)) for name, indices in members.items()]
+
+
+def sigma_table(runs: Sequence[Run], *, num_epochs: int) -> Tensor:
+    """sigma of every member at every step: ``[num_epochs * steps_per_epoch, k]``, float32."""
+    steps_per_epoch = runs[0].steps_per_epoch
+    columns = []
+    for run in runs:
+        schedule, horizon = run.sigma.function(), run.horizon * steps_per_epoch
+        columns.append([schedule(step / horizon) for step in range(num_epochs * steps_per_epoch)])
+    return torch.tensor(columns, dtype=torch.float32).T.contiguous()

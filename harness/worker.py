@@ -1,0 +1,297 @@
+"""What an actor does with a pack: train or probe, measure, write rows, report events. No Ray."""
+
+from __future__ import annotations
+
+import socket
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import torch
+from torch import Tensor
+
+from . import devices, rows
+from .adversaries import Adversaries, Measurement
+from .evaluation import Evaluator, discriminator_jsd, generate, judge
+from .events import CellsWritten, Event, PackDone, PackFailed, Progress, SnapshotImpossible, SnapshotWritten
+from .grid import Cell
+from .job import Evaluation, find_loss
+from .networks import build_generator
+from .packs import StackedModule
+from .plan import Pack, ProbePack, TrainingPack
+from .probing import probe
+from .problems.sources import Samples, Source, make_source
+from .rows import Columns, Provenance
+from .snapshots import decode, encode
+from .store import Store, new_part
+from .training import Epoch, train
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What every worker of a job is told.
+
+    Attributes:
+      results: Root of the store.
+      num_threads: CPU threads of torch.
+      allow_gpu: Whether the worker owns a GPU, or a share of one.
+      timeout_seconds: Longest time a pack may take.
+    """
+
+    job: str
+    results: str
+    provenance: Provenance
+    num_threads: int
+    allow_gpu: bool
+    timeout_seconds: float | None
+
+
+@dataclass
+class _Execution:
+    """One attempt at a pack: its rows share `part`, its cells their time."""
+
+    attempt: int
+    num_cells: int
+    part: str
+    started: float
+    started_at: datetime
+
+
+class _TimeoutError(Exception):
+    """A pack took longer than the job allows."""
+
+
+class Worker:
+    """Executes packs of one job on one device, and keeps the data there between packs."""
+
+    def __init__(self, settings: WorkerSettings, samples: Samples | None) -> None:
+        devices.prepare(num_threads=settings.num_threads)
+        self._settings, self._samples = settings, samples
+        self._device = devices.choose_device(allow_gpu=settings.allow_gpu)
+        self._store = Store(settings.results)
+        self._source: Source | None = None
+        self._evaluators: dict[Evaluation, Evaluator] = {}
+
+    def execute(self, pack: Pack, *, attempt: int) -> Iterator[Event]:
+        """Works through a pack; the last event is `PackDone` or `PackFailed`."""
+        execution = _Execution(attempt, len(pack.cells), new_part(), time.monotonic(), datetime.now(UTC))
+        try:
+            events = self._train(pack, execution) if isinstance(pack, TrainingPack) else self._probe(pack, execution)
+            for event in events:
+                yield event
+                self._check_time(execution)
+        except _TimeoutError as error:
+            yield PackFailed("timeout", str(error))
+        except Exception as error:  # noqa: BLE001 - one bad cell must not stop a grid: whatever it raised becomes its row
+            sound = not isinstance(error, torch.AcceleratorError)
+            yield PackFailed("failed", traceback.format_exc(), worker_is_sound=sound)
+        else:
+            yield PackDone()
+
+    # --- training
+
+    def _train(self, pack: TrainingPack, execution: _Execution) -> Iterator[Event]:
+        unwritten: list[Columns] = []
+        for result in train(pack.runs, self._source_of(pack), num_epochs=max(pack.epochs)):
+            if isinstance(result, Progress):
+                yield result
+                continue
+            unwritten += _training_rows(pack, result)
+            if result.epoch in pack.epochs:
+                yield from self._write_snapshots(pack, result)
+                self._store.write_part(self._settings.job, "training", unwritten, part=execution.part)
+                unwritten = []
+                yield from self._write_trained_cells(pack, result, execution)
+
+    def _write_snapshots(self, pack: TrainingPack, epoch: Epoch) -> Iterator[Event]:
+        generator = epoch.members.adversaries.generator
+        for member, run in enumerate(pack.runs):
+            diverged_at = epoch.diverged_at[member]
+            if diverged_at >= 0:
+                error = f"its reference run {run.run_id} diverged at step {diverged_at}, before epoch {epoch.epoch}"
+                yield SnapshotImpossible(run.run_id, epoch.epoch, "diverged", error)
+                continue
+            if not self._store.has_snapshot(run.run_id, epoch.epoch):
+                content = encode(generator, epoch.members.generators[member], run=run, epoch=epoch.epoch)
+                self._store.write_snapshot(run.run_id, epoch.epoch, content)
+            yield SnapshotWritten(run.run_id, epoch.epoch)
+
+    def _write_trained_cells(self, pack: TrainingPack, epoch: Epoch, execution: _Execution) -> Iterator[Event]:
+        cells = [cell for cell in pack.cells if cell.epoch == epoch.epoch]
+        if not cells:
+            return
+        members = epoch.members
+        yield self._write_cells(
+            cells,
+            [pack.runs.index(cell.run) for cell in cells],
+            adversaries=members.adversaries,
+            generators=members.generators,
+            discriminators=members.discriminators,
+            measurement=members.measure(step=epoch.step, sigma=epoch.sigma),
+            execution=execution,
+        )
+
+    # --- probing
+
+    def _probe(self, pack: ProbePack, execution: _Execution) -> Iterator[Event]:
+        source = self._source_of(pack)
+        generator = StackedModule(build_generator(pack.probes[0].run.networks, source.shape))
+        contents = [self._store.read_snapshot(member.run.run_id, member.epoch) for member in pack.probes]
+        snapshots = torch.stack([decode(generator, content) for content in contents]).to(self._device)
+        members = [pack.probes.index(cell.probe) for cell in pack.cells if cell.probe is not None]
+        measurements: list[Measurement] = []
+        losses = list(dict.fromkeys(cell.loss for cell in pack.cells))
+        for result in probe(pack.probes, losses, snapshots, source):
+            if isinstance(result, Progress):
+                yield result
+            elif isinstance(result, Measurement):
+                measurements.append(result)
+            else:
+                # curves first: a row of cells is the sign that all is there
+                curves = rows.curve_rows(pack.cells, members, measurements)
+                self._store.write_part(self._settings.job, "curves", curves, part=execution.part)
+                yield self._write_cells(
+                    pack.cells,
+                    members,
+                    adversaries=result.adversaries,
+                    generators=snapshots,
+                    discriminators=result.discriminators,
+                    measurement=measurements[-1],
+                    execution=execution,
+                )
+
+    # --- measuring and writing
+
+    def _write_cells(
+        self,
+        cells: Sequence[Cell],
+        members: Sequence[int],
+        *,
+        adversaries: Adversaries,
+        generators: Tensor,
+        discriminators: Tensor,
+        measurement: Measurement,
+        execution: _Execution,
+    ) -> CellsWritten:
+        """Evaluates the members that answer the cells, and writes their rows as one part."""
+        measured = self._evaluate(cells, members, adversaries, generators, discriminators)
+        seconds = (time.monotonic() - execution.started) / execution.num_cells
+        table = []
+        for cell, member, columns in zip(cells, members, measured, strict=True):
+            diverged_at = measurement.diverged_at[member]
+            diverged = diverged_at >= 0
+            table.append(
+                rows.cell_row(
+                    cell,
+                    self._settings.provenance,
+                    status="diverged" if diverged else "completed",
+                    error=f"not finite from update {diverged_at} on; values are the last finite" if diverged else None,
+                    attempt=execution.attempt,
+                    iterations=diverged_at if diverged else measurement.iteration,
+                    **rows.gradient_columns(measurement, member, cell.loss),
+                    **columns,
+                    seconds=seconds,
+                    peak_memory_bytes=devices.peak_memory_bytes(self._device),
+                    device=devices.describe(self._device),
+                    hostname=socket.gethostname(),
+                    started_at=execution.started_at,
+                )
+            )
+        self._store.write_part(self._settings.job, "cells", table, part=execution.part)
+        return CellsWritten({row["cell_id"]: row["status"] for row in table})
+
+    def _evaluate(
+        self,
+        cells: Sequence[Cell],
+        members: Sequence[int],
+        adversaries: Adversaries,
+        generators: Tensor,
+        discriminators: Tensor,
+    ) -> list[Columns]:
+        """The evaluation columns of each cell; sample sets that cells share are measured once."""
+        evaluator = self._evaluator(cells[0].evaluation)
+        used = sorted(set(members))
+        cell_of = {member: cell for cell, member in zip(cells, members, strict=True)}
+        seeds = [cell_of[member].seed for member in used]
+        objective = find_loss(cells[0].loss).objective
+        fakes = generate(
+            adversaries.generator,
+            generators[used],
+            seeds=seeds,
+            num=len(evaluator.real),
+            batch=adversaries.batch,
+            latent=adversaries.latent,
+        )
+        verdicts = judge(
+            adversaries.discriminator,
+            discriminators[used],
+            evaluator.real,
+            fakes,
+            sigma=torch.tensor([cell_of[member].sigma_value for member in used], device=self._device),
+            seeds=seeds,
+            objective=objective,
+            batch=adversaries.batch,
+            batch_norm=adversaries.batch_norm,
+        )
+        by_member = {}
+        for fake_set, group in _same_generator(used, cell_of, fakes):
+            sigmas = list(dict.fromkeys(cell_of[member].sigma_value for member in group))
+            columns = evaluator.against_real(fake_set, sigmas, seed=cell_of[group[0]].seed)
+            by_member.update({member: columns[cell_of[member].sigma_value] for member in group})
+        result = []
+        for member in members:
+            d_loss = rows.finite(verdicts.d_loss[used.index(member)])
+            result.append(
+                {
+                    **by_member[member],
+                    "d_loss": d_loss,
+                    "accuracy": verdicts.accuracy[used.index(member)],
+                    "jsd_discriminator": discriminator_jsd(objective, d_loss),
+                }
+            )
+        return result
+
+    # --- state
+
+    def _source_of(self, pack: Pack) -> Source:
+        if self._source is None:
+            run = pack.runs[0] if isinstance(pack, TrainingPack) else pack.probes[0].run
+            self._source = make_source(run.problem, self._samples, device=self._device)
+        return self._source
+
+    def _evaluator(self, evaluation: Evaluation) -> Evaluator:
+        if evaluation not in self._evaluators:
+            assert self._source is not None
+            self._evaluators[evaluation] = Evaluator(self._source, evaluation)
+        return self._evaluators[evaluation]
+
+    def _check_time(self, execution: _Execution) -> None:
+        limit = self._settings.timeout_seconds
+        elapsed = time.monotonic() - execution.started
+        if limit is not None and elapsed > limit:
+            raise _TimeoutError(f"the pack took {elapsed:.0f} s, resources.timeout_seconds is {limit:g}")
+
+
+def _training_rows(pack: TrainingPack, epoch: Epoch) -> list[Columns]:
+    return [
+        {
+            "run_id": run.run_id,
+            "epoch": epoch.epoch,
+            "step": epoch.step,
+            "sigma": epoch.sigma[member],
+            "d_loss": rows.finite(epoch.d_loss[member]),
+            "g_loss": rows.finite(epoch.g_loss[member]),
+        }
+        for member, run in enumerate(pack.runs)
+    ]
+
+
+def _same_generator(members: Sequence[int], cell_of: dict[int, Cell], fakes: Tensor) -> list[tuple[Tensor, list[int]]]:
+    """Members grouped by the generator they are about, with its samples ``[n, *shape]``."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for member in members:
+        cell = cell_of[member]
+        groups.setdefault((cell.run.run_id, cell.epoch), []).append(member)
+    return [(fakes[members.index(group[0])], group) for group in groups.values()]
