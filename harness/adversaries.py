@@ -18,9 +18,6 @@ from .problems.sources import Source
 from .theory.losses import LOSSES, Loss, Objective, accuracy
 from .theory.penalties import clip_weights
 
-DrawBatch = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From generator weights ``[k, p]`` and sigma ``[k]`` to a noisy real and a noisy fake batch ``[k, b, *shape]``."""
-
 
 @dataclass(frozen=True)
 class Measurement:
@@ -77,21 +74,9 @@ class Adversaries:
         weights = [initial_weights(module.template, generator=generator) for generator in generators]
         return torch.stack(weights).to(self.source.device)
 
-    def batches(self, purpose: str) -> DrawBatch:
-        """Draws batches from streams that belong to this purpose alone."""
-        next_real = self.streams.real(f"{purpose} data", self.source, self.batch)
-        latents = self.streams.normal(f"{purpose} latents", self.batch, self.latent)
-        real_noise, fake_noise = (
-            self.streams.unit_noise(f"{purpose} {kind} noise", self.batch, self.source.shape) if self.noisy else None
-            for kind in ("real", "fake")
-        )
-
-        def draw(generators: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-            real = add_noise(next_real(), sigma, real_noise)
-            fake = add_noise(self.generator(generators, latents.next()), sigma, fake_noise)
-            return real, fake
-
-        return draw
+    def batches(self, purpose: str) -> Batches:
+        """Batches from streams that belong to this purpose alone."""
+        return Batches(self, purpose)
 
     def logits(self, discriminators: Tensor, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of both batches, ``[k, b]`` each."""
@@ -105,7 +90,7 @@ class Adversaries:
         sigma: Tensor,
         objective: Objective,
         losses: Sequence[str],
-        draw: DrawBatch,
+        batches: Batches,
         num_batches: int,
         iteration: int,
         diverged_at: Tensor,
@@ -113,9 +98,11 @@ class Adversaries:
         """What the discriminators say of fresh batches, and the gradients they give the generators."""
         wanted = measured_losses(losses)
         generators = generators.detach().requires_grad_()
-        batches = []
+        measured = []
         for _ in range(num_batches):
-            real_logits, fake_logits = self.logits(discriminators.detach(), *draw(generators, sigma))
+            real_logits, fake_logits = self.logits(
+                discriminators.detach(), batches.real(sigma), batches.fake(generators, sigma)
+            )
             rows = [
                 objective(real_logits, fake_logits).detach(),
                 accuracy(objective, real_logits.detach(), fake_logits.detach()),
@@ -124,8 +111,8 @@ class Adversaries:
                 value = loss.generator(real_logits, fake_logits).sum()
                 (gradient,) = torch.autograd.grad(value, generators, retain_graph=True)
                 rows.append(gradient.norm(dim=1))
-            batches.append(torch.stack(rows))
-        stacked = torch.stack(batches)  # [batches, 2 + losses, k]
+            measured.append(torch.stack(rows))
+        stacked = torch.stack(measured)  # [batches, 2 + losses, k]
         means, spreads = stacked.mean(0).tolist(), stacked.std(0).tolist()
         return Measurement(
             iteration=iteration,
@@ -135,6 +122,28 @@ class Adversaries:
             grad_norm_std=dict(zip(wanted, spreads[2:], strict=True)),
             diverged_at=diverged_at.tolist(),
         )
+
+
+class Batches:
+    """Noisy batches of both kinds; each kind has streams of its own, so one may be drawn without the other."""
+
+    def __init__(self, adversaries: Adversaries, purpose: str) -> None:
+        streams, source, batch = adversaries.streams, adversaries.source, adversaries.batch
+        self._generator = adversaries.generator
+        self._next_real = streams.real(f"{purpose} data", source, batch)
+        self._latents = streams.normal(f"{purpose} latents", batch, adversaries.latent)
+        self._real_noise, self._fake_noise = (
+            streams.unit_noise(f"{purpose} {kind} noise", batch, source.shape) if adversaries.noisy else None
+            for kind in ("real", "fake")
+        )
+
+    def real(self, sigma: Tensor) -> Tensor:
+        """Real samples with noise of each member's sigma ``[k]``: ``[k, b, *shape]``."""
+        return add_noise(self._next_real(), sigma, self._real_noise)
+
+    def fake(self, generators: Tensor, sigma: Tensor) -> Tensor:
+        """The generators' samples with noise, differentiable in their weights ``[k, p]``: ``[k, b, *shape]``."""
+        return add_noise(self._generator(generators, self._latents.next()), sigma, self._fake_noise)
 
 
 def measured_losses(names: Sequence[str]) -> dict[str, Loss]:

@@ -13,25 +13,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from .events import (
+from .executors.base import Executor
+from .grid import Cell
+from .job import Job, Resources
+from .jobfile import dump_job
+from .messages import (
     CellsWritten,
     Event,
     PackDone,
     PackFailed,
     Progress,
+    Provenance,
     SnapshotImpossible,
     SnapshotWritten,
+    Task,
     WorkerDied,
+    WorkerSettings,
 )
-from .executors.base import Executor, Task
-from .grid import Cell
-from .job import Job, Resources
-from .jobfile import dump_job
 from .plan import Pack, Plan, ProbePack, SnapshotKey, TrainingPack, make_plan
 from .records import Status
-from .rows import Provenance, cell_row, versions_json
+from .rows import cell_row, versions_json
 from .store import Store, new_part
-from .worker import WorkerSettings
 
 ExecutorName = Literal["ray", "serial"]
 

@@ -22,7 +22,7 @@ from .job import (
     find_loss,
 )
 from .problems.specs import ProblemSpec
-from .spec import Spec
+from .spec import Spec, exact
 
 METRIC_VERSION = 1
 """Raised when a measured column changes its meaning, so that old rows count as stale."""
@@ -181,9 +181,7 @@ def _is_wasserstein(loss: str) -> bool:
 def describe_spec(spec: Spec) -> str:
     """A short text for a column: ``weight_clip(limit=0.01)``, or just the name."""
     values = spec.model_dump(exclude={"name"})
-    inner = ", ".join(
-        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items()
-    )
+    inner = ", ".join(f"{key}={exact(value) if isinstance(value, float) else value}" for key, value in values.items())
     return f"{spec.name}({inner})" if inner else str(spec.name)  # type: ignore[attr-defined]
 
 

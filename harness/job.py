@@ -21,7 +21,7 @@ from pydantic import (
 
 from .extensions import resolve
 from .problems.specs import PROBLEMS, Custom, ProblemSpec
-from .spec import FiniteFloat, Spec
+from .spec import FiniteFloat, Spec, exact
 from .theory import schedules
 from .theory.losses import LOSSES, Loss
 from .theory.schedules import SCHEDULES, Schedule
@@ -151,7 +151,9 @@ class Sigma(Spec):
         return {"schedule": self.schedule, **dict(self.parameters)}
 
     def __str__(self) -> str:
-        return f"{self.schedule}({', '.join(f'{name}={value:g}' for name, value in self.parameters)})"
+        if self.is_constant:
+            return exact(self.parameters[0][1])
+        return f"{self.schedule}({', '.join(f'{name}={exact(value)}' for name, value in self.parameters)})"
 
 
 def _parse_sigma(value: Any) -> Any:
@@ -328,7 +330,7 @@ def contradictions(job: Job) -> Iterator[tuple[PathInJob, str]]:
         yield (
             ("networks", "name"),
             f"dcgan needs square images of a power-of-two size from 8 to 128, "
-            f"problem {problem.name} has samples of shape {list(facts.shape)}; {way_out}",  # type: ignore[attr-defined]
+            f"problem {problem.name} has samples of shape {list(facts.shape)}; {way_out}",
         )
     if facts.num_training is None and job.training.steps_per_epoch is None:
         yield (

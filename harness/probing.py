@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from .adversaries import Adversaries, Measurement, Vitality, descend
-from .events import Progress
 from .grid import Probe
 from .job import WeightClip, find_loss
+from .messages import Progress
 from .optimizers import make_optimizer
 from .problems.sources import Source
 from .training import Reporter
@@ -67,12 +67,12 @@ def probe(
     update = make_optimizer([member.optimizer for member in probes], weights)
     clip = first.penalty.limit if isinstance(first.penalty, WeightClip) else None
     vitality = Vitality(len(probes), device)
-    draw, draw_to_measure = adversaries.batches("train"), adversaries.batches("measure")
+    batches, measuring = adversaries.batches("train"), adversaries.batches("measure")
     due = set(log_spaced(settings.measurements, last=settings.iterations))
     reporter = Reporter(len(probes))
     for iteration in range(1, settings.iterations + 1):
         with torch.no_grad():
-            real, fake = draw(snapshots, sigma)
+            real, fake = batches.real(sigma), batches.fake(snapshots, sigma)
         loss = objective(*adversaries.logits(weights.requires_grad_(), real, fake))
         weights = descend(weights, loss, update, vitality, clip=clip)
         vitality.note(iteration)
@@ -83,7 +83,7 @@ def probe(
                 sigma=sigma,
                 objective=objective,
                 losses=losses,
-                draw=draw_to_measure,
+                batches=measuring,
                 num_batches=settings.generator_batches,
                 iteration=iteration,
                 diverged_at=vitality.diverged_at,

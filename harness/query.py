@@ -50,8 +50,8 @@ class Results:
           QueryError: If the statement is wrong; the text is DuckDB's, which points at the place.
         """
         try:
-            answer = self._connection.execute(sql)
-            return answer.to_arrow_table() if answer.description else pa.table({})
+            relation = self._connection.sql(sql)
+            return pa.table({}) if relation is None else relation.to_arrow_table()
         except duckdb.Error as error:
             raise QueryError(f"{error}\n  Tables: {', '.join(TABLES)}; columns: DESCRIBE cells") from error
 
@@ -63,9 +63,10 @@ class Results:
         """
         if name not in TABLES:
             raise QueryError(f"no table '{name}'. Valid: {', '.join(TABLES)}")
-        if job is None:
-            return self.query(f"SELECT * FROM {name}")
-        return self._connection.execute(f"SELECT * FROM {name} WHERE job = ?", [job]).to_arrow_table()
+        view = self._connection.view(name)
+        if job is not None:
+            view = view.filter(duckdb.ColumnExpression("job") == duckdb.ConstantExpression(job))
+        return view.to_arrow_table()
 
 
 def open_results(root: str | Path = "results") -> Results:

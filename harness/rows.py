@@ -5,24 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .adversaries import Measurement
 from .grid import Cell, describe_spec
 from .identity import canonical_json
+from .messages import Provenance
 from .records import Status
 
+if TYPE_CHECKING:
+    from .adversaries import Measurement
+
 Columns = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where numbers come from: versions (JSON) and the harness's commit."""
-
-    versions: str
-    git_commit: str | None
 
 
 def cell_row(
@@ -41,7 +35,7 @@ def cell_row(
         "status": status,
         "error": error,
         "protocol": "train" if cell.probe is None else "probe",
-        "problem": cell.run.problem.name,  # type: ignore[attr-defined]
+        "problem": cell.run.problem.name,
         "network": describe_spec(cell.run.networks),
         "loss": cell.loss,
         "penalty": describe_spec(cell.penalty),

@@ -9,6 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 
 
+def exact(value: float) -> str:
+    """A float as its shortest text that still names it exactly."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
 class Spec(BaseModel):
     """An immutable, validated part of a job."""
 

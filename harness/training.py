@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from .adversaries import Adversaries, Measurement, Vitality, descend
-from .events import Progress
 from .grid import Run
 from .job import WeightClip, find_loss
+from .messages import Progress
 from .optimizers import make_optimizer
 from .problems.sources import Source
 from .theory.losses import Loss
@@ -87,30 +87,30 @@ class Members:
         optimizers = [run.optimizer for run in runs]
         self._update_generators = make_optimizer(optimizers, self.generators)
         self._update_discriminators = make_optimizer(optimizers, self.discriminators)
-        self._draw, self._draw_to_measure = (
-            self.adversaries.batches("train"),
-            self.adversaries.batches("measure"),
-        )
+        self._batches = self.adversaries.batches("train")
+        self._measuring = self.adversaries.batches("measure")
         self.vitality = Vitality(len(runs), device)
 
     def discriminator_step(self, sigma: Tensor) -> Tensor:
         """One update of the discriminators at sigma ``[k]``; their losses ``[k]``."""
         with torch.no_grad():
-            real, fake = self._draw(self.generators, sigma)
+            self._real = self._batches.real(sigma)
+            fake = self._batches.fake(self.generators, sigma)
         weights = self.discriminators.requires_grad_()
-        loss = self.objective(*self.adversaries.logits(weights, real, fake))
+        loss = self.objective(*self.adversaries.logits(weights, self._real, fake))
         self.discriminators = descend(weights, loss, self._update_discriminators, self.vitality, clip=self._clip)
         return loss.detach()
 
     def generator_step(self, sigma: Tensor) -> Tensor:
         """One update of the generators at sigma ``[k]``; their losses ``[k]``.
 
-        Noise is added to the generator's samples here too, and backpropagated through (Cor. 3.2).
+        Noise is added to the generator's samples here too, and backpropagated through (Cor. 3.2). Losses that compare
+        with real samples see the batch of the last discriminator step.
         """
         weights = self.generators.requires_grad_()
-        real, fake = self._draw(weights, sigma)
+        fake = self._batches.fake(weights, sigma)
         if self._needs_real:
-            logits: tuple[Tensor | None, Tensor] = self.adversaries.logits(self.discriminators, real, fake)
+            logits: tuple[Tensor | None, Tensor] = self.adversaries.logits(self.discriminators, self._real, fake)
         else:
             logits = None, self.adversaries.discriminator(self.discriminators, fake)
         loss = grouped_generator_loss(self._groups, *logits)
@@ -125,7 +125,7 @@ class Members:
             sigma=torch.tensor(sigma, dtype=torch.float32, device=self.generators.device),
             objective=self.objective,
             losses=list(dict.fromkeys(run.loss for run in self.runs)),
-            draw=self._draw_to_measure,
+            batches=self._measuring,
             num_batches=num_batches,
             iteration=step,
             diverged_at=self.vitality.diverged_at,

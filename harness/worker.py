@@ -15,37 +15,27 @@ from torch import Tensor
 from . import devices, rows
 from .adversaries import Adversaries, Measurement
 from .evaluation import Evaluator, discriminator_jsd, generate, judge
-from .events import CellsWritten, Event, PackDone, PackFailed, Progress, SnapshotImpossible, SnapshotWritten
 from .grid import Cell
 from .job import Evaluation, find_loss
+from .messages import (
+    CellsWritten,
+    Event,
+    PackDone,
+    PackFailed,
+    Progress,
+    SnapshotImpossible,
+    SnapshotWritten,
+    WorkerSettings,
+)
 from .networks import build_generator
 from .packs import StackedModule
 from .plan import Pack, ProbePack, TrainingPack
 from .probing import probe
 from .problems.sources import Samples, Source, make_source
-from .rows import Columns, Provenance
+from .rows import Columns
 from .snapshots import decode, encode
 from .store import Store, new_part
 from .training import Epoch, train
-
-
-@dataclass(frozen=True)
-class WorkerSettings:
-    """What every worker of a job is told.
-
-    Attributes:
-      results: Root of the store.
-      num_threads: CPU threads of torch.
-      allow_gpu: Whether the worker owns a GPU, or a share of one.
-      timeout_seconds: Longest time a pack may take.
-    """
-
-    job: str
-    results: str
-    provenance: Provenance
-    num_threads: int
-    allow_gpu: bool
-    timeout_seconds: float | None
 
 
 @dataclass

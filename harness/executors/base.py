@@ -4,20 +4,9 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from ..events import Event
-from ..plan import Pack
+from ..messages import Event, Task, WorkerSettings
 from ..problems.specs import ProblemSpec
-from ..worker import WorkerSettings
-
-
-@dataclass(frozen=True)
-class Task:
-    """One attempt at a pack."""
-
-    pack: Pack
-    attempt: int
 
 
 class Executor(abc.ABC):

@@ -19,13 +19,13 @@ import ray
 from ray import exceptions
 
 from ..errors import ClusterError, HarnessError
-from ..events import Event, PackDone, PackFailed, WorkerDied
 from ..job import Resources
+from ..messages import Event, PackDone, PackFailed, Task, WorkerDied, WorkerSettings
 from ..plan import Pack
 from ..problems.sources import Samples, load_samples
 from ..problems.specs import ProblemSpec
-from ..worker import Worker, WorkerSettings
-from .base import Executor, Task
+from ..worker import Worker
+from .base import Executor
 
 _WORKER_GONE = (
     exceptions.RayActorError,
@@ -169,7 +169,8 @@ def _connect(address: str | None) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
         raise ClusterError(
-            f"no Ray cluster answers at {address}: {error}\n  Start one with 'ray start --head', or use this machine by "
+            f"no Ray cluster answers at {address}: {error}\n"
+            "  Start one with 'ray start --head', or use this machine by "
             "leaving out --address and unsetting RAY_ADDRESS"
         ) from error
 

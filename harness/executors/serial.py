@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..errors import HarnessError
-from ..events import Event, PackDone, PackFailed
 from ..job import Resources
+from ..messages import Event, PackDone, PackFailed, Task, WorkerSettings
 from ..problems.sources import load_samples
 from ..problems.specs import ProblemSpec
-from ..worker import Worker, WorkerSettings
-from .base import Executor, Task
+from ..worker import Worker
+from .base import Executor
 
 
 class SerialExecutor(Executor):

@@ -66,7 +66,7 @@ def torchvision_splits(spec: TorchvisionImages) -> tuple[FloatArray, FloatArray]
 def _torchvision_root(spec: TorchvisionImages, scratch: Path) -> Path:
     """A root in torchvision's layout: the user's, or a temporary one with the user's files unpacked."""
     files = spec.files()
-    if files is None or spec.name == "cifar10":  # type: ignore[attr-defined]
+    if files is None or spec.name == "cifar10":
         return Path(spec.root)
     raw = scratch / type(spec).__name__ / "raw"
     raw.mkdir(parents=True)

@@ -1,11 +1,47 @@
-"""What a worker tells the driver: ids and counters only."""
+"""What driver and workers tell each other: settings and tasks one way, events (ids and counters only) the other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .plan import Pack
 from .records import Status
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where numbers come from: versions (JSON) and the harness's commit."""
+
+    versions: str
+    git_commit: str | None
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What every worker of a job is told.
+
+    Attributes:
+      results: Root of the store.
+      num_threads: CPU threads of torch.
+      allow_gpu: Whether the worker owns a GPU, or a share of one.
+      timeout_seconds: Longest time a pack may take.
+    """
+
+    job: str
+    results: str
+    provenance: Provenance
+    num_threads: int
+    allow_gpu: bool
+    timeout_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One attempt at a pack."""
+
+    pack: Pack
+    attempt: int
 
 
 @dataclass(frozen=True)
