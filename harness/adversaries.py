@@ -29,6 +29,7 @@ class Measurement:
       grad_norm_std: By loss, standard deviation of the norm over batches.
       diverged_at: Update at which a member ceased to be finite, or -1; the numbers of such a member are those of its
         last finite weights.
+      last_d_loss: The last sound loss in training.
     """
 
     iteration: int
@@ -37,6 +38,7 @@ class Measurement:
     grad_norm: Mapping[str, list[float]]
     grad_norm_std: Mapping[str, list[float]]
     diverged_at: list[int]
+    last_d_loss: list[float]
 
 
 class Adversaries:
@@ -93,7 +95,7 @@ class Adversaries:
         batches: Batches,
         num_batches: int,
         iteration: int,
-        diverged_at: Tensor,
+        vitality: Vitality,
     ) -> Measurement:
         """What the discriminators say of fresh batches, and the gradients they give the generators."""
         wanted = measured_losses(losses)
@@ -120,7 +122,8 @@ class Adversaries:
             accuracy=means[1],
             grad_norm=dict(zip(wanted, means[2:], strict=True)),
             grad_norm_std=dict(zip(wanted, spreads[2:], strict=True)),
-            diverged_at=diverged_at.tolist(),
+            diverged_at=vitality.diverged_at.tolist(),
+            last_d_loss=vitality.last_d_loss.tolist(),
         )
 
 
@@ -154,17 +157,34 @@ def measured_losses(names: Sequence[str]) -> dict[str, Loss]:
     return {"minimax": LOSSES["minimax"], "non_saturating": LOSSES["non_saturating"], **own}
 
 
+OVERFLOW = 1e6
+"""A loss beyond this counts as overflow: logits that large have lost the resolution float32 needs to rank samples."""
+
+
 class Vitality:
-    """Which members are still finite, and when the others ceased to be; kept on the device."""
+    """Which members are still sound, and when the others ceased to be; kept on the device.
+
+    Attributes:
+      alive: Members whose losses and weights have been finite so far, ``[k]``.
+      diverged_at: Step at which a member died, or -1, ``[k]``.
+      last_d_loss: The last sound loss of each discriminator, ``[k]``.
+    """
 
     def __init__(self, num_members: int, device: torch.device) -> None:
         self.alive = torch.ones(num_members, dtype=torch.bool, device=device)
         self.diverged_at = torch.full((num_members,), -1, device=device)
+        self.last_d_loss = torch.full((num_members,), torch.nan, device=device)
 
-    def note(self, step: int) -> None:
-        """Remembers `step` for the members that died since the last call."""
-        died = ~self.alive & (self.diverged_at < 0)
-        self.diverged_at = torch.where(died, step, self.diverged_at)
+    def note(self, step: int, d_loss: Tensor) -> None:
+        """Remembers the discriminators' losses ``[k]``, and `step` for the members that died since the last call."""
+        not_dead_before = self.diverged_at < 0
+        self.last_d_loss = torch.where(not_dead_before & is_sound(d_loss), d_loss, self.last_d_loss)
+        self.diverged_at = torch.where(~self.alive & not_dead_before, step, self.diverged_at)
+
+
+def is_sound(loss: Tensor) -> Tensor:
+    """Whether a loss is finite and below `OVERFLOW`."""
+    return loss.abs() < OVERFLOW  # False for NaN
 
 
 def descend(
@@ -175,7 +195,7 @@ def descend(
     *,
     clip: float | None = None,
 ) -> Tensor:
-    """One update of every living member: new weights ``[k, p]``; members that cease to be finite keep the old ones.
+    """One update of every living member: new weights ``[k, p]``; members that cease to be sound keep the old ones.
 
     The gradient of the sum over members is every member's own, since no loss depends on another member's weights.
     """
@@ -185,5 +205,5 @@ def descend(
         updated = update(weights, gradient)
         if clip is not None:
             updated = clip_weights(updated, limit=clip)
-        weights, vitality.alive = keep_finite(weights, updated, vitality.alive & torch.isfinite(loss))
+        weights, vitality.alive = keep_finite(weights, updated, vitality.alive & is_sound(loss))
     return weights

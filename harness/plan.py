@@ -70,7 +70,7 @@ class TrainingPack:
         steps = max(self.epochs) * self.runs[0].steps_per_epoch
         rounds = 1 + self.runs[0].discriminator_steps
         update = _seconds_per_update(self.runs[0], self.num_members, self.runs[0].batch)
-        return steps * rounds * update + 0.3 * len(self.cells)
+        return steps * rounds * update + _evaluation_seconds(self.cells)
 
     @property
     def requires(self) -> frozenset[SnapshotKey]:
@@ -110,7 +110,9 @@ class ProbePack:
         probe = self.probes[0]
         batches = min(probe.settings.measurements, probe.settings.iterations) * probe.settings.generator_batches
         updates = probe.settings.iterations + 3 * batches
-        return updates * _seconds_per_update(probe.run, self.num_members, probe.settings.batch) + 1.0
+        return updates * _seconds_per_update(probe.run, self.num_members, probe.settings.batch) + (
+            _evaluation_seconds(self.cells)
+        )
 
     @property
     def requires(self) -> frozenset[SnapshotKey]:
@@ -355,6 +357,12 @@ def _seconds_per_update(run: Run, num_members: int, batch: int) -> float:
         multiplications = _dcgan_multiplications(networks, shape)
         dispatch = 1.5e-3
     return 1e-3 + num_members * (dispatch + 2 * multiplications * batch * 6 / 40e9)
+
+
+def _evaluation_seconds(cells: Sequence[Cell]) -> float:
+    """Expected time to measure the generators of these cells: exact transport and divergences, quadratic in samples."""
+    generators = {(cell.run.run_id, cell.epoch): cell.evaluation.samples for cell in cells}
+    return sum(2.5e-6 * samples**2 for samples in generators.values())
 
 
 def _dcgan_multiplications(networks: DCGAN, shape: tuple[int, ...]) -> int:

@@ -75,7 +75,7 @@ def probe(
             real, fake = batches.real(sigma), batches.fake(snapshots, sigma)
         loss = objective(*adversaries.logits(weights.requires_grad_(), real, fake))
         weights = descend(weights, loss, update, vitality, clip=clip)
-        vitality.note(iteration)
+        vitality.note(iteration, loss.detach())
         if iteration in due:
             yield adversaries.measure(
                 generators=snapshots,
@@ -86,7 +86,7 @@ def probe(
                 batches=measuring,
                 num_batches=settings.generator_batches,
                 iteration=iteration,
-                diverged_at=vitality.diverged_at,
+                vitality=vitality,
             )
         if progress := reporter.step():
             yield progress

@@ -63,7 +63,9 @@ CELLS = _schema(
     _field("seed", _int, "names the member's random streams"),
     _field("run_id", _text, "the run whose generator this is; names its snapshots"),
     _field("iterations", _int, "discriminator updates (probe) or generator updates (train) done"),
-    _field("d_loss", _real, "discriminator's loss on noisy held-out samples"),
+    _field(
+        "d_loss", _real, "discriminator's loss on noisy held-out samples; the last sound one in training if diverged"
+    ),
     _field(
         "accuracy",
         _real,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .adversaries import Adversaries, Measurement, Vitality, descend
+from .adversaries import Adversaries, Measurement, Vitality, descend, is_sound
 from .grid import Run
 from .job import WeightClip, find_loss
 from .messages import Progress
@@ -128,7 +128,7 @@ class Members:
             batches=self._measuring,
             num_batches=num_batches,
             iteration=step,
-            diverged_at=self.vitality.diverged_at,
+            vitality=self.vitality,
         )
 
 
@@ -156,7 +156,7 @@ def train(runs: Sequence[Run], source: Source, *, num_epochs: int) -> Iterator[P
             g_loss = members.generator_step(sigma)
             step += 1
             account.add(d_loss, g_loss, members.vitality)
-            members.vitality.note(step)
+            members.vitality.note(step, d_loss)
             if progress := reporter.step():
                 yield progress
         yield reporter.flush()
@@ -185,7 +185,7 @@ class _Account:
 
     def add(self, d_loss: Tensor, g_loss: Tensor, vitality: Vitality) -> None:
         losses = torch.stack([d_loss, g_loss])
-        finite = torch.isfinite(losses) & (vitality.diverged_at < 0)
+        finite = is_sound(losses) & (vitality.diverged_at < 0)
         self._sum += torch.where(finite, losses, 0.0)
         self._count += finite
 

@@ -119,7 +119,7 @@ class Worker:
             adversaries=members.adversaries,
             generators=members.generators,
             discriminators=members.discriminators,
-            measurement=members.measure(step=epoch.step, sigma=epoch.sigma),
+            measurements=[members.measure(step=epoch.step, sigma=epoch.sigma)],
             execution=execution,
         )
 
@@ -148,7 +148,7 @@ class Worker:
                     adversaries=result.adversaries,
                     generators=snapshots,
                     discriminators=result.discriminators,
-                    measurement=measurements[-1],
+                    measurements=measurements,
                     execution=execution,
                 )
 
@@ -162,16 +162,19 @@ class Worker:
         adversaries: Adversaries,
         generators: Tensor,
         discriminators: Tensor,
-        measurement: Measurement,
+        measurements: Sequence[Measurement],
         execution: _Execution,
     ) -> CellsWritten:
         """Evaluates the members that answer the cells, and writes their rows as one part."""
         measured = self._evaluate(cells, members, adversaries, generators, discriminators)
         seconds = (time.monotonic() - execution.started) / execution.num_cells
         table = []
+        last = measurements[-1]
         for cell, member, columns in zip(cells, members, measured, strict=True):
-            diverged_at = measurement.diverged_at[member]
+            diverged_at = last.diverged_at[member]
             diverged = diverged_at >= 0
+            if diverged:
+                columns = {**columns, "d_loss": rows.finite(last.last_d_loss[member]), "jsd_discriminator": None}
             table.append(
                 rows.cell_row(
                     cell,
@@ -179,8 +182,8 @@ class Worker:
                     status="diverged" if diverged else "completed",
                     error=f"not finite from update {diverged_at} on; values are the last finite" if diverged else None,
                     attempt=execution.attempt,
-                    iterations=diverged_at if diverged else measurement.iteration,
-                    **rows.gradient_columns(measurement, member, cell.loss),
+                    iterations=diverged_at if diverged else last.iteration,
+                    **rows.gradient_columns(_last_sound(measurements, member), member, cell.loss),
                     **columns,
                     seconds=seconds,
                     peak_memory_bytes=devices.peak_memory_bytes(self._device),
@@ -262,6 +265,12 @@ class Worker:
         elapsed = time.monotonic() - execution.started
         if limit is not None and elapsed > limit:
             raise _TimeoutError(f"the pack took {elapsed:.0f} s, resources.timeout_seconds is {limit:g}")
+
+
+def _last_sound(measurements: Sequence[Measurement], member: int) -> Measurement:
+    """The last measurement before the member diverged; the very last where it died before the first."""
+    sound = [measurement for measurement in measurements if measurement.diverged_at[member] < 0]
+    return (sound or measurements)[-1]
 
 
 def _training_rows(pack: TrainingPack, epoch: Epoch) -> list[Columns]:

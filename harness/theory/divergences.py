@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 LOG2 = math.log(2.0)
+_LARGEST_EXPONENT = 650.0  # sums of millions stay finite; a centre nearer than that settles the logit anyway
+_CHUNK_ELEMENTS = 2**18  # of a chunk's kernel matrix: 2 MB, which stays in cache
 
 
 @dataclass(frozen=True)
@@ -119,21 +121,19 @@ def _optimal_logits(
     logits = torch.empty(num_draws, len(sigmas), dtype=torch.float64, device=centres.device)
     for rows, chosen in _balanced_chunks(own, num_draws, len(centres), generator):
         noise = sample_truncated(len(chosen), dimension, generator=generator)
-        centre = centres[chosen]
-        # ||c_i + s z - c_j||^2 = ||c_i - c_j||^2 + 2 s z.(c_i - c_j) + s^2 ||z||^2, and s = sigma
-        between = (squared_norms[chosen, None] + squared_norms - 2 * centre @ centres.T).clamp_(min=0)
+        # with s = sigma and x = c_i + s z:
+        #   (||x - c_j||^2 - ||x - c_i||^2) / s^2 = ||c_i - c_j||^2 / s^2 + 2 z.(c_i - c_j) / s
+        between = (squared_norms[chosen, None] + squared_norms - 2 * centres[chosen] @ centres.T).clamp_(min=0)
         between.scatter_(1, chosen[:, None], 0.0)
         products = noise @ centres.T  # [chunk, n + m]
         products = products.gather(1, chosen[:, None]) - products
-        lengths = noise.square().sum(1, keepdim=True)
+        least = (noise.square().sum(1, keepdim=True) - squared_radius).mul_(0.5).clamp_(max=0)
         for column, sigma in enumerate(sigmas):
-            squared = (between / sigma**2).add_(products, alpha=2 / sigma).add_(lengths)  # in units of sigma^2
-            log_kernel = squared.mul(-0.5).masked_fill_(squared > squared_radius, -math.inf)
-            log_kernel.scatter_(1, chosen[:, None], -0.5 * lengths)
-            logits[rows, column] = (
-                log_kernel[:, :num_real].logsumexp(1) - log_kernel[:, num_real:].logsumexp(1) + log_odds_of_sizes
-            )
-    return logits
+            # log of the kernel of c_j relative to the own centre's, whose entry is 0
+            log_kernel = (between * (-0.5 / sigma**2)).add_(products, alpha=-1 / sigma).clamp_(max=_LARGEST_EXPONENT)
+            kernel = log_kernel.masked_fill_(log_kernel < least, -math.inf).exp_()
+            logits[rows, column] = kernel[:, :num_real].sum(1).log_() - kernel[:, num_real:].sum(1).log_()
+    return logits + log_odds_of_sizes
 
 
 def _balanced_chunks(
@@ -147,7 +147,7 @@ def _balanced_chunks(
     order = torch.cat([torch.randperm(num_own, generator=generator, device=generator.device) for _ in range(repeats)])[
         :num_draws
     ]
-    chunk = max(1, 4_000_000 // num_centres)
+    chunk = max(1, _CHUNK_ELEMENTS // num_centres)
     for start in range(0, num_draws, chunk):
         rows = slice(start, min(start + chunk, num_draws))
         yield rows, order[rows] + own.start
