@@ -1,0 +1,73 @@
+"""What tests share: small jobs that take about a second, and a store in a temporary folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.job import Job
+from harness.jobfile import parse_job
+from harness.store import Store
+
+DATA = Path(__file__).parent / "data"
+
+
+def oracle(name: str) -> Any:
+    """Reference values from an independent numpy/scipy program."""
+    return json.loads((DATA / f"{name}.json").read_text())
+
+
+TRAIN = {
+    "name": "tiny",
+    "protocol": "train",
+    "problem": {"name": "ring"},
+    "networks": {"name": "mlp", "width": 16, "depth": 2, "latent": 4},
+    "training": {"batch": 32, "steps_per_epoch": 10},
+    "grid": {"loss": ["minimax", "non_saturating"], "sigma": [0, 0.2], "epoch": [1, 3], "seed": [0, 1]},
+    "evaluation": {"samples": 60, "draws": 100, "sigmas": [0.1, 0.3]},
+    "resources": {"pack": 4},
+}
+
+PROBE = {
+    "name": "probed",
+    "protocol": "probe",
+    "problem": {"name": "digits"},
+    "networks": {"name": "dcgan", "width": 4, "latent": 8, "batch_norm": "joint"},
+    "training": {"steps_per_epoch": 4},
+    "grid": {
+        "loss": ["minimax", "non_saturating", "wasserstein"],
+        "sigma": [0, 0.5],
+        "epoch": [1, 2],
+        "seed": [0, 1],
+    },
+    "probe": {"iterations": 12, "batch": 32, "measurements": 4, "generator_batches": 2},
+    "evaluation": {"samples": 60, "draws": 100, "sigmas": [0.1, 0.3]},
+    "resources": {"pack": 4},
+}
+
+
+def make_job(base: dict[str, Any], **changes: Any) -> Job:
+    """A job from one of the dictionaries above; a mapping among the changes is merged into its part."""
+    content = dict(base)
+    for name, value in changes.items():
+        content[name] = {**content.get(name, {}), **value} if isinstance(value, dict) else value
+    return parse_job(json.dumps(content))  # JSON is YAML
+
+
+@pytest.fixture
+def train_job() -> Callable[..., Job]:
+    return lambda **changes: make_job(TRAIN, **changes)
+
+
+@pytest.fixture
+def probe_job() -> Callable[..., Job]:
+    return lambda **changes: make_job(PROBE, **changes)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")

@@ -1,0 +1,127 @@
+"""Exact divergences against quadrature, closed forms, and their own definition."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness.theory.divergences import discrete_divergence, noisy_divergences
+from tests.conftest import oracle
+
+LOG2 = math.log(2)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def points(values: list[list[float]]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("case", oracle("noisy_point_sets"), ids=lambda case: case["name"])
+def test_jsd_and_tv_match_the_oracle_within_four_standard_errors(case: dict) -> None:
+    (found,) = noisy_divergences(
+        points(case["real"]), points(case["fake"]), sigmas=[case["sigma"]], num_draws=100_000, generator=seeded()
+    )
+    assert abs(found.jsd.value - case["jsd"]) < 4 * found.jsd.standard_error < 0.01
+    assert abs(found.tv.value - case["tv"]) < 4 * found.tv.standard_error < 0.02
+
+
+@pytest.mark.parametrize("case", oracle("gaussians"), ids=lambda case: f"mean {case['mean']}")
+def test_single_points_give_the_divergence_of_two_gaussians(case: dict) -> None:
+    (found,) = noisy_divergences(
+        points([[0.0]]), points([[case["mean"]]]), sigmas=[case["sigma"]], num_draws=100_000, generator=seeded(1)
+    )
+    assert abs(found.jsd.value - case["jsd"]) < 4 * found.jsd.standard_error
+    assert abs(found.tv.value - case["tv"]) < 4 * found.tv.standard_error
+
+
+def test_without_common_points_the_jsd_at_sigma_zero_is_log_2_exactly() -> None:
+    (found,) = noisy_divergences(torch.randn(50, 3), torch.randn(40, 3), sigmas=[0.0], num_draws=10, generator=seeded())
+    assert found.jsd.value == LOG2
+    assert found.jsd.standard_error == 0
+    assert found.tv.value == 1
+
+
+def test_common_points_lower_the_jsd_at_sigma_zero() -> None:
+    # p = (1/2, 1/2, 0), q = (0, 1/2, 1/2): JSD = log 2 / 2, TV = 1/2
+    found = discrete_divergence(points([[0.0], [1.0]]), points([[1.0], [2.0]]))
+    assert found.jsd.value == pytest.approx(LOG2 / 2, abs=1e-12)
+    assert found.tv.value == pytest.approx(0.5, abs=1e-12)
+
+
+def test_equal_sets_have_no_divergence() -> None:
+    samples = torch.randn(30, 2)
+    for found in noisy_divergences(samples, samples, sigmas=[0.0, 0.1, 2.0], num_draws=300, generator=seeded()):
+        assert found.jsd.value == pytest.approx(0, abs=1e-12)
+        assert found.tv.value == pytest.approx(0, abs=1e-12)
+
+
+def test_far_sets_are_told_apart_perfectly_because_the_noise_is_bounded() -> None:
+    real, fake = torch.randn(30, 5), torch.randn(30, 5) + 100
+    (found,) = noisy_divergences(real, fake, sigmas=[0.5], num_draws=300, generator=seeded())
+    assert found.jsd.value == pytest.approx(LOG2, abs=1e-12)
+    assert found.tv.value == pytest.approx(1, abs=1e-12)
+
+
+def test_more_noise_lowers_the_divergence() -> None:
+    real, fake = torch.randn(100, 2, generator=seeded(2)), torch.randn(100, 2, generator=seeded(3)) + 1
+    values = [
+        d.jsd.value
+        for d in noisy_divergences(real, fake, sigmas=[0.01, 0.1, 1.0, 10.0], num_draws=2000, generator=seeded())
+    ]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] < 0.01
+
+
+def test_a_sigma_has_the_same_value_in_any_company() -> None:
+    real, fake = torch.randn(40, 3, generator=seeded(4)), torch.randn(30, 3, generator=seeded(5))
+    arguments = {"num_draws": 500}
+    (alone,) = noisy_divergences(real, fake, sigmas=[0.5], generator=seeded(), **arguments)
+    among = noisy_divergences(real, fake, sigmas=[2.0, 0.5, 0.1], generator=seeded(), **arguments)
+    assert among[1] == alone
+
+
+def test_the_kernels_are_the_densities_written_out() -> None:
+    """JSD from densities evaluated one by one, without the shortcuts, at the same kind of draws."""
+    real, fake, sigma = (
+        torch.randn(6, 3, generator=seeded(6)).double(),
+        torch.randn(9, 3, generator=seeded(7)).double(),
+        0.8,
+    )
+    radius = sigma * (math.sqrt(3) + 5)
+
+    def log_density(x: Tensor, centres: Tensor) -> Tensor:
+        distance = torch.cdist(x, centres, compute_mode="donot_use_mm_for_euclid_dist")
+        kernel = (-(distance**2) / (2 * sigma**2)).masked_fill(distance > radius, -math.inf)
+        return kernel.logsumexp(1) - math.log(len(centres))
+
+    def draws(centres: Tensor, seed: int) -> Tensor:
+        generator = seeded(seed)
+        chosen = centres[torch.randint(len(centres), (100_000,), generator=generator)]
+        return chosen + sigma * torch.randn(100_000, 3, generator=generator, dtype=torch.float64)
+
+    x, y = draws(real, 8), draws(fake, 9)
+    on_real = LOG2 - torch.nn.functional.softplus(log_density(x, fake) - log_density(x, real))
+    on_fake = LOG2 - torch.nn.functional.softplus(log_density(y, real) - log_density(y, fake))
+    expected = (on_real.mean() + on_fake.mean()) / 2
+    spread = math.sqrt((on_real.var() + on_fake.var()).item() / 4 / 100_000)
+    (found,) = noisy_divergences(real, fake, sigmas=[sigma], num_draws=100_000, generator=seeded())
+    assert abs(found.jsd.value - expected) < 4 * math.hypot(spread, found.jsd.standard_error)
+
+
+@pytest.mark.parametrize(
+    ("real", "fake", "sigmas", "message"),
+    [
+        (torch.zeros(4, 2), torch.zeros(4, 3), [1.0], "dimensions differ"),
+        (torch.zeros(4, 2), torch.zeros(4, 2), [-1.0], "sigmas must be finite and >= 0"),
+        (torch.full((4, 2), math.nan), torch.zeros(4, 2), [1.0], "samples must be finite"),
+    ],
+)
+def test_bad_input_is_refused(real: Tensor, fake: Tensor, sigmas: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        noisy_divergences(real, fake, sigmas=sigmas, num_draws=10, generator=seeded())

@@ -1,0 +1,42 @@
+"""Exact transport against the oracle, closed forms and SciPy's linear programme."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linprog
+
+from harness.theory.transport import w1
+from tests.conftest import oracle
+
+
+@pytest.mark.parametrize("case", oracle("noisy_point_sets"), ids=lambda case: case["name"])
+def test_w1_matches_the_oracle(case: dict) -> None:
+    assert w1(
+        torch.tensor(case["real"], dtype=torch.float64), torch.tensor(case["fake"], dtype=torch.float64)
+    ) == pytest.approx(case["w1"], abs=1e-9)
+
+
+@pytest.mark.parametrize("dimension", [1, 3])
+def test_w1_of_sets_of_different_sizes_matches_a_linear_programme(dimension: int) -> None:
+    generator = torch.Generator().manual_seed(dimension)
+    real = torch.randn(7, dimension, generator=generator, dtype=torch.float64)
+    fake = torch.randn(5, dimension, generator=generator, dtype=torch.float64)
+    cost = torch.cdist(real, fake).numpy()
+    rows = np.kron(np.eye(7), np.ones(5))
+    columns = np.kron(np.ones(7), np.eye(5))
+    marginals = np.concatenate([np.full(7, 1 / 7), np.full(5, 1 / 5)])
+    solution = linprog(cost.ravel(), A_eq=np.concatenate([rows, columns]), b_eq=marginals)
+    assert w1(real, fake) == pytest.approx(solution.fun, abs=1e-9)
+
+
+def test_a_shift_costs_its_length() -> None:
+    samples = torch.randn(40, 6, dtype=torch.float64)
+    shift = torch.full((6,), 0.5, dtype=torch.float64)
+    assert w1(samples, samples + shift) == pytest.approx(shift.norm().item(), abs=1e-9)
+
+
+def test_different_dimensions_are_refused() -> None:
+    with pytest.raises(ValueError, match="dimensions differ: real has 2, fake has 3"):
+        w1(torch.zeros(4, 2), torch.zeros(4, 3))
