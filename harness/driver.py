@@ -207,7 +207,7 @@ class Driver:
                 self._running.remove(task)
             case PackFailed():
                 self._running.remove(task)
-                if event.status == "failed" and task.pack.num_members > 1:
+                if event.status == "failed" and task.pack.is_divisible:
                     self._split(task)  # to find the member at fault
                 else:
                     self._give_up(task.pack, event.status, event.error)
@@ -220,7 +220,7 @@ class Driver:
             self._requeue(task.pack, task.attempt)
         elif task.attempt <= self._retries:
             self._requeue(task.pack, task.attempt + 1)
-        elif task.pack.num_members > 1:
+        elif task.pack.is_divisible:
             self._split(task)  # it may have been too large
         else:
             self._give_up(task.pack, "lost", event.error)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import io
 import typing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -28,6 +29,15 @@ _TABLES: dict[str, Any] = {
     "optimizer": OPTIMIZERS,
     "penalty": PENALTIES,
 }
+
+
+@dataclass(frozen=True)
+class _Mistake:
+    """Where in the document, what, and whether the key itself is wrong rather than its value."""
+
+    place: PathInJob
+    text: str
+    is_about_key: bool = False
 
 
 def load_job(path: str | Path) -> Job:
@@ -54,12 +64,12 @@ def parse_job(text: str, *, source: str = "<job>") -> Job:
     try:
         job = Job.model_validate(_plain(document))
     except ValidationError as error:
-        problems = [_explain(document, item) for item in error.errors()]
+        mistakes = [_explain(document, item) for item in error.errors()]
     else:
-        problems = list(contradictions(job))
-        if not problems:
+        mistakes = [_Mistake(place, text) for place, text in contradictions(job)]
+        if not mistakes:
             return job
-    located = sorted({(_locate(document, place), _dotted(place), text) for place, text in problems})
+    located = sorted({(_locate(document, mistake), _dotted(mistake.place), mistake.text) for mistake in mistakes})
     raise JobError("\n".join(f"{source}:{line}:{col}: {name}: {text}" for (line, col), name, text in located))
 
 
@@ -108,33 +118,34 @@ def _plain(node: Any) -> Any:
     return node
 
 
-def _explain(document: CommentedMap, error: Any) -> tuple[PathInJob, str]:
+def _explain(document: CommentedMap, error: Any) -> _Mistake:
     """Place and text of one of pydantic's errors, in the words of a job file."""
     place = _place_in(document, error["loc"])
     kind, context, value = error["type"], error.get("ctx", {}), error.get("input")
-    key = str(place[-1]) if place else "job"
     if kind == "extra_forbidden":
-        return place, f"unknown key.{suggest(key, _keys_at(error['loc'][:-1], document))}"
+        text = f"unknown key.{suggest(place[-1], _keys_at(error['loc'][:-1]))}"
+        return _Mistake(place, text, is_about_key=True)
     if kind == "missing":
-        return place[:-1] if place and not _holds(document, place) else place, f"'{error['loc'][-1]}' is missing"
+        return _Mistake(place[:-1], f"'{error['loc'][-1]}' is missing")
     if kind == "literal_error":
-        valid = [str(item) for item in _literals(context["expected"])]
-        return place, f"got {value!r}.{suggest(value, valid)}"
+        return _Mistake(place, f"got {value!r}.{suggest(value, _literals(context['expected']))}")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        table = _TABLES[next(str(part) for part in reversed(place) if isinstance(part, str))]
+        table = _TABLES[_part_name(place)]
         name = value.get("name") if isinstance(value, dict) else None
         if name is None:
-            return place, f"needs a name.{suggest('', table)}"
-        return _deeper(document, place, "name"), f"unknown {_noun(place)} {name!r}.{suggest(name, table)}"
+            return _Mistake(place, f"needs a name.{suggest('', table)}")
+        text = f"unknown {_part_name(place).removesuffix('s')} {name!r}.{suggest(name, table)}"
+        return _Mistake((*place, "name") if _holds(document, (*place, "name")) else place, text)
     if kind == "too_short":
-        return place, "is empty; give at least one value"
+        return _Mistake(place, "is empty; give at least one value")
     if kind == "value_error":
-        return place, str(context["error"])
-    return place, f"{_sentence(error['msg'])}, got {_shown(value)}"
+        return _Mistake(place, str(context["error"]))
+    return _Mistake(place, f"{_sentence(error['msg'])}, got {_shown(value)}")
 
 
-def _noun(place: PathInJob) -> str:
-    return next(str(part) for part in reversed(place) if isinstance(part, str)).removesuffix("s")
+def _part_name(place: PathInJob) -> str:
+    """The key a place is under: ``penalty`` for ``grid.penalty[1]``."""
+    return next(str(part) for part in reversed(place) if isinstance(part, str))
 
 
 def _shown(value: Any) -> str:
@@ -179,23 +190,19 @@ def _holds(document: Any, place: PathInJob) -> bool:
     return True
 
 
-def _deeper(document: Any, place: PathInJob, key: str) -> PathInJob:
-    return (*place, key) if _holds(document, (*place, key)) else place
-
-
-def _locate(document: Any, place: PathInJob) -> tuple[int, int]:
-    """Line and column, from 1, of the value (or of the key, where the value is a block) at a place."""
+def _locate(document: Any, mistake: _Mistake) -> tuple[int, int]:
+    """Line and column, from 1, of what a mistake is about: a value, or the key of a value that starts a new line."""
     line, column = 0, 0
     node = document
-    for part in place:
-        if isinstance(node, CommentedMap) and part in node:
-            value = node[part]
-            block = isinstance(value, (CommentedMap, CommentedSeq)) and not value.fa.flow_style()
-            line, column = node.lc.key(part) if block else node.lc.value(part)
-        elif isinstance(node, CommentedSeq) and isinstance(part, int):
-            line, column = node.lc.item(part)
-        else:
+    for depth, part in enumerate(mistake.place):
+        if not _has(node, part):
             break
+        if isinstance(node, CommentedMap):
+            key, value = node.lc.key(part), node.lc.value(part)
+            is_last = depth == len(mistake.place) - 1
+            line, column = key if value[0] != key[0] or (is_last and mistake.is_about_key) else value
+        else:
+            line, column = node.lc.item(part)
         node = node[part]
     return line + 1, column + 1
 
@@ -207,7 +214,7 @@ def _dotted(place: PathInJob) -> str:
     return text or "job"
 
 
-def _keys_at(loc: tuple[Any, ...], document: Any) -> list[str]:
+def _keys_at(loc: tuple[Any, ...]) -> list[str]:
     """Names of the keys allowed at a location, by following pydantic's models."""
     model: Any = Job
     for part in loc:

@@ -76,6 +76,11 @@ class TrainingPack:
     def requires(self) -> frozenset[SnapshotKey]:
         return frozenset()
 
+    @property
+    def is_divisible(self) -> bool:
+        """Whether `split` makes the pack smaller."""
+        return len(self.runs) > 1
+
     def split(self) -> list[TrainingPack]:
         """Two halves of the pack, each with its own cells."""
         return [
@@ -118,11 +123,21 @@ class ProbePack:
     def requires(self) -> frozenset[SnapshotKey]:
         return frozenset((probe.run.run_id, probe.epoch) for probe in self.probes)
 
+    @property
+    def is_divisible(self) -> bool:
+        """Whether `split` makes the pack smaller."""
+        return len(self.probes) > 1 or len({cell.loss for cell in self.cells}) > 1
+
     def split(self) -> list[ProbePack]:
-        """Two halves of the pack, each with its own cells."""
+        """Two halves of the pack, each with its own cells; a single probe's cells are parted by their losses."""
+        if len(self.probes) > 1:
+            return [
+                replace(self, probes=part, cells=tuple(cell for cell in self.cells if cell.probe in part))
+                for part in _halves(self.probes)
+            ]
+        losses = list(dict.fromkeys(cell.loss for cell in self.cells))
         return [
-            replace(self, probes=part, cells=tuple(cell for cell in self.cells if cell.probe in part))
-            for part in _halves(self.probes)
+            replace(self, cells=tuple(cell for cell in self.cells if cell.loss in part)) for part in _halves(losses)
         ]
 
     def without(self, cell_ids: Collection[str]) -> ProbePack:

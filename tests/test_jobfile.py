@@ -1,0 +1,227 @@
+"""Job files: what is accepted, and a clear place and way out for every kind of mistake."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.errors import JobError
+from harness.grid import expand
+from harness.jobfile import dump_job, load_job, parse_job
+from tests.conftest import PROBE, TRAIN, make_job
+
+GOOD = """\
+name: good
+protocol: train
+problem: {name: ring}
+networks: {name: mlp, width: 8}
+training:
+  batch: 32
+  steps_per_epoch: 10
+grid:
+  loss: [minimax, hinge]
+  sigma: [0, 0.1]
+  epoch: [1, 2]
+  seed: [0]
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Wrong:
+    """A mistake: what to replace in the good file, by what, and what the message must say."""
+
+    what: str
+    old: str
+    new: str
+    place: str
+    says: str
+
+
+WRONG = [
+    Wrong("unknown key", "width: 8", "widht: 8", "4:23", "networks.widht: unknown key. Did you mean 'width'?"),
+    Wrong("unknown key at the top", "name: good", "name: good\nsedes: 3", "2:1", "sedes: unknown key"),
+    Wrong("misspelt loss", "hinge", "hing", "9:19", "grid.loss[1]: unknown loss 'hing'. Did you mean 'hinge'?"),
+    Wrong("valid names are listed", "hinge", "hing", "9:19", "least_squares, minimax, non_saturating"),
+    Wrong("negative sigma", "[0, 0.1]", "[0, -0.1]", "10:14", "grid.sigma[1]: sigma must be finite and >= 0, got -0.1"),
+    Wrong("infinite sigma", "[0, 0.1]", "[.inf]", "10:11", "must be finite"),
+    Wrong("sigma of a wrong type", "[0, 0.1]", "[big]", "10:11", "must be a number >= 0 or a schedule"),
+    Wrong("epoch 0", "[1, 2]", "[0, 2]", "11:11", "grid.epoch[0]: must be greater than or equal to 1, got 0"),
+    Wrong("fractional epoch", "[1, 2]", "[1.5]", "11:11", "grid.epoch[0]: must be a valid integer, got 1.5"),
+    Wrong("duplicate key", "name: good", "name: good\nname: again", "2:1", "duplicate key"),
+    Wrong("duplicate value", "seed: [0]", "seed: [0, 0]", "12:9", "grid.seed: duplicate value 0"),
+    Wrong("wrong type", "batch: 32", "batch: many", "6:10", "training.batch: must be a valid integer, got 'many'"),
+    Wrong("text for a number", "batch: 32", "batch: '32'", "6:10", "must be a valid integer, got '32'"),
+    Wrong("empty axis", "seed: [0]", "seed: []", "12:9", "grid.seed: is empty; give at least one value"),
+    Wrong("a number where a list belongs", "seed: [0]", "seed: 0", "12:9", "grid.seed: must be a valid tuple"),
+    Wrong("missing axis", "  seed: [0]\n", "", "8:1", "grid: 'seed' is missing"),
+    Wrong("missing part", "problem: {name: ring}\n", "", "1:1", "'problem' is missing"),
+    Wrong("tabs", "  batch: 32", "\tbatch: 32", "6:1", "a tab indents this line; use spaces"),
+    Wrong("not YAML", "[minimax, hinge]", "[minimax, hinge", "10:8", "not YAML"),
+    Wrong("unknown problem", "name: ring", "name: rng", "3:17", "unknown problem 'rng'. Did you mean 'ring'?"),
+    Wrong("problem without a name", "{name: ring}", "{radius: 2}", "3:10", "problem: needs a name"),
+    Wrong("unknown networks", "name: mlp", "name: cnn", "4:18", "unknown network 'cnn'"),
+    Wrong("unknown protocol", "protocol: train", "protocol: trian", "2:11", "Did you mean 'train'?"),
+    Wrong(
+        "networks that do not fit",
+        "{name: mlp, width: 8}",
+        "{name: dcgan}",
+        "4:18",
+        "samples of shape [2]; use networks: {name: mlp}",
+    ),
+    Wrong("no epoch length", "  steps_per_epoch: 10\n", "", "5:1", "needs training.steps_per_epoch"),
+    Wrong(
+        "a part of the other protocol", "grid:", "probe: {iterations: 5}\ngrid:", "8:8", "protocol train has no probe"
+    ),
+    Wrong(
+        "schedule without its parameters",
+        "[0, 0.1]",
+        "[{schedule: linear, start: 1}]",
+        "10:11",
+        "schedule linear takes start, end; got start",
+    ),
+    Wrong(
+        "unknown schedule",
+        "[0, 0.1]",
+        "[{schedule: liner, start: 1, end: 0}]",
+        "10:11",
+        "unknown schedule 'liner'. Did you mean 'linear'?",
+    ),
+    Wrong(
+        "unknown optimiser",
+        "  batch: 32",
+        "  optimizer: {name: adma}\n  batch: 32",
+        "6:21",
+        "unknown optimizer 'adma'. Did you mean 'adam'?",
+    ),
+    Wrong(
+        "a parameter of another optimiser",
+        "  batch: 32",
+        "  optimizer: {name: sgd, betas: [0, 0.9]}\n  batch: 32",
+        "6:26",
+        "optimizer.betas: unknown key",
+    ),
+    Wrong("learning rate 0", "seed: [0]", "seed: [0]\n  learning_rate: [0]", "13:19", "must be greater than 0, got 0"),
+    Wrong("unknown penalty", "seed: [0]", "seed: [0]\n  penalty: [clip]", "13:13", "unknown penalty 'clip'"),
+    Wrong(
+        "uneven GPU share",
+        "grid:",
+        "resources: {gpus_per_actor: 0.3}\ngrid:",
+        "8:29",
+        "0.3 does not divide a GPU evenly",
+    ),
+    Wrong("a name that is no folder", "name: good", "name: a/b", "1:7", "name: String should match pattern"),
+    Wrong("the store's own folder", "name: good", "name: snapshots", "1:7", "'snapshots' is the store's own folder"),
+    Wrong("a loss that cannot be imported", "hinge", "nowhere.losses:mine", "9:19", "cannot be imported"),
+    Wrong("a loss that is none", "hinge", "os.path:join", "9:19", "a loss must be a harness.theory.losses.Loss"),
+    Wrong("a missing file", "{name: ring}", "{name: arrays, path: nowhere.npy}", "3:31", "no such file: 'nowhere.npy'"),
+    Wrong(
+        "a missing folder", "{name: ring}", "{name: image_folder, root: nowhere}", "3:37", "no such folder: 'nowhere'"
+    ),
+    Wrong("a data set that is not there", "{name: ring}", "{name: mnist, root: nowhere}", "3:10", "set download: true"),
+    Wrong("a key that is YAML 1.1's true", "name: good", "name: good\non: 3", "2:1", "on: unknown key"),
+    Wrong(
+        "a batch beyond the data",
+        "{name: ring}",
+        "{name: digits, held_out: 0.99}",
+        "6:10",
+        "larger than the 18 training samples",
+    ),
+]
+
+
+def test_the_good_file_is_good() -> None:
+    assert len(expand(parse_job(GOOD))) == 8
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.what)
+def test_a_mistake_is_reported_with_its_place_and_a_way_out(wrong: Wrong) -> None:
+    assert GOOD.count(wrong.old) == 1
+    with pytest.raises(JobError) as caught:
+        parse_job(GOOD.replace(wrong.old, wrong.new), source="job.yaml")
+    message = str(caught.value)
+    assert wrong.says in message
+    assert f"job.yaml:{wrong.place}: " in message
+
+
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file() -> None:
+    text = GOOD.replace(": train", ": trian").replace("hinge", "hing").replace("[1, 2]", "[0, 2]").replace("width", "w")
+    with pytest.raises(JobError) as caught:
+        parse_job(text)
+    lines = [int(match) for match in re.findall(r"^<job>:(\d+):", str(caught.value), re.MULTILINE)]
+    assert lines == [2, 4, 9, 11], str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just text\n"])
+def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
+    with pytest.raises(JobError, match="a job file is a mapping"):
+        parse_job(text)
+
+
+def test_a_missing_file_names_the_job_files_nearby(tmp_path: Path) -> None:
+    (tmp_path / "ring.yaml").write_text(GOOD)
+    with pytest.raises(JobError, match=r"(?s)rng\.yaml: no such job file.*Did you mean '.*ring\.yaml'"):
+        load_job(tmp_path / "rng.yaml")
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(JobError, match="cannot be read"):
+        load_job(tmp_path / "binary.yaml")
+
+
+def test_images_of_a_wrong_size_are_refused_for_dcgan(tmp_path: Path) -> None:
+    for index in range(60):
+        Image.new("L", (28, 28)).save(tmp_path / f"{index}.png")
+    text = GOOD.replace("{name: ring}", f"{{name: image_folder, root: {tmp_path}}}").replace(
+        "{name: mlp, width: 8}", "{name: dcgan}"
+    )
+    with pytest.raises(JobError, match=r"shape \[3, 28, 28\]; set problem.size to one of"):
+        parse_job(text)
+    assert parse_job(text.replace(str(tmp_path), f"{tmp_path}, size: 32"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.zeros(10), "needed: \\[n, ...\\]"),
+        (np.zeros((3, 2)), "n >= 8"),
+        (np.array([["a", "b"]] * 9), "real numbers"),
+    ],
+)
+def test_an_array_of_a_wrong_shape_is_refused(tmp_path: Path, content: np.ndarray, message: str) -> None:
+    np.save(tmp_path / "a.npy", content)
+    with pytest.raises(JobError, match=message):
+        parse_job(GOOD.replace("{name: ring}", f"{{name: arrays, path: {tmp_path / 'a.npy'}}}"))
+
+
+def test_numbers_in_scientific_notation_are_numbers() -> None:
+    job = parse_job(GOOD.replace("seed: [0]", "seed: [0]\n  learning_rate: [1e-3]"))
+    assert job.grid.learning_rate == (1e-3,)
+
+
+def test_a_schedule_belongs_to_protocol_train() -> None:
+    with pytest.raises(JobError, match=r"grid\.sigma\[0\]: a probe has one sigma"):
+        make_job(PROBE, grid={"sigma": [{"schedule": "linear", "start": 1, "end": 0}]})
+
+
+@pytest.mark.parametrize("base", [TRAIN, PROBE])
+def test_the_dumped_text_gives_the_same_job(base: dict) -> None:
+    job = make_job(base)
+    assert parse_job(dump_job(job)) == job
+
+
+@pytest.mark.parametrize(("path", "cells"), [("jobs/quickstart.yaml", 72), ("jobs/ring.yaml", 54)])
+def test_the_jobs_that_ship_are_valid(path: str, cells: int) -> None:
+    job = load_job(path)
+    assert len(expand(job)) == cells
+    assert parse_job(dump_job(job)) == job
+
+
+def test_a_job_is_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        parse_job(GOOD).name = "other"  # type: ignore[misc]
