@@ -94,7 +94,7 @@ def run(
             address=address,
             retry=statuses,
             observer=display,
-            announce=lambda text: _err.print(f"{parsed.name}: {text}", soft_wrap=True),
+            announce=None if quiet else lambda text: _err.print(f"{parsed.name}: {text}", soft_wrap=True),
         )
     print_summary(outcome, results=results, job_file=job)
     raise typer.Exit(0 if outcome.is_complete else 1)

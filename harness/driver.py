@@ -5,6 +5,7 @@ The driver decides *what* runs next and what becomes of a failure; an executor d
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -286,6 +287,9 @@ def make_executor(name: ExecutorName, resources: Resources, *, address: str | No
         from .executors.serial import SerialExecutor
 
         return SerialExecutor(resources)
+    from . import ray_environment
+
+    ray_environment.prepare(address or os.environ.get("RAY_ADDRESS"))
     from .executors.ray import RayExecutor
 
     return RayExecutor(resources, address=address)

@@ -276,16 +276,19 @@ def _training_packs(
     for run_id, epoch in required:
         if not store.has_snapshot(run_id, epoch):
             needed.setdefault(run_id, set()).add(epoch)
+    # a run leaves its pack only when all its cells are done: one that a kill found ahead of its mates stays with them
+    unfinished = {cell.run.run_id for cell in cells if cell.cell_id in missing}
     wanted = [cell for cell in cells if cell.probe is None and cell.cell_id in missing]
     for cell in wanted:
         needed.setdefault(cell.run.run_id, set()).add(cell.epoch)
     for group in _groups(runs, key=_training_key):
         for members in _chunks(group, _pack_size(job, len(runs), slots)):
-            left = tuple(run for run in members if run.run_id in needed)
-            if left:
+            epochs = set().union(*(needed.get(run.run_id, ()) for run in members))
+            if epochs:
+                left = tuple(run for run in members if run.run_id in unfinished)
                 yield TrainingPack(
                     runs=left,
-                    epochs=tuple(sorted(set().union(*(needed[run.run_id] for run in left)))),
+                    epochs=tuple(sorted(epochs)),
                     cells=tuple(cell for cell in wanted if cell.run in left),
                 )
 

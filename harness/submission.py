@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import shlex
 import shutil
@@ -14,15 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-
-from ray.job_submission import JobStatus, JobSubmissionClient
-
+from . import ray_environment
 from .errors import ClusterError
 from .job import Job
 from .jobfile import dump_job
 
-_ENDED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED)
+_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 @dataclass(frozen=True)
@@ -53,12 +51,22 @@ class Cluster:
     ) -> None:
         address = address or os.environ.get("RAY_API_SERVER_ADDRESS") or "http://127.0.0.1:8265"
         self.address = address
+        ray_environment.prepare(address)
+        from ray.exceptions import AuthenticationError
+        from ray.job_submission import JobSubmissionClient
+
+        logging.getLogger("ray").setLevel(logging.WARNING)  # not every upload needs a line
         try:
             self._client = JobSubmissionClient(address, headers=dict(headers or {}), verify=verify)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(
                 f"no Ray dashboard answers at {address}: {error}\n  --address is the dashboard's, such as "
                 "http://127.0.0.1:8265; it needs ray[default] on the head"
+            ) from error
+        except AuthenticationError as error:
+            raise ClusterError(
+                f"{address} asks for a token.\n  Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what "
+                "'ray get-auth-token' prints on the head"
             ) from error
 
     def submit(self, job: Job, *, results: str, arguments: list[str], submission: Submission) -> str:
@@ -132,7 +140,7 @@ class Cluster:
         self._details(submission_id)
         self._client.stop_job(submission_id)
         deadline = time.monotonic() + timeout_seconds
-        while (details := self._details(submission_id)).status not in _ENDED:
+        while (details := self._details(submission_id)).status.value not in _ENDED:
             if time.monotonic() > deadline:
                 raise ClusterError(f"{submission_id} is still {details.status.value} after {timeout_seconds:g} s")
             time.sleep(0.5)  # the Jobs API has no call that waits
@@ -141,7 +149,7 @@ class Cluster:
     def exit_code(self, submission_id: str) -> int:
         """The exit code of an ended job; 1 where Ray knows none."""
         details = self._details(submission_id)
-        if details.status == JobStatus.SUCCEEDED:
+        if details.status.value == "SUCCEEDED":
             return 0
         return int(details.driver_exit_code or 1)
 

@@ -109,11 +109,21 @@ def test_snapshots_that_exist_are_not_trained_again() -> None:
     job, memory = make_job(PROBE), Memory()
     memory.snapshots = {(run.run_id, epoch) for run in plan(job).runs for epoch in (1, 2)}
     assert not any(isinstance(pack, TrainingPack) for pack in plan(job, memory).packs)
-    run_id = plan(job).runs[0].run_id
-    memory.snapshots.remove((run_id, 1))
+
+
+def test_a_run_leaves_its_pack_only_when_its_cells_are_done() -> None:
+    """A kill between two snapshots of a pack must not change the pack, hence the numbers, of the next attempt."""
+    job, memory = make_job(PROBE), Memory()
+    first, second = plan(job).runs
+    memory.snapshots = {(run.run_id, epoch) for run in (first, second) for epoch in (1, 2)} - {(first.run_id, 1)}
     (training,) = [pack for pack in plan(job, memory).packs if isinstance(pack, TrainingPack)]
-    assert [run.run_id for run in training.runs] == [run_id]
+    assert training.runs == (first, second)
     assert training.epochs == (1,)
+    for cell in expand(job):
+        if cell.run == second:
+            memory.add(cell)
+    (training,) = [pack for pack in plan(job, memory).packs if isinstance(pack, TrainingPack)]
+    assert training.runs == (first,)
 
 
 def test_a_value_added_to_an_axis_leaves_the_other_cells_done() -> None:
