@@ -52,19 +52,35 @@ _err = Console(stderr=True, highlight=False)
 def main() -> None:
     """Entry point: turns mistakes of the user into one clear message and exit code 2."""
     sys.path.insert(0, str(Path.cwd()))  # a user's own losses and problems, package.module:name
-    signal.signal(signal.SIGTERM, _interrupt)
+    signals = _Signals()
     try:
         app()
     except HarnessError as error:
         _err.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except BaseException:
+        if not signals.received:
+            raise
+        # whatever the signal's exception became on its way through foreign code
         _err.print("Interrupted. What was written stays; the same command goes on where it was.")
         sys.exit(130)
 
 
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
+class _InterruptedError(BaseException):
+    """SIGINT or SIGTERM; not KeyboardInterrupt, which typer would turn into an exit code of its own."""
+
+
+class _Signals:
+    """Ends the command at SIGINT and SIGTERM, and remembers that it did."""
+
+    def __init__(self) -> None:
+        self.received = False
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self._handle)
+
+    def _handle(self, signum: int, frame: object) -> None:
+        self.received = True
+        raise _InterruptedError
 
 
 @app.command()

@@ -55,7 +55,8 @@ class Cluster:
         from ray.exceptions import AuthenticationError
         from ray.job_submission import JobSubmissionClient
 
-        logging.getLogger("ray").setLevel(logging.WARNING)  # not every upload needs a line
+        for name in ("job.sdk", "dashboard_sdk"):  # not every upload needs a line
+            logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.WARNING)
         try:
             self._client = JobSubmissionClient(address, headers=dict(headers or {}), verify=verify)
         except (ConnectionError, RuntimeError, ValueError) as error:

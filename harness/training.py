@@ -88,7 +88,6 @@ class Members:
         self._update_generators = make_optimizer(optimizers, self.generators)
         self._update_discriminators = make_optimizer(optimizers, self.discriminators)
         self._batches = self.adversaries.batches("train")
-        self._measuring = self.adversaries.batches("measure")
         self.vitality = Vitality(len(runs), device)
 
     def discriminator_step(self, sigma: Tensor) -> Tensor:
@@ -118,14 +117,17 @@ class Members:
         return loss.detach()
 
     def measure(self, *, step: int, sigma: Sequence[float], num_batches: int = 4) -> Measurement:
-        """The generators' gradients under the discriminators as they are now, over fresh batches."""
+        """The generators' gradients under the discriminators as they are now, over fresh batches.
+
+        The batches belong to the step, so that a run measured at other steps as well gets the same numbers here.
+        """
         return self.adversaries.measure(
             generators=self.generators,
             discriminators=self.discriminators,
             sigma=torch.tensor(sigma, dtype=torch.float32, device=self.generators.device),
             objective=self.objective,
             losses=list(dict.fromkeys(run.loss for run in self.runs)),
-            batches=self._measuring,
+            batches=self.adversaries.batches(f"measure at {step}"),
             num_batches=num_batches,
             iteration=step,
             vitality=self.vitality,

@@ -13,9 +13,18 @@ from harness.driver import Driver, State
 from harness.errors import HarnessError
 from harness.executors.base import Executor
 from harness.job import Job
-from harness.messages import CellsWritten, Event, PackDone, PackFailed, Provenance, SnapshotWritten, Task, WorkerDied
-from harness.messages import WorkerSettings
-from harness.plan import ProbePack, TrainingPack, make_plan
+from harness.messages import (
+    CellsWritten,
+    Event,
+    PackDone,
+    PackFailed,
+    Provenance,
+    SnapshotWritten,
+    Task,
+    WorkerDied,
+    WorkerSettings,
+)
+from harness.plan import TrainingPack, make_plan
 from harness.problems.specs import ProblemSpec
 from harness.query import Results
 from harness.rows import cell_row
@@ -78,8 +87,9 @@ def test_losses_that_share_a_probe_have_the_same_discriminator(probe_job: JobMak
 def test_curves_have_a_row_a_measurement_and_end_where_the_cell_does(probe_job: JobMaker, store: Store) -> None:
     run(probe_job(), store)
     answer = Results(store.root).query(
-        """SELECT count(*) AS n, max(iteration) AS last, arg_max(curves.grad_norm, iteration) = any_value(cells.grad_norm)
-           AS same FROM curves JOIN cells USING (cell_id) GROUP BY cell_id"""
+        """SELECT count(*) AS n, max(iteration) AS last,
+                  arg_max(curves.grad_norm, iteration) = any_value(cells.grad_norm) AS same
+           FROM curves JOIN cells USING (cell_id) GROUP BY cell_id"""
     )
     assert answer.to_pylist() == [{"n": 4, "last": 12, "same": True}] * 24
 
@@ -147,6 +157,16 @@ def test_a_run_killed_anywhere_and_run_again_gives_the_numbers_of_an_undisturbed
     assert run(probe_job(), store).is_complete
     assert cells(store, MEASURED) == cells(undisturbed, MEASURED)
     assert len(store.dataset("cells").to_table()) == 24
+
+
+def test_an_epoch_has_the_same_numbers_whichever_other_epochs_are_measured(
+    train_job: JobMaker, store: Store, tmp_path: Any
+) -> None:
+    """A run killed after its first epoch was written measures only the later ones when it is done again."""
+    few = Store(tmp_path / "few")
+    run(train_job(), store)
+    run(train_job(grid={"epoch": [3]}), few)
+    assert cells(few, MEASURED) == cells(store, MEASURED, "epoch = 3")
 
 
 def test_a_diverging_member_is_marked_and_its_pack_mates_complete(train_job: JobMaker, store: Store) -> None:
@@ -218,7 +238,7 @@ def test_data_that_cannot_be_loaded_stop_the_job_before_any_work(
 
     np.save(tmp_path / "a.npy", np.full((90, 2), np.nan))
     job = train_job(problem={"name": "arrays", "path": str(tmp_path / "a.npy")})
-    with pytest.raises(HarnessError, match="problem arrays: .*NaN or infinite"):
+    with pytest.raises(HarnessError, match=r"problem arrays: .*NaN or infinite"):
         run(job, store)
     assert not cells(store)
 

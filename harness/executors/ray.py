@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -163,6 +165,7 @@ def _load(problem: ProblemSpec) -> tuple[Samples | None, bool]:
 def _connect(address: str | None) -> None:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {"runtime_env": _runtime_env()}
+    on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
@@ -171,6 +174,8 @@ def _connect(address: str | None) -> None:
             "  Start one with 'ray start --head', or use this machine by "
             "leaving out --address and unsetting RAY_ADDRESS"
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_termination)  # Ray has put its own in place, which ends without a word
 
 
 def _runtime_env() -> Mapping[str, Any]:
