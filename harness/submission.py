@@ -184,5 +184,5 @@ def parse_json(text: str | None, *, option: str) -> dict[str, Any] | None:
 
 
 def _last_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if any(letter.isalpha() for letter in line)]
+    return lines[-1] if lines else type(error).__name__
