@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -46,14 +48,15 @@ def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
         )
     _print_failures(console, store, job.name)
     option = "" if results == "results" else f" --results {shlex.quote(results)}"
+    harness = "harness" if shutil.which("harness") else sys.argv[0]
     if not outcome.is_complete:
-        console.print(f"Again:  harness run {job_file} --retry failed,diverged,timeout,lost{option}", soft_wrap=True)
+        console.print(f"Again:  {harness} run {job_file} --retry failed,diverged,timeout,lost{option}", soft_wrap=True)
     where = f"FROM cells WHERE job = '{job.name}'"
     console.print(
         "Look further:\n"
-        f'  harness query "SELECT loss, sigma, epoch, avg(w1), avg(bound_best) {where} GROUP BY ALL"{option}\n'
-        f"  harness query \"SELECT * FROM curves WHERE job = '{job.name}'\" --format csv{option}\n"
-        "  harness list columns",
+        f'  {harness} query "SELECT loss, sigma, epoch, avg(w1), avg(bound_best) {where} GROUP BY ALL"{option}\n'
+        f"  {harness} query \"SELECT * FROM curves WHERE job = '{job.name}'\" --format csv{option}\n"
+        f"  {harness} list columns",
         markup=False,
         soft_wrap=True,
     )
