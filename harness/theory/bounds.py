@@ -58,6 +58,15 @@ def sharp_bound(*, jsd: float, sigma: float, dimension: int, diameter: float) ->
     )
 
 
+def weighted_bound(*, weighted_tv: float, sigma: float, dimension: int) -> Bound:
+    """``W1 <= 2 E||eps|| + Int ||x - x0|| |p - q| dx``; no diameter, so any noise with a finite mean would do.
+
+    References:
+      Villani (2009), "Optimal transport: old and new", Theorem 6.15.
+    """
+    return Bound(noise_term=2 * mean_noise_norm(sigma=sigma, dimension=dimension), divergence_term=weighted_tv)
+
+
 def inverse_phi(jsd: float) -> float:
     """The ``t`` in [0, 1] with ``phi(t) = [(1+t) log(1+t) + (1-t) log(1-t)] / 2 = jsd``."""
     from scipy.optimize import brentq

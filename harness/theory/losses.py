@@ -129,8 +129,11 @@ def accuracy(objective: Objective, real_logits: Tensor, fake_logits: Tensor) -> 
         right_on_real = (real_logits > objective.threshold).to(real_logits.dtype).mean(-1)
         right_on_fake = (fake_logits < objective.threshold).to(fake_logits.dtype).mean(-1)
         return (right_on_real + right_on_fake) / 2
-    difference = real_logits.unsqueeze(-1) - fake_logits.unsqueeze(-2)  # [..., n, m]
-    return (difference.sign().mean((-2, -1)) + 1) / 2
+    from torch import searchsorted
+
+    fakes = fake_logits.contiguous().sort(-1).values
+    below, not_above = (searchsorted(fakes, real_logits.contiguous(), right=right) for right in (False, True))
+    return (below + not_above).to(real_logits.dtype).mean(-1) / (2 * fake_logits.shape[-1])
 
 
 CROSS_ENTROPY = Objective(

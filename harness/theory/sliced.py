@@ -1,0 +1,107 @@
+"""Wasserstein-1 and its bound averaged over one-dimensional projections.
+
+In high dimension the bound of Theorem 3.3 is vacuous, since V grows with d. Its one-dimensional form is not; averaged
+over unit directions it bounds the sliced Wasserstein distance over the same directions.
+
+References:
+  Arjovsky & Bottou (2017), Theorem 3.3; Bonneel et al. (2015), "Sliced and Radon Wasserstein barycenters".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .bounds import Bound
+from .noise import truncation_radius
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+_STEPS_PER_SIGMA = 4  # of the quadrature grid; the trapezoidal rule converges faster than any power on Gaussians
+
+
+def random_directions(num: int, dimension: int, *, generator: Generator) -> Tensor:
+    """Unit vectors, uniform on the sphere: ``[num, dimension]``, float64, on the generator's device."""
+    import torch
+
+    draws = torch.randn(num, dimension, generator=generator, device=generator.device, dtype=torch.float64)
+    return torch.nn.functional.normalize(draws, dim=1)
+
+
+@dataclass(frozen=True)
+class Projections:
+    """Two sample sets seen along directions, sorted: ``[l, n]`` and ``[l, m]``, data units."""
+
+    real: Tensor
+    fake: Tensor
+
+    def w1(self) -> float:
+        """Sliced Wasserstein-1: the mean over directions of the distance of the projections, by sorting."""
+        import torch
+
+        num_real, num_fake = self.real.shape[1], self.fake.shape[1]
+        if num_real == num_fake:
+            return float((self.real - self.fake).abs().mean())
+        # quantile functions are constant between the multiples of 1/n and of 1/m
+        cuts = torch.cat([torch.arange(1, n + 1).to(self.real) / n for n in (num_real, num_fake)]).sort().values
+        widths = torch.diff(cuts, prepend=cuts.new_zeros(1))
+        middles = cuts - widths / 2
+        quantiles = [
+            part[:, (middles * part.shape[1]).long().clamp(max=part.shape[1] - 1)] for part in (self.real, self.fake)
+        ]
+        return float(((quantiles[0] - quantiles[1]).abs() * widths).sum(1).mean())
+
+    def jsd(self, sigma: float) -> Tensor:
+        """JSD (nats) of the projections after truncated Gaussian noise, along each direction: ``[l]``.
+
+        By quadrature: a grid of four points a sigma, on which every centre has some fifty non-zero values.
+        """
+        import torch
+
+        step = sigma / _STEPS_PER_SIGMA
+        radius = truncation_radius(sigma=sigma, dimension=1)
+        low = torch.minimum(self.real[:, :1], self.fake[:, :1]) - radius
+        high = torch.maximum(self.real[:, -1:], self.fake[:, -1:]) + radius
+        num_points = int(((high - low).max() / step).ceil()) + 2
+        p, q = (_densities(part, low, step=step, sigma=sigma, num_points=num_points) for part in (self.real, self.fake))
+        middle = (p + q) / 2
+        return (torch.xlogy(p, p / middle).nan_to_num() + torch.xlogy(q, q / middle).nan_to_num()).sum(1) / 2
+
+    def ranges(self) -> Tensor:
+        """Largest minus smallest projection of both sets together, along each direction: ``[l]``."""
+        import torch
+
+        return torch.maximum(self.real[:, -1], self.fake[:, -1]) - torch.minimum(self.real[:, 0], self.fake[:, 0])
+
+    def bound(self, sigma: float) -> Bound:
+        """The mean over directions of the 1-D `paper` bound: ``2 sigma + 2 (range + 12 sigma) sqrt(JSD)``."""
+        diameters = self.ranges() + 2 * truncation_radius(sigma=sigma, dimension=1)
+        divergence = self.jsd(sigma).clamp(0.0, math.log(2.0))
+        return Bound(noise_term=2 * sigma, divergence_term=float((2 * diameters * divergence.sqrt()).mean()))
+
+
+def project(real: Tensor, fake: Tensor, directions: Tensor) -> Projections:
+    """Projections of ``real`` [n, d] and ``fake`` [m, d] on ``directions`` [l, d]."""
+    if real.shape[1] != fake.shape[1]:
+        raise ValueError(f"dimensions differ: real has {real.shape[1]}, fake has {fake.shape[1]}")
+    return Projections(
+        *((samples.to(directions) @ directions.T).T.sort(dim=1).values.contiguous() for samples in (real, fake))
+    )
+
+
+def _densities(centres: Tensor, low: Tensor, *, step: float, sigma: float, num_points: int) -> Tensor:
+    """Probabilities of the grid points ``low + step j`` under the noisy measure of each row: ``[l, num_points]``."""
+    import torch
+
+    reach = math.ceil(truncation_radius(sigma=1.0, dimension=1) * _STEPS_PER_SIGMA)
+    position = (centres - low) / step  # [l, n], in steps
+    nearest = position.round()
+    density = torch.zeros(len(centres), num_points, dtype=centres.dtype, device=centres.device)
+    for offset in range(-reach, reach + 1):
+        distance = (nearest + offset - position) / _STEPS_PER_SIGMA  # in sigmas
+        kernel = (-0.5 * distance.square()).exp() * (distance.abs() <= reach / _STEPS_PER_SIGMA)
+        index = (nearest.long() + offset).clamp(0, num_points - 1)
+        density.scatter_add_(1, index, kernel)
+    return density / density.sum(1, keepdim=True)
