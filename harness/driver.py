@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from .executors.base import Executor
 from .grid import Cell
@@ -146,7 +146,7 @@ def run(
             allow_gpu=running.uses_gpus,
             timeout_seconds=job.resources.timeout_seconds,
         )
-        running.open(settings, job.problem)
+        running.open(settings, job.problem, num_tasks=len(plan.packs))
         if announce is not None:
             announce(running.description)
         driver = Driver(plan, store, running, settings.provenance, observer=observer or (lambda state: None))
@@ -168,7 +168,6 @@ class Driver:
         self._ended: set[str] = set()
         required = {key for pack in plan.packs for key in pack.requires}
         self._snapshots: set[SnapshotKey] = {key for key in required if store.has_snapshot(*key)}
-        self._impossible: dict[SnapshotKey, SnapshotImpossible] = {}
         self.state = State(
             num_cells=len(plan.cells),
             statuses=dict(plan.difference.done),
@@ -179,6 +178,7 @@ class Driver:
         """Works until every cell of the plan has a row."""
         while self._queue or self._running:
             self._start_what_can_start()
+            assert self._running or not self._executor.num_free, "packs wait for snapshots that nothing makes"
             self._report()
             for task, event in self._executor.wait():
                 self._handle(task, event)
@@ -186,13 +186,12 @@ class Driver:
 
     def _start_what_can_start(self) -> None:
         for task in list(self._queue):
-            if len(self._running) >= self._executor.num_slots:
+            if not self._executor.num_free:
                 return
             if task.pack.requires <= self._snapshots:
                 self._queue.remove(task)
                 self._running.append(task)
                 self._executor.start(task)
-        assert self._running or not self._queue, "packs wait for snapshots that nothing makes"
 
     def _handle(self, task: Task, event: Event) -> None:
         match event:
@@ -208,10 +207,10 @@ class Driver:
                 self._running.remove(task)
             case PackFailed():
                 self._running.remove(task)
-                if event.status == "failed" and task.pack.is_divisible:
+                if task.pack.is_divisible:
                     self._split(task)  # to find the member at fault
                 else:
-                    self._give_up(task.pack, event.status, event.error)
+                    self._give_up(task, event.status, event.error)
             case WorkerDied():
                 self._running.remove(task)
                 self._after_death(task, event)
@@ -224,21 +223,35 @@ class Driver:
         elif task.pack.is_divisible:
             self._split(task)  # it may have been too large
         else:
-            self._give_up(task.pack, "lost", event.error)
+            self._learn_what_was_written(task.pack)
+            self._give_up(task, "lost", event.error)
 
     def _split(self, task: Task) -> None:
         for half in task.pack.split():
             self._requeue(half, attempt=1)
 
     def _requeue(self, pack: Pack, attempt: int) -> None:
-        """Puts a pack in front of the queue, without the cells whose rows were already written."""
-        rest = pack.without(self._ended)
-        if isinstance(rest, TrainingPack) or rest.cells:
+        """Puts a pack in front of the queue, without what it has already written."""
+        rest = pack.without(self._ended, self._snapshots)
+        if rest is not None:
             self._queue.insert(0, Task(rest, attempt))
 
-    def _give_up(self, pack: Pack, status: Status, error: str) -> None:
+    def _learn_what_was_written(self, pack: Pack) -> None:
+        """Asks the store: a worker may die between writing its rows and saying so."""
+        stored = self._store.latest_cells(self._job)
+        for cell in pack.cells:
+            row = stored.get(cell.coordinates)
+            if cell.cell_id not in self._ended and row is not None and row.cell_id == cell.cell_id:
+                self._count({cell.cell_id: cast(Status, row.status)})
+        if isinstance(pack, TrainingPack):
+            keys = {(run_.run_id, epoch) for run_ in pack.runs for epoch in pack.epochs}
+            self._snapshots |= {key for key in keys if self._store.has_snapshot(*key)}
+
+    def _give_up(self, task: Task, status: Status, error: str) -> None:
         """Writes rows for the cells a failed pack leaves, and for those that waited for its snapshots."""
-        self._write_failures(pack.without(self._ended).cells, status, error)
+        pack = task.pack
+        left = [cell for cell in pack.cells if cell.cell_id not in self._ended]
+        self._write_failures(left, status, error, attempt=task.attempt)
         if isinstance(pack, TrainingPack):
             for run_ in pack.runs:
                 for epoch in pack.epochs:
@@ -251,14 +264,14 @@ class Driver:
         for task in list(self._queue):
             if isinstance(task.pack, ProbePack) and key in task.pack.requires:
                 hopeless = [cell for cell in task.pack.cells if (cell.run.run_id, cell.epoch) == key]
-                self._write_failures(hopeless, event.status, event.error)
+                self._write_failures(hopeless, event.status, event.error, attempt=task.attempt)
                 self._queue.remove(task)
-                rest = task.pack.without(self._ended)
-                if rest.cells:
+                rest = task.pack.without(self._ended, self._snapshots)
+                if rest is not None:
                     self._queue.append(Task(rest, task.attempt))
 
-    def _write_failures(self, cells: Iterable[Cell], status: Status, error: str) -> None:
-        rows = [cell_row(cell, self._provenance, status=status, error=error, attempt=1) for cell in cells]
+    def _write_failures(self, cells: Iterable[Cell], status: Status, error: str, *, attempt: int) -> None:
+        rows = [cell_row(cell, self._provenance, status=status, error=error, attempt=attempt) for cell in cells]
         self._store.write_part(self._job, "cells", rows, part=new_part())
         self._count({row["cell_id"]: status for row in rows})
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TypeVar, cast
 
 from .errors import suggest
 
 T = TypeVar("T")
+
+
+def source_digest(name: str) -> str:
+    """A hash of the file a ``package.module:name`` comes from, as a change there changes numbers; else ``""``."""
+    if ":" not in name:
+        return ""
+    module = importlib.import_module(name.partition(":")[0])
+    path = getattr(module, "__file__", None)
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:20] if path else ""
 
 
 def resolve(name: str, builtin: Mapping[str, T], *, kind: str) -> T:
@@ -24,7 +35,7 @@ def resolve(name: str, builtin: Mapping[str, T], *, kind: str) -> T:
     module_name, _, attribute = name.partition(":")
     try:
         return cast(T, getattr(importlib.import_module(module_name), attribute))
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
         raise ValueError(
             f"{kind} '{name}' cannot be imported ({error}); it must be package.module:name on the Python path"
         ) from error

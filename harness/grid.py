@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from .extensions import source_digest
 from .identity import canonical_json, digest
 from .job import (
     DCGAN,
@@ -23,6 +24,9 @@ from .job import (
 )
 from .problems.specs import ProblemSpec
 from .spec import Spec, exact
+
+TRAINING_VERSION = 1
+"""Raised when the same settings give other generators, so that old snapshots are not used."""
 
 METRIC_VERSION = 1
 """Raised when a measured column changes its meaning, so that old rows count as stale."""
@@ -60,12 +64,13 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What determines the trajectory; a constant sigma does not depend on the horizon."""
         return {
+            "training_version": TRAINING_VERSION,
             "problem": self.problem_identity,
             "networks": _plain(self.networks),
-            "loss": self.loss,
+            "loss": _named(self.loss),
             "penalty": _plain(self.penalty),
             "optimizer": _plain(self.optimizer),
-            "sigma": _plain(self.sigma),
+            "sigma": self.sigma.identity(),
             "batch": self.batch,
             "steps_per_epoch": self.steps_per_epoch,
             "discriminator_steps": self.discriminator_steps,
@@ -123,7 +128,7 @@ class Cell:
             "evaluation": _plain(self.evaluation),
             "probe": probe
             and {
-                "loss": self.loss,
+                "loss": _named(self.loss),
                 "penalty": _plain(probe.penalty),
                 "optimizer": _plain(probe.optimizer),
                 "sigma": probe.sigma,
@@ -183,6 +188,11 @@ def describe_spec(spec: Spec) -> str:
     values = spec.model_dump(exclude={"name"})
     inner = ", ".join(f"{key}={exact(value) if isinstance(value, float) else value}" for key, value in values.items())
     return f"{spec.name}({inner})" if inner else str(spec.name)  # type: ignore[attr-defined]
+
+
+def _named(loss: str) -> str:
+    """A loss's name, and for a user's own the hash of its source."""
+    return f"{loss} {source_digest(loss)}".strip()
 
 
 def _plain(spec: Spec) -> dict[str, Any]:

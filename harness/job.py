@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from .extensions import resolve
+from .extensions import resolve, source_digest
 from .problems.specs import PROBLEMS, Custom, ProblemSpec
 from .spec import FiniteFloat, Spec, exact
 from .theory import schedules
@@ -140,6 +141,10 @@ class Sigma(Spec):
         """``sigma(t)``, t in [0, 1]."""
         return resolve(self.schedule, SCHEDULES, kind="schedule")(**dict(self.parameters))
 
+    def identity(self) -> list[Any]:
+        """What determines the values: family, parameters, and for a user's own the hash of its source."""
+        return [self.schedule, dict(self.parameters), source_digest(self.schedule)]
+
     @property
     def is_constant(self) -> bool:
         return self.schedule == "constant"
@@ -175,8 +180,25 @@ def _parse_sigma(value: Any) -> Any:
             f"schedule {value['schedule']} takes {', '.join(schedules.parameters(value['schedule']))}; "
             f"got {', '.join(given) or 'nothing'}"
         )
-    factory(**given)
+    _check_schedule(factory, given)
     return Sigma(schedule=value["schedule"], parameters=tuple(sorted((name, float(x)) for name, x in given.items())))
+
+
+_SMALLEST_SIGMA = 1e-20
+
+
+def _check_schedule(factory: Any, given: dict[str, Any]) -> None:
+    """Calls a schedule, which may be a user's own, at a few times."""
+    try:
+        schedule = factory(**{name: float(value) for name, value in given.items()})
+        values = [float(schedule(t)) for t in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    except ValueError:
+        raise
+    except Exception as error:  # a user's own code may raise anything
+        raise ValueError(f"the schedule cannot be used: {type(error).__name__}: {error}") from error
+    for value in values:
+        if not (value == 0 or _SMALLEST_SIGMA <= value < math.inf):
+            raise ValueError(f"sigma must be 0, or finite and at least {_SMALLEST_SIGMA}; the schedule gives {value}")
 
 
 SigmaValue = Annotated[Sigma, BeforeValidator(_parse_sigma)]
@@ -212,6 +234,11 @@ class ProbeSettings(Spec):
     generator_batches: int = Field(4, ge=2)
 
 
+SigmaGrid = Annotated[
+    tuple[Annotated[FiniteFloat, Field(ge=_SMALLEST_SIGMA)], ...], BeforeValidator(_to_tuple), Field(min_length=1)
+]
+
+
 class Evaluation(Spec):
     """How snapshots are measured.
 
@@ -221,9 +248,7 @@ class Evaluation(Spec):
 
     samples: int = Field(1000, ge=4)
     draws: int = Field(2000, ge=10)
-    sigmas: Annotated[tuple[Annotated[FiniteFloat, Field(gt=0)], ...], BeforeValidator(_to_tuple)] | Literal["auto"] = (
-        "auto"
-    )
+    sigmas: SigmaGrid | Literal["auto"] = "auto"
 
 
 class Resources(Spec):
@@ -243,6 +268,8 @@ class Resources(Spec):
     @field_validator("gpus_per_actor")
     @classmethod
     def _packs_evenly(cls, value: float) -> float:
+        if 0 < value < 1e-3:
+            raise ValueError(f"{value:g} is too small a share of a GPU; use 0 for none, or at least 0.001")
         if 0 < value < 1 and abs(round(1 / value) - 1 / value) > 1e-6:
             raise ValueError(f"{value:g} does not divide a GPU evenly; use 1/n (0.5, 0.25, ...) or a whole number")
         if value > 1 and value != int(value):
@@ -268,17 +295,17 @@ class Grid(Spec):
 
     loss: _axis(LossName)  # type: ignore[valid-type]
     sigma: _axis(SigmaValue)  # type: ignore[valid-type]
-    epoch: _axis(Annotated[int, Field(ge=1)])  # type: ignore[valid-type]
-    seed: _axis(Annotated[int, Field(ge=0)])  # type: ignore[valid-type]
+    epoch: _axis(Annotated[int, Field(ge=1, le=10**9)])  # type: ignore[valid-type]
+    seed: _axis(Annotated[int, Field(ge=0, le=2**63 - 1)])  # type: ignore[valid-type]
     penalty: _axis(Penalty) | None = None  # type: ignore[valid-type]
     learning_rate: _axis(Annotated[FiniteFloat, Field(gt=0)]) | None = None  # type: ignore[valid-type]
 
 
 def _problem_tag(value: Any) -> str | None:
     name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
-    if name in PROBLEMS:
-        return str(name)
-    return "custom" if isinstance(name, str) and ":" in name else None
+    if not isinstance(name, str):
+        return None
+    return name if name in PROBLEMS else "custom" if ":" in name else None
 
 
 _ProblemUnion: Any = Annotated[Custom, Tag("custom")]
@@ -305,14 +332,18 @@ class Job(Spec):
     @classmethod
     def _defaults_of_the_protocol(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("protocol") == "probe":
-            return {"reference": {}, "probe": {}, **value}
+            return {**value, "reference": value.get("reference") or {}, "probe": value.get("probe") or {}}
         return value
 
 
 def contradictions(job: Job) -> Iterator[tuple[PathInJob, str]]:
     """Mistakes between valid parts: where in the job, and what."""
     problem: ProblemSpec = job.problem
-    facts = problem.facts()
+    try:
+        facts = problem.facts()
+    except (ValueError, OSError) as error:
+        yield ("problem",), str(error)
+        return
     if job.name == "snapshots":
         yield ("name",), "'snapshots' is the store's own folder; choose another name"
     if job.protocol == "train":

@@ -100,6 +100,8 @@ def _parse_yaml(text: str, source: str) -> CommentedMap:
         raise JobError(f"{source}:{place}: not YAML: {error.problem or error.context}") from None
     except YAMLError as error:
         raise JobError(f"{source}:1:1: not YAML: {error}") from None
+    except RecursionError:
+        raise JobError(f"{source}:1:1: not a job file: its brackets are nested too deeply") from None
     if not isinstance(document, CommentedMap):
         what = "is empty" if document is None else f"holds a {type(document).__name__}"
         raise JobError(f"{source}:1:1: a job file is a mapping with name, protocol, problem, ...; this one {what}")
@@ -197,6 +199,9 @@ def _locate(document: Any, mistake: _Mistake) -> tuple[int, int]:
     for depth, part in enumerate(mistake.place):
         if not _has(node, part):
             break
+        known = (getattr(node, "lc", None) and node.lc.data) or {}
+        if part not in known:
+            break  # merged from elsewhere by `<<`: the mapping itself is the nearest place
         if isinstance(node, CommentedMap):
             key, value = node.lc.key(part), node.lc.value(part)
             is_last = depth == len(mistake.place) - 1

@@ -6,6 +6,7 @@ works in the packs of the first attempt and gets the same numbers.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
@@ -59,12 +60,12 @@ class TrainingPack:
     def num_members(self) -> int:
         return len(self.runs)
 
-    @property
+    @functools.cached_property
     def member_steps(self) -> int:
         """Generator steps over all members."""
         return max(self.epochs) * sum(run.steps_per_epoch for run in self.runs)
 
-    @property
+    @functools.cached_property
     def seconds(self) -> float:
         """Expected time of one slot."""
         steps = max(self.epochs) * self.runs[0].steps_per_epoch
@@ -88,9 +89,13 @@ class TrainingPack:
             for part in _halves(self.runs)
         ]
 
-    def without(self, cell_ids: Collection[str]) -> TrainingPack:
-        """The pack relieved of cells that are done."""
-        return replace(self, cells=tuple(cell for cell in self.cells if cell.cell_id not in cell_ids))
+    def without(self, cell_ids: Collection[str], snapshots: Collection[SnapshotKey]) -> TrainingPack | None:
+        """The pack relieved of cells and epochs that are done; None if nothing is left."""
+        cells = tuple(cell for cell in self.cells if cell.cell_id not in cell_ids)
+        owed = {cell.epoch for cell in cells} | {
+            epoch for epoch in self.epochs if any((run.run_id, epoch) not in snapshots for run in self.runs)
+        }
+        return replace(self, cells=cells, epochs=tuple(sorted(owed))) if owed else None
 
 
 @dataclass(frozen=True)
@@ -104,12 +109,12 @@ class ProbePack:
     def num_members(self) -> int:
         return len(self.probes)
 
-    @property
+    @functools.cached_property
     def member_steps(self) -> int:
         """Discriminator steps over all members."""
         return sum(probe.settings.iterations for probe in self.probes)
 
-    @property
+    @functools.cached_property
     def seconds(self) -> float:
         """Expected time of one slot."""
         probe = self.probes[0]
@@ -140,11 +145,12 @@ class ProbePack:
             replace(self, cells=tuple(cell for cell in self.cells if cell.loss in part)) for part in _halves(losses)
         ]
 
-    def without(self, cell_ids: Collection[str]) -> ProbePack:
-        """The pack relieved of cells that are done, and of probes no cell needs any more."""
+    def without(self, cell_ids: Collection[str], snapshots: Collection[SnapshotKey]) -> ProbePack | None:
+        """The pack relieved of cells that are done, and of probes no cell needs any more; None if nothing is left."""
         cells = tuple(cell for cell in self.cells if cell.cell_id not in cell_ids)
         needed = {cell.probe for cell in cells}
-        return ProbePack(probes=tuple(probe for probe in self.probes if probe in needed), cells=cells)
+        probes = tuple(probe for probe in self.probes if probe in needed)
+        return ProbePack(probes=probes, cells=cells) if cells else None
 
 
 Pack = TrainingPack | ProbePack

@@ -61,6 +61,8 @@ def describe(state: State) -> str:
     parts = [f"{state.num_ended}/{state.num_cells} cells done"]
     failed = {status: count for status, count in state.statuses.items() if status != "completed"}
     parts += [f"{count} {status}" for status, count in sorted(failed.items())]
+    if not state.num_running and state.num_ended < state.num_cells:
+        parts.append("waiting for a worker")
     if state.num_running:
         parts.append(f"{state.num_running} pack{'s' if state.num_running > 1 else ''} running")
     parts.append(duration(state.seconds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import duckdb
@@ -51,7 +52,7 @@ class Results:
         """
         try:
             relation = self._connection.sql(sql)
-            return pa.table({}) if relation is None else relation.to_arrow_table()
+            return pa.table({}) if relation is None else _with_distinct_names(relation.to_arrow_table())
         except duckdb.Error as error:
             raise QueryError(f"{error}\n  Tables: {', '.join(TABLES)}; columns: DESCRIBE cells") from error
 
@@ -67,6 +68,15 @@ class Results:
         if job is not None:
             view = view.filter(duckdb.ColumnExpression("job") == duckdb.ConstantExpression(job))
         return view.to_arrow_table()
+
+
+def _with_distinct_names(table: pa.Table) -> pa.Table:
+    """A table whose repeated column names (of ``SELECT *`` over a join) are numbered."""
+    names: list[str] = []
+    for name in table.column_names:
+        numbered = (name if count == 0 else f"{name}_{count}" for count in itertools.count())
+        names.append(next(candidate for candidate in numbered if candidate not in names))
+    return table.rename_columns(names)
 
 
 def open_results(root: str | Path = "results") -> Results:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 Format = Literal["table", "json", "csv", "parquet"]
 
@@ -40,9 +41,9 @@ def to_rich(table: pa.Table, *, title: str | None = None) -> Table:
     shown = Table(title=title, title_justify="left", header_style="bold")
     for field in table.schema:
         numeric = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-        shown.add_column(field.name, justify="right" if numeric else "left", no_wrap=numeric)
+        shown.add_column(Text(field.name), justify="right" if numeric else "left", no_wrap=numeric)
     for row in table.to_pylist():
-        shown.add_row(*(_cell(value) for value in row.values()))
+        shown.add_row(*(Text(_cell(value)) for value in row.values()))
     return shown
 
 

@@ -79,6 +79,8 @@ class Cluster:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "work"
             if submission.working_dir is not None:
+                if not Path(submission.working_dir).is_dir():
+                    raise ClusterError(f"--working-dir {submission.working_dir}: no such folder on this machine")
                 shutil.copytree(
                     submission.working_dir, folder, ignore=shutil.ignore_patterns(".venv", ".git", "results")
                 )
@@ -104,7 +106,7 @@ class Cluster:
                         entrypoint_resources=dict(submission.entrypoint_resources or {}) or None,
                     )
                 )
-            except (RuntimeError, ValueError) as error:
+            except (RuntimeError, ValueError, OSError) as error:
                 raise ClusterError(f"{self.address} refused the job: {_last_line(error)}") from error
 
     def follow(self, submission_id: str, output: TextIO) -> int:

@@ -15,11 +15,12 @@ from .query import Results
 from .rendering import results_console, to_rich
 
 _MEANS = """
-    SELECT loss, schedule AS sigma, count(*) AS cells, avg(accuracy) AS accuracy, avg(grad_norm) AS grad_norm,
+    SELECT loss, {axes} schedule AS sigma, count(*) AS cells, avg(accuracy) AS accuracy, avg(grad_norm) AS grad_norm,
            avg(jsd_mixture) AS jsd, avg(real_jsd_mixture) AS real_jsd, avg(w1) AS w1, avg(real_w1) AS real_w1,
            avg(bound_paper) AS bound_paper, avg(bound_best) AS bound_best, bool_and(bound_holds) AS holds,
            bool_and(vacuous) AS vacuous
-    FROM cells WHERE job = '{job}' AND epoch = {epoch} AND status = 'completed' GROUP BY ALL ORDER BY loss, min(sigma)
+    FROM cells WHERE job = '{job}' AND epoch = {epoch} AND status = 'completed'
+    GROUP BY ALL ORDER BY loss, {axes} min(sigma)
 """
 
 
@@ -38,7 +39,8 @@ def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
         console.print(f"{job.name}: nothing to compute, every cell has a row ({statuses})", soft_wrap=True)
     store = Results(results)
     epoch = max(job.grid.epoch)
-    means = store.query(_MEANS.format(job=job.name, epoch=epoch))
+    axes = "".join(f"{axis}, " for axis in ("penalty", "learning_rate") if getattr(job.grid, axis) is not None)
+    means = store.query(_MEANS.format(job=job.name, epoch=epoch, axes=axes))
     if len(means):
         console.print(
             to_rich(

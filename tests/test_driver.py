@@ -257,7 +257,12 @@ class Scripted(Executor):
     def description(self) -> str:
         return "a script"
 
-    def open(self, settings: WorkerSettings, problem: ProblemSpec) -> None: ...
+    @property
+    def num_free(self) -> int:
+        busy = {id(task) for task, _ in self.pending}
+        return self.num_slots - len(busy)
+
+    def open(self, settings: WorkerSettings, problem: ProblemSpec, *, num_tasks: int) -> None: ...
 
     def start(self, task: Task) -> None:
         self.started.append(task)
@@ -314,6 +319,39 @@ def test_a_pack_that_kills_every_worker_is_split_and_only_the_culprit_is_lost(
     assert state.statuses == {"completed": 14, "lost": 2}
     lost = cells(store, "run_id, error", "status = 'lost'")
     assert lost == [{"run_id": culprit, "error": "out of memory"}] * 2
+
+
+def test_rows_written_by_a_worker_that_died_before_saying_so_are_not_called_lost(
+    train_job: JobMaker, store: Store
+) -> None:
+    job = train_job(resources={"retries": 0, "pack": 1})
+
+    def script(n: int, task: Task) -> Sequence[Event]:
+        events = succeed(store, job, task)
+        return [WorkerDied("killed while saying goodbye")] if n == 1 else events
+
+    _, state = drive(job, store, script)
+    assert state.statuses == {"completed": 16}
+    assert statuses(store) == {"completed": 16}
+
+
+def test_a_pack_that_is_done_again_owes_only_the_epochs_that_are_missing(train_job: JobMaker, store: Store) -> None:
+    job = train_job(resources={"pack": 8})
+
+    def script(n: int, task: Task) -> Sequence[Event]:
+        if n > 1:
+            return succeed(store, job, task)
+        assert isinstance(task.pack, TrainingPack)
+        early = [cell.cell_id for cell in task.pack.cells if cell.epoch == 1]
+        snapshots = [SnapshotWritten(run_.run_id, 1) for run_ in task.pack.runs]
+        return [*snapshots, CellsWritten(dict.fromkeys(early, "completed")), WorkerDied("killed")]
+
+    executor, state = drive(job, store, script)
+    again = executor.started[1].pack
+    assert isinstance(again, TrainingPack)
+    assert again.epochs == (3,)
+    assert {cell.epoch for cell in again.cells} == {3}
+    assert state.statuses == {"completed": 16}
 
 
 def test_preemption_does_not_use_up_retries(train_job: JobMaker, store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -132,6 +133,54 @@ WRONG = [
         "larger than the 18 training samples",
     ),
 ]
+
+
+NASTY = {
+    "a mistake in a merged mapping": (
+        GOOD.replace("networks: {name: mlp, width: 8}", "base: &b {widht: 3}\nnetworks: {<<: *b, name: mlp}"),
+        "networks.widht: unknown key",
+    ),
+    "a name that is a list": (GOOD.replace("{name: ring}", "{name: [a]}"), "unknown problem"),
+    "a seed beyond 64 bits": (GOOD.replace("seed: [0]", "seed: [99999999999999999999]"), "must be less than or equal"),
+    "a sigma beyond floats": (GOOD.replace("[0, 0.1]", f"[1{'0' * 400}]"), "grid.sigma[0]"),
+    "a sigma that underflows": (GOOD.replace("[0, 0.1]", "[1e-200]"), "at least 1e-20"),
+    "a vanishing GPU share": (GOOD + "resources: {gpus_per_actor: 1e-320}\n", "too small a share"),
+    "an empty sigma grid": (GOOD + "evaluation: {sigmas: []}\n", "is empty"),
+    "a path beyond all limits": (GOOD.replace("{name: ring}", f"{{name: arrays, path: {'x' * 5000}}}"), "no such file"),
+    "a module that cannot be parsed": (GOOD.replace("hinge", ".x:y"), "cannot be imported"),
+    "a problem that fails": (
+        GOOD.replace("{name: ring}", "{name: 'tests.problems.test_problems:made_samples', options: {nmu: 3}}"),
+        "unexpected keyword argument 'nmu'",
+    ),
+    "a schedule that is no schedule": (
+        GOOD.replace("[0, 0.1]", "[{schedule: 'os.path:join', a: 1}]"),
+        "the schedule cannot be used",
+    ),
+    "endless brackets": (f"name: {'[' * 3000}", "<job>:1:"),
+}
+
+
+@pytest.mark.parametrize("what", NASTY)
+def test_nasty_files_get_a_message_and_no_traceback(what: str) -> None:
+    text, says = NASTY[what]
+    with pytest.raises(JobError) as caught:
+        parse_job(text)
+    assert says in str(caught.value)
+    assert re.match(r"<job>:\d+:\d+: ", str(caught.value))
+
+
+def test_an_empty_section_is_the_default_one() -> None:
+    content = {key: value for key, value in PROBE.items() if key not in ("probe", "reference")}
+    job = parse_job(json.dumps({**content, "probe": None, "reference": None}))
+    assert job == parse_job(json.dumps(content))
+    assert job.probe is not None
+
+
+def test_several_arrays_in_one_file_are_refused(tmp_path: Path) -> None:
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.savez(file, a=np.zeros((9, 2)))
+    with pytest.raises(JobError, match="holds several arrays"):
+        parse_job(GOOD.replace("{name: ring}", f"{{name: arrays, path: {tmp_path / 'a.npy'}}}"))
 
 
 def test_the_good_file_is_good() -> None:

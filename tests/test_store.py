@@ -137,6 +137,11 @@ def test_queries_span_jobs(store: Store) -> None:
     assert results.table("cells", job="two").num_rows == 1
 
 
+def test_repeated_column_names_are_numbered(store: Store) -> None:
+    answer = Results(store.root).query("SELECT 1 AS a, 2 AS a, 3 AS a_1, 't' AS t")
+    assert answer.to_pylist() == [{"a": 1, "a_1": 2, "a_1_1": 3, "t": "t"}]
+
+
 def test_a_wrong_statement_gets_duckdbs_answer_and_the_tables(store: Store) -> None:
     with pytest.raises(QueryError, match=r"(?s)nosuch.*Tables: cells, curves, training, trials"):
         Results(store.root).query("SELECT nosuch FROM cells")

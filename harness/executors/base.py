@@ -27,9 +27,14 @@ class Executor(abc.ABC):
     def description(self) -> str:
         """What the slots are, for a person: ``2 actors, one CPU each``."""
 
+    @property
     @abc.abstractmethod
-    def open(self, settings: WorkerSettings, problem: ProblemSpec) -> None:
-        """Makes the problem's data and the workers ready.
+    def num_free(self) -> int:
+        """Workers that are ready and have nothing to do; a worker that is still waiting for resources is neither."""
+
+    @abc.abstractmethod
+    def open(self, settings: WorkerSettings, problem: ProblemSpec, *, num_tasks: int) -> None:
+        """Makes the problem's data ready, and starts the workers, no more than there are tasks.
 
         Raises:
           HarnessError: If the data cannot be loaded.
@@ -37,12 +42,12 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def start(self, task: Task) -> None:
-        """Gives a task to a free slot."""
+        """Gives a task to a free worker."""
 
     @abc.abstractmethod
     def wait(self) -> Sequence[tuple[Task, Event]]:
         """Blocks until something happens or about a second has passed; the last event of a task is
-        `PackDone`, `PackFailed` or `WorkerDied`, after which its slot is free.
+        `PackDone`, `PackFailed` or `WorkerDied`.
         """
 
     @abc.abstractmethod

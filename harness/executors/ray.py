@@ -11,7 +11,9 @@ import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,8 @@ _WORKER_GONE = (
     exceptions.TaskCancelledError,
 )
 _NO_ACTOR = (exceptions.ActorUnschedulableError, exceptions.RuntimeEnvSetupError)
+_MOST_FAILED_STARTS = 5
+_GRACE_SECONDS = 30.0
 
 
 class RayExecutor(Executor):
@@ -56,10 +60,10 @@ class RayExecutor(Executor):
         self.num_slots, self._cpus, self._gpus = shape
         self.uses_gpus = self._gpus > 0
         self.threads_per_slot = max(1, int(self._cpus))
-        self._actors: list[Any] = []
+        self._starting: dict[Any, Any] = {}  # the reference an actor answers when it is ready -> the actor
         self._idle: list[Any] = []
-        self._running: dict[Any, tuple[Any, Task]] = {}
-        self._ended: list[tuple[Task, Event]] = []
+        self._failed_starts = 0
+        self._running: dict[Any, _Call] = {}  # the stream of events -> what it belongs to
 
     @property
     def description(self) -> str:
@@ -67,7 +71,11 @@ class RayExecutor(Executor):
         note = "" if self.uses_gpus else " (no GPU here)"
         return f"{self.num_slots} Ray actor{'s' if self.num_slots > 1 else ''}, {each} each{note}"
 
-    def open(self, settings: WorkerSettings, problem: ProblemSpec) -> None:
+    @property
+    def num_free(self) -> int:
+        return len(self._idle)
+
+    def open(self, settings: WorkerSettings, problem: ProblemSpec, *, num_tasks: int) -> None:
         # loaded once by a task; actors of a node share the object store's copy without copying it again
         load = ray.remote(_load).options(num_cpus=0, num_returns=2)
         samples, checked = load.remote(problem)
@@ -78,38 +86,59 @@ class RayExecutor(Executor):
         except _NO_ACTOR as error:
             raise ClusterError(f"the cluster cannot load the data: {error}") from error
         self._settings, self._samples = settings, samples
+        for _ in range(min(self.num_slots, num_tasks)):
+            self._start_actor()
 
     def start(self, task: Task) -> None:
-        actor = self._idle.pop() if self._idle else self._new_actor()
+        actor = self._idle.pop()
         stream = actor.execute.options(num_returns="streaming").remote(task.pack, task.attempt)
-        self._running[stream] = actor, task
+        self._running[stream] = _Call(actor, task, time.monotonic())
 
     def wait(self) -> Sequence[tuple[Task, Event]]:
-        ready, _ = ray.wait(list(self._running), num_returns=1, timeout=1.0, fetch_local=False)
-        return [self._next_event(stream) for stream in ready]
+        ready, _ = ray.wait([*self._running, *self._starting], num_returns=1, timeout=1.0, fetch_local=False)
+        events = []
+        for reference in ready:
+            if reference in self._starting:
+                self._welcome(reference)
+            else:
+                events.append(self._next_event(reference))
+        return [*events, *self._overdue()]
 
     def close(self) -> None:
-        for actor in self._actors:
+        for actor in [*self._starting.values(), *self._idle, *(call.actor for call in self._running.values())]:
             ray.kill(actor)
-        self._actors.clear()
+        self._starting.clear()
+        self._idle.clear()
+        self._running.clear()
         if self._owns_cluster:
             ray.shutdown()
 
-    def _new_actor(self) -> Any:
+    def _start_actor(self) -> None:
         actor = (
             ray.remote(_Actor)
             .options(num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0, max_task_retries=0)
             .remote(self._settings, self._samples)
         )
-        self._actors.append(actor)
-        return actor
+        self._starting[actor.is_ready.remote()] = actor
+
+    def _welcome(self, reference: Any) -> None:
+        """An actor has got its resources and is ready, or will never be."""
+        actor = self._starting.pop(reference)
+        try:
+            ray.get(reference)
+        except (*_NO_ACTOR, *_WORKER_GONE, exceptions.RayTaskError) as error:
+            self._failed_starts += 1
+            if self._failed_starts > _MOST_FAILED_STARTS:
+                raise ClusterError(f"actors of {self.description} do not start: {error}") from error
+            self._start_actor()
+        else:
+            self._failed_starts = 0
+            self._idle.append(actor)
 
     def _next_event(self, stream: Any) -> tuple[Task, Event]:
-        actor, task = self._running[stream]
+        call = self._running[stream]
         try:
             event: Event = ray.get(next(stream))
-        except _NO_ACTOR as error:
-            raise ClusterError(f"the cluster cannot hold an actor of {self.description}: {error}") from error
         except _WORKER_GONE as error:
             event = WorkerDied(str(error), preempted=bool(getattr(error, "preempted", False)))
         except StopIteration:
@@ -117,11 +146,37 @@ class RayExecutor(Executor):
         if isinstance(event, (PackDone, PackFailed, WorkerDied)):
             del self._running[stream]
             if isinstance(event, PackDone) or (isinstance(event, PackFailed) and event.worker_is_sound):
-                self._idle.append(actor)
+                self._idle.append(call.actor)
             else:
-                self._actors.remove(actor)
-                ray.kill(actor)
-        return task, event
+                self._replace(call.actor)
+        return call.task, event
+
+    def _overdue(self) -> list[tuple[Task, Event]]:
+        """Ends workers that are past their time and do not notice, in one long operation or for ever."""
+        limit = self._settings.timeout_seconds
+        if limit is None:
+            return []
+        late = [s for s, call in self._running.items() if time.monotonic() - call.started > limit + _GRACE_SECONDS]
+        events: list[tuple[Task, Event]] = []
+        for stream in late:
+            call = self._running.pop(stream)
+            self._replace(call.actor)
+            error = f"the pack did not end {_GRACE_SECONDS:g} s after resources.timeout_seconds = {limit:g}"
+            events.append((call.task, PackFailed("timeout", error)))
+        return events
+
+    def _replace(self, actor: Any) -> None:
+        ray.kill(actor)
+        self._start_actor()
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A task on an actor, and when it started."""
+
+    actor: Any
+    task: Task
+    started: float
 
 
 def actor_shape(resources: Resources, *, cpus: float, gpus: float) -> tuple[int, float, float]:
@@ -130,7 +185,11 @@ def actor_shape(resources: Resources, *, cpus: float, gpus: float) -> tuple[int,
     Raises:
       ClusterError: If it cannot hold what the job asks for.
     """
-    per_actor = resources.gpus_per_actor if gpus >= resources.gpus_per_actor else 0.0
+    if 0 < gpus < resources.gpus_per_actor:
+        raise ClusterError(
+            f"the cluster has {gpus:g} GPUs, resources.gpus_per_actor asks for {resources.gpus_per_actor:g}"
+        )
+    per_actor = resources.gpus_per_actor if gpus else 0.0
     by_gpu = math.inf if per_actor == 0 else gpus // per_actor if per_actor >= 1 else int(gpus) * round(1 / per_actor)
     wanted = math.inf if resources.actors == "auto" else resources.actors
     if resources.cpus_per_actor != "auto":
@@ -153,6 +212,9 @@ class _Actor:
 
     def __init__(self, settings: WorkerSettings, samples: Samples | None) -> None:
         self._worker = Worker(settings, samples)
+
+    def is_ready(self) -> bool:
+        return True
 
     def execute(self, pack: Pack, attempt: int) -> Iterator[Event]:
         yield from self._worker.execute(pack, attempt=attempt)

@@ -17,11 +17,11 @@ class SerialExecutor(Executor):
     """Runs one pack at a time in the calling process."""
 
     num_slots = 1
-    uses_gpus = True
 
     def __init__(self, resources: Resources) -> None:
         cpus = resources.cpus_per_actor
         self.threads_per_slot = 1 if cpus == "auto" else max(1, int(cpus))
+        self.uses_gpus = resources.gpus_per_actor > 0
         self._worker: Worker | None = None
         self._current: tuple[Task, Iterator[Event]] | None = None
 
@@ -29,10 +29,14 @@ class SerialExecutor(Executor):
     def description(self) -> str:
         return "this process"
 
-    def open(self, settings: WorkerSettings, problem: ProblemSpec) -> None:
+    @property
+    def num_free(self) -> int:
+        return 0 if self._current else 1
+
+    def open(self, settings: WorkerSettings, problem: ProblemSpec, *, num_tasks: int) -> None:
         try:
             samples = load_samples(problem)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RuntimeError) as error:
             raise HarnessError(f"problem {problem.name}: {error}") from error
         self._worker = Worker(settings, samples)
 

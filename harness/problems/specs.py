@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import io
+import os
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ..extensions import resolve
+from ..extensions import resolve, source_digest
 from ..spec import FiniteFloat, Spec
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -31,7 +35,20 @@ class ProblemSpec(Spec):
     name: str
 
     def facts(self) -> Facts:
-        """Shape and counts, without loading the samples."""
+        """Shape and counts, without loading the samples; found once.
+
+        Raises:
+          ValueError: If the samples are not what the job file promises.
+        """
+        return self.found_facts
+
+    @functools.cached_property
+    def found_facts(self) -> Facts:
+        """What `facts` gives."""
+        return self.find_facts()
+
+    def find_facts(self) -> Facts:
+        """Finds out shape and counts."""
         raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
@@ -47,7 +64,7 @@ class Ring(ProblemSpec):
     radius: FiniteFloat = Field(1.0, gt=0)
     std: FiniteFloat = Field(0.02, ge=0)
 
-    def facts(self) -> Facts:
+    def find_facts(self) -> Facts:
         return Facts((2,), None, None)
 
 
@@ -61,7 +78,7 @@ class Segments(ProblemSpec):
     dimension: int = Field(2, ge=2)
     distance: FiniteFloat = Field(0.5, ge=0)
 
-    def facts(self) -> Facts:
+    def find_facts(self) -> Facts:
         return Facts((self.dimension,), None, None)
 
 
@@ -79,18 +96,18 @@ class Digits(ProblemSpec):
     name: Literal["digits"]
     held_out: HeldOut = 1 / 3
 
-    def facts(self) -> Facts:
+    def find_facts(self) -> Facts:
         return Facts((1, 8, 8), *_split(1797, self.held_out))
 
 
 def _existing_file(path: str) -> str:
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - unlike pathlib's, it knows no error but False
         raise ValueError(f"no such file: '{path}' (relative paths start at the current folder)")
     return path
 
 
 def _existing_folder(path: str) -> str:
-    if not Path(path).is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112
         raise ValueError(f"no such folder: '{path}' (relative paths start at the current folder)")
     return path
 
@@ -107,14 +124,16 @@ class Arrays(ProblemSpec):
         self.facts()
         return self
 
-    def facts(self) -> Facts:
+    def find_facts(self) -> Facts:
         import numpy as np
 
         try:
             array = np.load(self.path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
             raise ValueError(f"'{self.path}' is not a readable .npy file: {error}") from error
-        if array.ndim < 2 or len(array) < 8:
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"'{self.path}' holds several arrays; needed: one array, as numpy.save writes it")
+        if array.ndim < 2 or len(array) < 8 or array.size == 0:
             raise ValueError(f"'{self.path}' has shape {list(array.shape)}; needed: [n, ...] with n >= 8")
         if array.dtype.kind not in "fiu":
             raise ValueError(f"'{self.path}' holds {array.dtype}; needed: real numbers")
@@ -155,13 +174,15 @@ class TorchvisionImages(ProblemSpec):
         raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude={"root", "download"})
+        files = None if self.download else self.files()  # what is downloaded is the published data set
+        content = [_uncompressed_checksum(path) for path in files or ()]
+        return {**self.model_dump(mode="json", exclude={"root", "download"}), "content": content}
 
 
 class _IdxImages(TorchvisionImages):
     """MNIST and its relatives: 70,000 grey images of 28x28 in four idx files."""
 
-    def facts(self) -> Facts:
+    def find_facts(self) -> Facts:
         size = self.size or 28
         return Facts((1, size, size), *self._counts())
 
@@ -182,6 +203,16 @@ class _IdxImages(TorchvisionImages):
         if files is None:  # to be downloaded
             return 60_000, 10_000
         return _idx_length(files[0]), _idx_length(files[2])
+
+
+def _uncompressed_checksum(path: Path) -> list[int]:
+    """CRC-32 and size of a file's content, whether or not it is gzipped (the format ends with both)."""
+    with path.open("rb") as file:
+        if path.suffix == ".gz":
+            file.seek(-8, io.SEEK_END)
+            return list(struct.unpack("<II", file.read(8)))
+        content = file.read()
+    return [zlib.crc32(content), len(content)]
 
 
 def _idx_length(path: Path) -> int:
@@ -213,7 +244,7 @@ class CIFAR10(TorchvisionImages):
 
     name: Literal["cifar10"]
 
-    def facts(self) -> Facts:
+    def find_facts(self) -> Facts:
         size = self.size or 32
         return Facts((3, size, size), 50_000, 10_000)
 
@@ -222,7 +253,8 @@ class CIFAR10(TorchvisionImages):
 
     def files(self) -> list[Path] | None:
         folder = Path(self.root) / "cifar-10-batches-py"
-        return sorted(folder.iterdir()) if folder.is_dir() else None
+        files = [folder / name for name in (*(f"data_batch_{index}" for index in range(1, 6)), "test_batch")]
+        return files if all(path.is_file() for path in files) else None
 
 
 class ImageFolder(ProblemSpec):
@@ -243,7 +275,7 @@ class ImageFolder(ProblemSpec):
         """The image files, sorted by name."""
         return sorted(p for p in Path(self.root).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
 
-    def facts(self) -> Facts:
+    def find_facts(self) -> Facts:
         from PIL import Image, UnidentifiedImageError
 
         paths = self.paths()
@@ -260,7 +292,7 @@ class ImageFolder(ProblemSpec):
         return Facts((self.channels, height, width), *_split(len(paths), self.held_out))
 
     def identity(self) -> dict[str, Any]:
-        listing = [[str(path.relative_to(self.root)), path.stat().st_size] for path in self.paths()]
+        listing = [[str(path.relative_to(self.root)), zlib.crc32(path.read_bytes())] for path in self.paths()]
         return {**self.model_dump(mode="json", exclude={"root"}), "listing": listing}
 
 
@@ -276,16 +308,22 @@ class Custom(ProblemSpec):
         resolve(self.name, {}, kind="problem")
         return self
 
-    def facts(self) -> Facts:
+    def find_facts(self) -> Facts:
         samples = self.samples()
         return Facts(samples.shape[1:], *_split(len(samples), self.held_out))
+
+    def identity(self) -> dict[str, Any]:
+        return {**self.model_dump(mode="json"), "source": source_digest(self.name)}
 
     def samples(self) -> Any:
         """The user's samples, checked: float32 of shape [n, ...]."""
         import numpy as np
 
         function: Any = resolve(self.name, {}, kind="problem")
-        samples = np.asarray(function(**self.options), dtype=np.float32)
+        try:
+            samples = np.asarray(function(**self.options), dtype=np.float32)
+        except Exception as error:
+            raise ValueError(f"{self.name} failed: {type(error).__name__}: {error}") from error
         if samples.ndim < 2 or len(samples) < 8:
             raise ValueError(f"{self.name} gave shape {list(samples.shape)}; needed: [n, ...] with n >= 8")
         return samples

@@ -155,6 +155,24 @@ def test_what_an_actor_holds(asked: dict, cpus: float, gpus: float, shape: tuple
     assert actor_shape(Resources(**asked), cpus=cpus, gpus=gpus) == shape
 
 
+@pytest.mark.ray
+def test_work_goes_on_with_the_actors_that_get_their_resources(train_job: JobMaker, store: Store) -> None:
+    """Another job holds one of the two GPUs: the second actor never starts, and no pack waits for it."""
+    import ray
+
+    @ray.remote(num_gpus=1, num_cpus=0)
+    class Neighbour:
+        def ready(self) -> bool:
+            return True
+
+    neighbour = Neighbour.remote()
+    assert ray.get(neighbour.ready.remote())
+    outcome = harness.run(train_job(resources={"pack": 2}), results=store.root)
+    ray.kill(neighbour)
+    assert outcome.executor.startswith("2 Ray actors")
+    assert outcome.is_complete
+
+
 @pytest.mark.parametrize("asked", [{"actors": 5}, {"cpus_per_actor": 16}])
 def test_a_cluster_that_is_too_small_is_refused(asked: dict) -> None:
     with pytest.raises(ClusterError, match=r"the cluster has 4 CPUs and 0 GPUs, room for \d actors"):
