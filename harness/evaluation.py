@@ -14,13 +14,18 @@ from .identity import stream_seed
 from .job import Evaluation
 from .packs import StackedModule, Streams, add_noise, discriminate
 from .problems.sources import Source
-from .theory.bounds import LOG2, Bound, noisy_diameter, paper_bound, pooled_diameter, sharp_bound
-from .theory.divergences import NoisyDivergence, noisy_divergences
+from .theory.bounds import LOG2, Bound, noisy_diameter, paper_bound, pooled_diameter, sharp_bound, weighted_bound
+from .theory.divergences import Estimate, NoisyDivergence, noisy_divergences
 from .theory.losses import Objective, accuracy
 from .theory.noise import noise_variance
+from .theory.sliced import Projections, project, random_directions
 from .theory.transport import w1
 
 _ONE_SIDED_95 = 1.6449
+_OF_THE_BASELINE = (
+    *("num_samples", "jsd_mixture", "tv", "w1", "w1_sliced"),
+    *("bound_paper", "bound_best", "bound_sliced", "bound_sliced_best"),
+)
 Columns = dict[str, Any]
 
 
@@ -30,6 +35,18 @@ class Verdicts:
 
     d_loss: list[float]
     accuracy: list[float]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What the bounds need to know of two sample sets besides their divergence."""
+
+    dimension: int
+    data_diameter: float
+
+    def noisy_diameter(self, sigma: float) -> float:
+        """C: the diameter of the union of both noisy supports."""
+        return noisy_diameter(self.data_diameter, sigma=sigma, dimension=self.dimension)
 
 
 class Evaluator:
@@ -45,33 +62,26 @@ class Evaluator:
         """The measured columns of a generator's samples ``[n, *shape]`` at each sigma, with the baseline's."""
         if not bool(torch.isfinite(fake).all()):
             return {sigma: self._baseline(sigma) for sigma in sigmas}
-        generator = Generator(self.source.device).manual_seed(stream_seed("evaluation", "draws", seed))
-        measured = measure_sets(
-            self.real,
-            fake,
-            sigmas=sigmas,
-            grid=self.sigmas,
-            num_draws=self.evaluation.draws,
-            generator=generator,
-        )
+        measured = self._measure(self.real, fake, sigmas, stream_seed("evaluation", "draws", seed))
         return {sigma: {**columns, **self._baseline(sigma)} for sigma, columns in measured.items()}
 
     def _baseline(self, sigma: float) -> Columns:
         """The same of two halves of held-out data: what a perfect generator would get."""
         if sigma not in self._baselines:
-            first, second = self._halves
-            generator = Generator(self.source.device).manual_seed(stream_seed("baseline", "draws"))
-            columns = measure_sets(
-                first,
-                second,
-                sigmas=[sigma],
-                grid=self.sigmas,
-                num_draws=self.evaluation.draws,
-                generator=generator,
-            )[sigma]
-            kept = ("num_samples", "jsd_mixture", "tv", "bound_paper", "bound_best", "w1")
-            self._baselines[sigma] = {f"real_{name}": columns[name] for name in kept}
+            columns = self._measure(*self._halves, [sigma], stream_seed("baseline", "draws"))[sigma]
+            self._baselines[sigma] = {f"real_{name}": columns[name] for name in _OF_THE_BASELINE}
         return self._baselines[sigma]
+
+    def _measure(self, real: Tensor, fake: Tensor, sigmas: Sequence[float], seed: int) -> dict[float, Columns]:
+        return measure_sets(
+            real,
+            fake,
+            sigmas=sigmas,
+            grid=self.sigmas,
+            num_draws=self.evaluation.draws,
+            num_directions=self.evaluation.directions,
+            generator=Generator(self.source.device).manual_seed(seed),
+        )
 
 
 def sigma_grid(real: Tensor, evaluation: Evaluation) -> list[float]:
@@ -94,6 +104,7 @@ def measure_sets(
     sigmas: Sequence[float],
     grid: Sequence[float],
     num_draws: int,
+    num_directions: int,
     generator: Generator,
 ) -> dict[float, Columns]:
     """Divergences, bounds and exact transport between two sample sets, at each sigma.
@@ -102,68 +113,95 @@ def measure_sets(
       real: Samples ``[n, *shape]``, data units.
       fake: Samples ``[m, *shape]``.
       sigmas: Where divergence and bounds are wanted.
-      grid: Where the best bound is looked for.
+      grid: Where the best bounds are looked for.
       num_draws: Draws from each noisy measure.
-      generator: Source of the draws.
+      num_directions: Of the sliced distance and bound.
+      generator: Source of the draws and directions.
     """
     real, fake = real.flatten(1).double(), fake.flatten(1).double()
-    dimension = real.shape[1]
-    data_diameter = pooled_diameter(real, fake)
-    distance = w1(real, fake)
+    projections = project(real, fake, random_directions(num_directions, real.shape[1], generator=generator))
     divergences = noisy_divergences(real, fake, sigmas=[*sigmas, *grid], num_draws=num_draws, generator=generator)
+    geometry = Geometry(real.shape[1], pooled_diameter(real, fake))
     own, over_grid = divergences[: len(sigmas)], divergences[len(sigmas) :]
-    best = min(over_grid, key=lambda d: _paper(d, d.jsd.value, dimension, data_diameter).value)
+    best = min(over_grid, key=lambda divergence: paper(divergence, geometry).value)
+    sliced = {sigma: projections.bound(sigma).value for sigma in grid}
+    best_sliced = min(sliced, key=lambda sigma: sliced[sigma])
     shared = {
-        "w1": distance,
-        "data_diameter": data_diameter,
-        "bound_best": _paper(best, best.jsd.value, dimension, data_diameter).value,
+        "w1": w1(real, fake),
+        "w1_sliced": projections.w1(),
+        "data_diameter": geometry.data_diameter,
+        "bound_best": paper(best, geometry).value,
+        "bound_best_upper": paper(best, geometry, upper=True).value,
         "bound_best_sigma": best.sigma,
+        "bound_sliced_best": sliced[best_sliced],
+        "bound_sliced_best_sigma": best_sliced,
         "num_samples": len(fake),
     }
-    best_limit = _paper(best, _upper(best), dimension, data_diameter).value
-    return {
-        divergence.sigma: {
-            **shared,
-            **_at_sigma(divergence, dimension, data_diameter, distance=distance, best_limit=best_limit),
-        }
-        for divergence in own
-    }
+    return {d.sigma: _judged({**shared, **_at_sigma(d, projections, geometry)}) for d in own}
 
 
-def _at_sigma(
-    divergence: NoisyDivergence, dimension: int, data_diameter: float, *, distance: float, best_limit: float
-) -> Columns:
-    paper = _paper(divergence, divergence.jsd.value, dimension, data_diameter)
-    upper = _paper(divergence, _upper(divergence), dimension, data_diameter).value
-    sharp_upper = _sharp(divergence, _upper(divergence), dimension, data_diameter)
+def _at_sigma(divergence: NoisyDivergence, projections: Projections, geometry: Geometry) -> Columns:
+    full = paper(divergence, geometry)
+    sigma = divergence.sigma
     return {
         "jsd_mixture": divergence.jsd.value,
         "jsd_mixture_se": divergence.jsd.standard_error,
         "tv": divergence.tv.value,
-        "noise_variance": noise_variance(sigma=divergence.sigma, dimension=dimension),
-        "diameter": noisy_diameter(data_diameter, sigma=divergence.sigma, dimension=dimension),
-        "bound_paper": paper.value,
-        "bound_paper_noise_term": paper.noise_term,
-        "bound_paper_divergence_term": paper.divergence_term,
-        "bound_sharp": _sharp(divergence, divergence.jsd.value, dimension, data_diameter),
-        "bound_holds": distance <= min(upper, sharp_upper, best_limit) * (1 + 1e-9),
-        "vacuous": paper.value > data_diameter,
+        "kl_real_fake": divergence.kl_real_fake.value,
+        "kl_fake_real": divergence.kl_fake_real.value,
+        "noise_variance": noise_variance(sigma=sigma, dimension=geometry.dimension),
+        "diameter": geometry.noisy_diameter(sigma),
+        "bound_paper": full.value,
+        "bound_paper_upper": paper(divergence, geometry, upper=True).value,
+        "bound_paper_noise_term": full.noise_term,
+        "bound_paper_divergence_term": full.divergence_term,
+        "bound_sharp": sharp(divergence, geometry).value,
+        "bound_sharp_upper": sharp(divergence, geometry, upper=True).value,
+        "bound_weighted": weighted(divergence, geometry).value,
+        "bound_weighted_upper": weighted(divergence, geometry, upper=True).value,
+        # the quadrature needs noise; without any, a projection's bound is the trivial one of disjoint supports
+        "bound_sliced": projections.bound(sigma).value if sigma > 0 else None,
+        "vacuous": full.value > geometry.data_diameter,
     }
 
 
-def _upper(divergence: NoisyDivergence) -> float:
-    """The upper 95 % confidence limit of the JSD."""
-    return divergence.jsd.value + _ONE_SIDED_95 * divergence.jsd.standard_error
+def _judged(columns: Columns) -> Columns:
+    """The columns with `bound_holds`: no bound, at its upper limit, is below the distance it bounds."""
+    full = min(columns[f"bound_{name}_upper"] for name in ("paper", "sharp", "weighted", "best"))
+    sliced = min(columns[name] for name in ("bound_sliced", "bound_sliced_best") if columns[name] is not None)
+    holds = columns["w1"] <= full * (1 + 1e-9) and columns["w1_sliced"] <= sliced * (1 + 1e-9)
+    return {**columns, "bound_holds": holds}
 
 
-def _paper(divergence: NoisyDivergence, jsd: float, dimension: int, data_diameter: float) -> Bound:
-    diameter = noisy_diameter(data_diameter, sigma=divergence.sigma, dimension=dimension)
-    return paper_bound(jsd=jsd, sigma=divergence.sigma, dimension=dimension, diameter=diameter)
+def paper(divergence: NoisyDivergence, geometry: Geometry, *, upper: bool = False) -> Bound:
+    """The bound of Theorem 3.3, at the estimated JSD or at its upper 95 % limit."""
+    return paper_bound(
+        jsd=_value(divergence.jsd, upper=upper),
+        sigma=divergence.sigma,
+        dimension=geometry.dimension,
+        diameter=geometry.noisy_diameter(divergence.sigma),
+    )
 
 
-def _sharp(divergence: NoisyDivergence, jsd: float, dimension: int, data_diameter: float) -> float:
-    diameter = noisy_diameter(data_diameter, sigma=divergence.sigma, dimension=dimension)
-    return sharp_bound(jsd=jsd, sigma=divergence.sigma, dimension=dimension, diameter=diameter).value
+def sharp(divergence: NoisyDivergence, geometry: Geometry, *, upper: bool = False) -> Bound:
+    """Its sharp form, at the estimated JSD or at its upper 95 % limit."""
+    return sharp_bound(
+        jsd=_value(divergence.jsd, upper=upper),
+        sigma=divergence.sigma,
+        dimension=geometry.dimension,
+        diameter=geometry.noisy_diameter(divergence.sigma),
+    )
+
+
+def weighted(divergence: NoisyDivergence, geometry: Geometry, *, upper: bool = False) -> Bound:
+    """The weighted bound, at the estimated integral or at its upper 95 % limit."""
+    return weighted_bound(
+        weighted_tv=_value(divergence.weighted_tv, upper=upper), sigma=divergence.sigma, dimension=geometry.dimension
+    )
+
+
+def _value(estimate: Estimate, *, upper: bool) -> float:
+    return estimate.value + (_ONE_SIDED_95 * estimate.standard_error if upper else 0.0)
 
 
 @torch.no_grad()

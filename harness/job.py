@@ -248,6 +248,7 @@ class Evaluation(Spec):
 
     samples: int = Field(1000, ge=4)
     draws: int = Field(2000, ge=10)
+    directions: int = Field(64, ge=1)
     sigmas: SigmaGrid | Literal["auto"] = "auto"
 
 

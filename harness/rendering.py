@@ -36,12 +36,13 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     pyarrow.parquet.write_table(table, path, compression="zstd")
 
 
-def to_rich(table: pa.Table, *, title: str | None = None) -> Table:
-    """An Arrow table for a terminal, numbers with four significant digits."""
+def to_rich(table: pa.Table, *, title: str | None = None, stack_headers: bool = False) -> Table:
+    """An Arrow table for a terminal, numbers with four significant digits; stacked headers keep columns narrow."""
     shown = Table(title=title, title_justify="left", header_style="bold")
     for field in table.schema:
         numeric = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-        shown.add_column(Text(field.name), justify="right" if numeric else "left", no_wrap=numeric)
+        name = field.name.replace(" ", "\n") if stack_headers else field.name
+        shown.add_column(Text(name), justify="right" if numeric else "left", no_wrap=numeric)
     for row in table.to_pylist():
         shown.add_row(*(Text(_cell(value)) for value in row.values()))
     return shown

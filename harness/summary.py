@@ -11,17 +11,31 @@ from rich.console import Console
 
 from .driver import Outcome
 from .durations import duration
+from .job import Job
 from .query import Results
 from .rendering import results_console, to_rich
 
-_MEANS = """
-    SELECT loss, {axes} schedule AS sigma, count(*) AS cells, avg(accuracy) AS accuracy, avg(grad_norm) AS grad_norm,
-           avg(jsd_mixture) AS jsd, avg(real_jsd_mixture) AS real_jsd, avg(w1) AS w1, avg(real_w1) AS real_w1,
-           avg(bound_paper) AS bound_paper, avg(bound_best) AS bound_best, bool_and(bound_holds) AS holds,
-           bool_and(vacuous) AS vacuous
-    FROM cells WHERE job = '{job}' AND epoch = {epoch} AND status = 'completed'
-    GROUP BY ALL ORDER BY loss, {axes} min(sigma)
-"""
+# what matters first: in pixel space the full bound is vacuous and the sliced one is not
+_ON_IMAGES = ("w1_sliced", "real_w1_sliced", "bound_sliced_best", "real_bound_sliced_best", "w1", "bound_best")
+_ON_POINTS = ("w1", "real_w1", "bound_best", "real_bound_best", "bound_paper")
+
+
+def _means(job: Job, epoch: int) -> str:
+    """SQL for the means over seeds at an epoch, one row a loss and sigma (and further axes, where there are any)."""
+    axes = [axis for axis in ("penalty", "learning_rate") if getattr(job.grid, axis) is not None]
+    distances = _ON_IMAGES if is_image_problem(job) else _ON_POINTS
+    means = ["accuracy", "grad_norm", "jsd_mixture", "real_jsd_mixture", *distances]
+    columns = ", ".join(f'avg({name}) AS "{name.replace("_", " ")}"' for name in means)
+    return f"""
+        SELECT {", ".join(["loss", *axes])}, schedule AS sigma, count(*) AS cells, {columns},
+               bool_and(bound_holds) AS "bounds hold"
+        FROM cells WHERE job = '{job.name}' AND epoch = {epoch} AND status = 'completed'
+        GROUP BY ALL ORDER BY {", ".join(["loss", *axes])}, min(cells.sigma)"""
+
+
+def is_image_problem(job: Job) -> bool:
+    """Whether the samples are images ``[c, h, w]``."""
+    return len(job.problem.facts().shape) == 3
 
 
 def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
@@ -39,15 +53,10 @@ def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
         console.print(f"{job.name}: nothing to compute, every cell has a row ({statuses})", soft_wrap=True)
     store = Results(results)
     epoch = max(job.grid.epoch)
-    axes = "".join(f"{axis}, " for axis in ("penalty", "learning_rate") if getattr(job.grid, axis) is not None)
-    means = store.query(_MEANS.format(job=job.name, epoch=epoch, axes=axes))
+    means = store.query(_means(job, epoch))
     if len(means):
-        console.print(
-            to_rich(
-                means.rename_columns([n.replace("_", " ") for n in means.column_names]),
-                title=f"Means over seeds at epoch {epoch}",
-            )
-        )
+        console.print(to_rich(means, title=f"Means over seeds at epoch {epoch}", stack_headers=True))
+        _print_vacuity(console, store, job)
     _print_failures(console, store, job.name)
     option = "" if results == "results" else f" --results {shlex.quote(results)}"
     harness = "harness" if shutil.which("harness") else sys.argv[0]
@@ -62,6 +71,21 @@ def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
         markup=False,
         soft_wrap=True,
     )
+
+
+def _print_vacuity(console: Console, store: Results, job: Job) -> None:
+    answer = store.query(
+        f"""SELECT count(*) AS cells, count(*) FILTER (bound_best > data_diameter) AS vacuous FROM cells
+            WHERE job = '{job.name}' AND status = 'completed'"""
+    )
+    (counts,) = answer.to_pylist()
+    if counts["vacuous"]:
+        way_out = "; the sliced bound is the one to look at" if is_image_problem(job) else ""
+        console.print(
+            f"In {counts['vacuous']} of {counts['cells']} cells even the best full bound is vacuous: it exceeds the "
+            f"diameter of the data{way_out}.",
+            soft_wrap=True,
+        )
 
 
 def _print_failures(console: Console, store: Results, job: str) -> None:

@@ -50,7 +50,15 @@ def test_a_probe_job_fills_every_column_that_applies(probe_job: JobMaker, store:
     outcome = run(probe_job(), store)
     assert outcome.is_complete
     assert outcome.num_computed == 24
-    nullable = {"error", "git_commit", "jsd_discriminator", "grad_norm_minimax", "grad_norm_non_saturating"}
+    nullable = {
+        "error",
+        "git_commit",
+        "bound_sliced",
+        "real_bound_sliced",
+        "jsd_discriminator",
+        "grad_norm_minimax",
+        "grad_norm_non_saturating",
+    }
     rows = cells(store)
     assert len(rows) == 24
     for row in rows:

@@ -57,7 +57,7 @@ def test_w1_of_a_shifted_set_is_the_shift() -> None:
 
 def test_the_best_bound_is_the_least_over_the_grid() -> None:
     real, fake, grid = fresh_ring(50, seed=1), fresh_ring(50, seed=2), [0.05, 0.1, 0.2, 0.4]
-    by_sigma = measure_sets(real, fake, sigmas=grid, grid=grid, num_draws=300, generator=seeded())
+    by_sigma = measure_sets(real, fake, sigmas=grid, grid=grid, num_draws=300, num_directions=8, generator=seeded())
     best = min(grid, key=lambda sigma: by_sigma[sigma]["bound_paper"])
     for columns in by_sigma.values():
         assert columns["bound_best"] == by_sigma[best]["bound_paper"]

@@ -41,11 +41,36 @@ def cosine(*, start: float, end: float) -> Schedule:
     return lambda t: end + (start - end) * (1 + math.cos(math.pi * t)) / 2
 
 
+def step(*, start: float, end: float, at: float) -> Schedule:
+    """``sigma(t) = start`` for ``t < at``, else ``end``; `at` in (0, 1)"""
+    _check(start=start, end=end)
+    if not 0 < at < 1:
+        raise ValueError(f"at must be in (0, 1), the fraction of training after which sigma changes; got {at}")
+    return lambda t: start if t < at else end
+
+
+def inverse_time(*, start: float, decay: float) -> Schedule:
+    """``sigma(t) = start / (1 + decay t)``"""
+    _check(start=start, decay=decay)
+    return lambda t: start / (1 + decay * t)
+
+
+def polynomial(*, start: float, end: float, power: float) -> Schedule:
+    """``sigma(t) = end + (start - end) (1 - t)^power``; `power` > 0"""
+    _check(start=start, end=end, power=power)
+    if power == 0:
+        raise ValueError("power must be > 0; use constant for a sigma that does not change")
+    return lambda t: end + (start - end) * (1 - t) ** power
+
+
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "constant": constant,
     "linear": linear,
     "exponential": exponential,
     "cosine": cosine,
+    "step": step,
+    "inverse_time": inverse_time,
+    "polynomial": polynomial,
 }
 
 

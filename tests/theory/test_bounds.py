@@ -9,7 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.theory.bounds import inverse_phi, noisy_diameter, paper_bound, pooled_diameter, sharp_bound
+from harness.theory.bounds import (
+    inverse_phi,
+    noisy_diameter,
+    paper_bound,
+    pooled_diameter,
+    sharp_bound,
+    weighted_bound,
+)
 from harness.theory.divergences import noisy_divergences
 from harness.theory.transport import w1
 from tests.conftest import oracle
@@ -82,3 +89,5 @@ def test_no_bound_is_below_exact_transport(
     distance = w1(real, fake)
     assert distance <= paper_bound(**at).value
     assert distance <= sharp_bound(**at).value
+    weighted = divergence.weighted_tv.value + 1.6449 * divergence.weighted_tv.standard_error
+    assert distance <= weighted_bound(weighted_tv=weighted, sigma=sigma, dimension=dimension).value

@@ -125,3 +125,43 @@ def test_the_kernels_are_the_densities_written_out() -> None:
 def test_bad_input_is_refused(real: Tensor, fake: Tensor, sigmas: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         noisy_divergences(real, fake, sigmas=sigmas, num_draws=10, generator=seeded())
+
+
+@pytest.mark.parametrize("case", oracle("gaussians"), ids=lambda case: f"mean {case['mean']}")
+def test_kl_of_single_points_is_that_of_two_gaussians(case: dict) -> None:
+    (found,) = noisy_divergences(
+        points([[0.0]]), points([[case["mean"]]]), sigmas=[case["sigma"]], num_draws=20_000, generator=seeded(2)
+    )
+    if case["mean"] > 2 * case["sigma"]:  # one draw in fifty lies beyond the other's support
+        assert found.kl_real_fake.value == found.kl_fake_real.value == math.inf
+        return
+    for estimate in (found.kl_real_fake, found.kl_fake_real):
+        assert abs(estimate.value - case["kl"]) < 4 * estimate.standard_error
+
+
+def test_kl_is_infinite_beyond_the_reach_of_bounded_noise() -> None:
+    """Plain Gaussian noise 13 sigma apart would give 84.5; truncated at 6 sigma the supports do not meet."""
+    (found,) = noisy_divergences(points([[0.0]]), points([[13.0]]), sigmas=[1.0], num_draws=100, generator=seeded())
+    assert found.kl_real_fake.value == math.inf
+    assert found.kl_fake_real.value == math.inf
+    assert found.jsd.value == pytest.approx(LOG2, abs=1e-15)
+
+
+@pytest.mark.parametrize(("mean", "sigma"), [(0.5, 1.0), (2.0, 0.5), (1.0, 3.0)])
+def test_the_weighted_total_variation_matches_quadrature(mean: float, sigma: float) -> None:
+    grid = torch.linspace(-25, 27, 400_001, dtype=torch.float64)
+    p, q = (torch.distributions.Normal(centre, sigma).log_prob(grid).exp() for centre in (0.0, mean))
+    expected = torch.trapezoid((grid - mean / 2).abs() * (p - q).abs(), grid).item()
+    (found,) = noisy_divergences(
+        points([[0.0]]), points([[mean]]), sigmas=[sigma], num_draws=100_000, generator=seeded(3)
+    )
+    assert abs(found.weighted_tv.value - expected) < 4 * found.weighted_tv.standard_error
+
+
+def test_discrete_measures_have_their_own_kl_and_weighted_total_variation() -> None:
+    # p = (1/2, 1/2, 0), q = (0, 1/2, 1/2) at 0, 1, 2; pooled mean 1
+    found = discrete_divergence(points([[0.0], [1.0]]), points([[1.0], [2.0]]))
+    assert found.kl_real_fake.value == math.inf
+    assert found.weighted_tv.value == pytest.approx(1.0, abs=1e-12)
+    same = discrete_divergence(points([[0.0], [1.0], [1.0]]), points([[0.0], [0.0], [1.0]]))
+    assert same.kl_real_fake.value == pytest.approx(1 / 3 * math.log(1 / 2) + 2 / 3 * math.log(2))

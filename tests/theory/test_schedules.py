@@ -14,6 +14,9 @@ EXAMPLES = {
     "linear": ({"start": 1.0, "end": 0.5}, 1.0, 0.75, 0.5),
     "exponential": ({"start": 1.0, "end": 0.25}, 1.0, 0.5, 0.25),
     "cosine": ({"start": 1.0, "end": 0.5}, 1.0, 0.75, 0.5),
+    "step": ({"start": 1.0, "end": 0.5, "at": 0.6}, 1.0, 1.0, 0.5),
+    "inverse_time": ({"start": 1.0, "decay": 2.0}, 1.0, 0.5, 1 / 3),
+    "polynomial": ({"start": 1.0, "end": 0.5, "power": 2.0}, 1.0, 0.625, 0.5),
 }
 
 
@@ -42,6 +45,13 @@ def test_cosine_is_flat_at_both_ends() -> None:
     sigma = schedules.cosine(start=1.0, end=0.0)
     assert sigma(0.01) > 0.999
     assert sigma(0.99) < 0.001
+
+
+def test_a_step_happens_inside_training_and_a_polynomial_bends() -> None:
+    with pytest.raises(ValueError, match=r"at must be in \(0, 1\)"):
+        schedules.step(start=1.0, end=0.0, at=1.0)
+    with pytest.raises(ValueError, match="power must be > 0"):
+        schedules.polynomial(start=1.0, end=0.0, power=0.0)
 
 
 def test_an_exponential_cannot_reach_zero() -> None:

@@ -1,0 +1,76 @@
+"""Sliced distances and bounds against the one-dimensional oracle, closed forms and POT."""
+
+from __future__ import annotations
+
+import math
+
+import ot
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.theory.sliced import project, random_directions
+from tests.conftest import oracle
+
+LINE = [case for case in oracle("noisy_point_sets") if case["dimension"] == 1]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("case", LINE, ids=lambda case: case["name"])
+@pytest.mark.parametrize("direction", [1.0, -1.0])
+def test_on_a_line_everything_is_the_one_dimensional_oracle(case: dict, direction: float) -> None:
+    real, fake = (torch.tensor(case[key], dtype=torch.float64) for key in ("real", "fake"))
+    projections = project(real, fake, torch.tensor([[direction]], dtype=torch.float64))
+    assert projections.w1() == pytest.approx(case["w1"], abs=1e-9)
+    assert projections.jsd(case["sigma"]).item() == pytest.approx(case["jsd"], abs=1e-7)
+    assert projections.bound(case["sigma"]).value == pytest.approx(case["bound_paper"], abs=1e-6)
+
+
+@pytest.mark.parametrize(("num_real", "num_fake"), [(40, 40), (30, 47)])
+def test_sliced_w1_is_the_mean_of_pots_one_dimensional_distances(num_real: int, num_fake: int) -> None:
+    real, fake = (torch.randn(num, 5, generator=seeded(num), dtype=torch.float64) for num in (num_real, num_fake))
+    directions = random_directions(12, 5, generator=seeded())
+    distances = [ot.wasserstein_1d((real @ u).numpy(), (fake @ u).numpy(), p=1) for u in directions]
+    assert project(real, fake, directions).w1() == pytest.approx(sum(distances) / 12, abs=1e-9)
+
+
+def test_directions_are_uniform_on_the_sphere() -> None:
+    directions = random_directions(20_000, 3, generator=seeded())
+    assert directions.norm(dim=1).sub(1).abs().max() < 1e-12
+    assert directions.mean(0).abs().max() < 4 / math.sqrt(3 * 20_000)
+    # each squared coordinate has mean 1/d
+    assert directions.square().mean(0).sub(1 / 3).abs().max() < 0.01
+
+
+def test_a_shift_by_delta_has_the_sliced_distance_of_its_projections() -> None:
+    samples, shift = torch.randn(50, 4, generator=seeded(), dtype=torch.float64), torch.tensor([0.3, 0, 0, 0.4])
+    directions = random_directions(200, 4, generator=seeded(1))
+    expected = (directions @ shift.double()).abs().mean().item()
+    assert project(samples, samples + shift, directions).w1() == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    dimension=st.integers(1, 64),
+    sizes=st.tuples(st.integers(2, 80), st.integers(2, 80)),
+    log_sigma=st.floats(math.log(0.01), math.log(10)),
+    shift=st.floats(0, 5),
+)
+def test_the_sliced_bound_is_never_below_the_sliced_distance(
+    seed: int, dimension: int, sizes: tuple[int, int], log_sigma: float, shift: float
+) -> None:
+    generator = seeded(seed)
+    real = torch.randn(sizes[0], dimension, generator=generator, dtype=torch.float64)
+    fake = torch.randn(sizes[1], dimension, generator=generator, dtype=torch.float64) + shift
+    projections = project(real, fake, random_directions(8, dimension, generator=generator))
+    assert projections.w1() <= projections.bound(math.exp(log_sigma)).value
+
+
+def test_different_dimensions_are_refused() -> None:
+    with pytest.raises(ValueError, match="dimensions differ"):
+        project(torch.zeros(4, 2), torch.zeros(4, 3), torch.zeros(1, 2))
