@@ -190,6 +190,7 @@ def is_sound(loss: Tensor) -> Tensor:
 def descend(
     weights: Tensor,
     loss: Tensor,
+    penalty: Tensor | float,
     update: Callable[[Tensor, Tensor], Tensor],
     vitality: Vitality,
     *,
@@ -197,9 +198,10 @@ def descend(
 ) -> Tensor:
     """One update of every living member: new weights ``[k, p]``; members that cease to be sound keep the old ones.
 
+    `loss` and `penalty` are ``[k]``; only their sum is differentiated, and only the loss is judged for soundness.
     The gradient of the sum over members is every member's own, since no loss depends on another member's weights.
     """
-    (gradient,) = torch.autograd.grad(loss.sum(), weights)
+    (gradient,) = torch.autograd.grad((loss + penalty).sum(), weights)
     with torch.no_grad():
         weights = weights.detach()
         updated = update(weights, gradient)

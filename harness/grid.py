@@ -13,6 +13,7 @@ from .job import (
     MLP,
     SGD,
     Adam,
+    AnyPenalty,
     Evaluation,
     Job,
     NoPenalty,
@@ -32,7 +33,6 @@ METRIC_VERSION = 1
 """Raised when a measured column changes its meaning, so that old rows count as stale."""
 
 AnyOptimizer: TypeAlias = Adam | RMSprop | SGD
-AnyPenalty: TypeAlias = NoPenalty | WeightClip
 AnyNetworks: TypeAlias = MLP | DCGAN
 
 

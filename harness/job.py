@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -108,11 +108,51 @@ class WeightClip(Spec):
     limit: FiniteFloat = Field(0.01, gt=0)
 
 
+Weight = Annotated[FiniteFloat, Field(ge=0)]
+
+
+class GradientPenalty(Spec):
+    """Gulrajani et al. (2017): gradient norm 1 on the segments between real and fake samples."""
+
+    name: Literal["gradient_penalty"]
+    weight: Weight = 10.0
+
+
+class Dragan(Spec):
+    """Kodali et al. (2017): gradient norm 1 around real samples."""
+
+    name: Literal["dragan"]
+    weight: Weight = 10.0
+    spread: Weight = 0.5
+
+
+class R1(Spec):
+    """Mescheder et al. (2018): gradient norm 0 on real samples."""
+
+    name: Literal["r1"]
+    gamma: Weight = 10.0
+
+
+class R2(Spec):
+    """Mescheder et al. (2018): gradient norm 0 on fake samples."""
+
+    name: Literal["r2"]
+    gamma: Weight = 10.0
+
+
+class ZeroCentred(Spec):
+    """Gradient norm 0 on the segments between real and fake samples."""
+
+    name: Literal["zero_centred"]
+    weight: Weight = 10.0
+
+
 def _penalty_by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-Penalty = Annotated[Annotated[NoPenalty | WeightClip, Field(discriminator="name")], BeforeValidator(_penalty_by_name)]
+AnyPenalty: TypeAlias = NoPenalty | WeightClip | GradientPenalty | Dragan | R1 | R2 | ZeroCentred
+Penalty = Annotated[Annotated[AnyPenalty, Field(discriminator="name")], BeforeValidator(_penalty_by_name)]
 
 
 def find_loss(name: str) -> Loss:

@@ -110,6 +110,14 @@ class Streams:
             self.generators(purpose),
         )
 
+    def uniform(self, purpose: str, *shape: int) -> Stream:
+        """Draws from [0, 1) of a shape."""
+        steps = _block_steps(math.prod(shape))
+        return Stream(
+            lambda generator: torch.rand(steps, *shape, generator=generator, device=generator.device),
+            self.generators(purpose),
+        )
+
     def unit_noise(self, purpose: str, batch: int, shape: tuple[int, ...]) -> Stream:
         """Truncated Gaussian noise of sigma 1 for a batch of samples: ``[k, batch, *shape]``."""
         dimension = math.prod(shape)

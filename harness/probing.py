@@ -15,10 +15,11 @@ from torch import Tensor
 
 from .adversaries import Adversaries, Measurement, Vitality, descend
 from .grid import Probe
-from .job import WeightClip, find_loss
+from .job import find_loss
 from .messages import Progress
 from .optimizers import make_optimizer
 from .problems.sources import Source
+from .regularisers import Regulariser
 from .training import Reporter
 
 
@@ -65,7 +66,7 @@ def probe(
     sigma = torch.tensor([member.sigma for member in probes], dtype=torch.float32, device=device)
     weights = adversaries.initial(adversaries.discriminator, "discriminator")
     update = make_optimizer([member.optimizer for member in probes], weights)
-    clip = first.penalty.limit if isinstance(first.penalty, WeightClip) else None
+    regulariser = Regulariser(first.penalty, adversaries)
     vitality = Vitality(len(probes), device)
     batches, measuring = adversaries.batches("train"), adversaries.batches("measure")
     due = set(log_spaced(settings.measurements, last=settings.iterations))
@@ -74,7 +75,8 @@ def probe(
         with torch.no_grad():
             real, fake = batches.real(sigma), batches.fake(snapshots, sigma)
         loss = objective(*adversaries.logits(weights.requires_grad_(), real, fake))
-        weights = descend(weights, loss, update, vitality, clip=clip)
+        penalty = regulariser(weights, real, fake)
+        weights = descend(weights, loss, penalty, update, vitality, clip=regulariser.clip)
         vitality.note(iteration, loss.detach())
         if iteration in due:
             yield adversaries.measure(

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from .adversaries import Adversaries, Measurement, Vitality, descend, is_sound
 from .grid import Run
-from .job import WeightClip, find_loss
+from .job import find_loss
 from .messages import Progress
 from .optimizers import make_optimizer
 from .problems.sources import Source
+from .regularisers import Regulariser
 from .theory.losses import Loss
 
 
@@ -81,7 +82,7 @@ class Members:
         self._needs_real = self.adversaries.batch_norm == "joint" or any(
             find_loss(run.loss).generator_needs_real for run in runs
         )
-        self._clip = first.penalty.limit if isinstance(first.penalty, WeightClip) else None
+        self._regulariser = Regulariser(first.penalty, self.adversaries)
         self.generators = self.adversaries.initial(self.adversaries.generator, "generator")
         self.discriminators = self.adversaries.initial(self.adversaries.discriminator, "discriminator")
         optimizers = [run.optimizer for run in runs]
@@ -97,7 +98,10 @@ class Members:
             fake = self._batches.fake(self.generators, sigma)
         weights = self.discriminators.requires_grad_()
         loss = self.objective(*self.adversaries.logits(weights, self._real, fake))
-        self.discriminators = descend(weights, loss, self._update_discriminators, self.vitality, clip=self._clip)
+        penalty = self._regulariser(weights, self._real, fake)
+        self.discriminators = descend(
+            weights, loss, penalty, self._update_discriminators, self.vitality, clip=self._regulariser.clip
+        )
         return loss.detach()
 
     def generator_step(self, sigma: Tensor) -> Tensor:
@@ -113,7 +117,7 @@ class Members:
         else:
             logits = None, self.adversaries.discriminator(self.discriminators, fake)
         loss = grouped_generator_loss(self._groups, *logits)
-        self.generators = descend(weights, loss, self._update_generators, self.vitality)
+        self.generators = descend(weights, loss, 0.0, self._update_generators, self.vitality)
         return loss.detach()
 
     def measure(self, *, step: int, sigma: Sequence[float], num_batches: int = 4) -> Measurement:

@@ -1,0 +1,58 @@
+"""What a pack does with its penalty: a term of the discriminators' loss, or an act on their weights."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .adversaries import Adversaries
+from .job import R1, R2, AnyPenalty, Dragan, GradientPenalty, NoPenalty, WeightClip, ZeroCentred
+from .packs import Stream
+from .theory import penalties
+
+
+class Regulariser:
+    """The penalty of a pack, with random streams of its own.
+
+    Attributes:
+      clip: Limit of the weights, applied after each step; None for penalties that are terms of the loss.
+    """
+
+    def __init__(self, penalty: AnyPenalty, adversaries: Adversaries) -> None:
+        self._penalty, self._adversaries = penalty, adversaries
+        self.clip = penalty.limit if isinstance(penalty, WeightClip) else None
+        shape, batch = adversaries.source.shape, adversaries.batch
+        on_segments = isinstance(penalty, (GradientPenalty, ZeroCentred, Dragan))
+        self._alpha: Stream | None = adversaries.streams.uniform("penalty alpha", batch) if on_segments else None
+        self._unit: Stream | None = (
+            adversaries.streams.uniform("penalty perturbation", batch, *shape) if isinstance(penalty, Dragan) else None
+        )
+
+    def __call__(self, weights: Tensor, real: Tensor, fake: Tensor) -> Tensor | float:
+        """The penalty of each member ``[k]``, differentiable in the discriminators' weights ``[k, p]``.
+
+        `real` and `fake` are the noisy batches ``[k, b, *shape]`` the discriminators see.
+        """
+
+        def squared_norms(points: Tensor) -> Tensor:
+            discriminator = self._adversaries.discriminator
+            return penalties.squared_gradient_norms(lambda x: discriminator(weights, x), points)
+
+        match self._penalty:
+            case NoPenalty() | WeightClip():
+                return 0.0
+            case R1(gamma=gamma):
+                return penalties.towards_zero(squared_norms(real), weight=gamma / 2)
+            case R2(gamma=gamma):
+                return penalties.towards_zero(squared_norms(fake), weight=gamma / 2)
+            case Dragan(weight=weight, spread=spread):
+                assert self._alpha is not None
+                assert self._unit is not None
+                points = penalties.around(real, self._alpha.next(), self._unit.next(), spread=spread)
+                return penalties.towards_one(squared_norms(points), weight=weight)
+            case GradientPenalty(weight=weight) | ZeroCentred(weight=weight):
+                assert self._alpha is not None
+                points = penalties.on_segments(real, fake, self._alpha.next())
+                towards = (
+                    penalties.towards_one if isinstance(self._penalty, GradientPenalty) else penalties.towards_zero
+                )
+                return towards(squared_norms(points), weight=weight)
