@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .job import DCGAN, MLP, find_loss
+from .components import DCGAN, MLP, find_loss
 from .networks import batch_norm_mode, build_discriminator, build_generator, initial_weights
 from .packs import StackedModule, Streams, add_noise, discriminate, keep_finite
 from .problems.sources import Source

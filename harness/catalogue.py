@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from . import __version__
-from .job import NETWORKS, OPTIMIZERS
+from .components import NETWORKS, OPTIMIZERS
 from .problems.specs import PROBLEMS
 from .records import STATUSES, TABLES
 from .theory.losses import LOSSES

@@ -6,23 +6,10 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from .components import DCGAN, MLP, SGD, Adam, AnyPenalty, NoPenalty, RMSprop, Sigma, WeightClip, find_loss
 from .extensions import source_digest
 from .identity import canonical_json, digest
-from .job import (
-    DCGAN,
-    MLP,
-    SGD,
-    Adam,
-    AnyPenalty,
-    Evaluation,
-    Job,
-    NoPenalty,
-    ProbeSettings,
-    RMSprop,
-    Sigma,
-    WeightClip,
-    find_loss,
-)
+from .job import Evaluation, Job, ProbeSettings
 from .problems.specs import ProblemSpec
 from .spec import Spec, exact
 

@@ -18,8 +18,9 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from .components import NETWORKS, OPTIMIZERS
 from .errors import JobError, suggest
-from .job import NETWORKS, OPTIMIZERS, Job, PathInJob, contradictions
+from .job import Job, PathInJob, contradictions
 from .problems.specs import PROBLEMS
 from .theory.penalties import PENALTIES
 

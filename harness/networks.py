@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
-from .job import DCGAN, MLP
+from .components import DCGAN, MLP
 
 
 def build_generator(spec: MLP | DCGAN, shape: tuple[int, ...]) -> nn.Module:

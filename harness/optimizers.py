@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .job import SGD, Adam, RMSprop
+from .components import SGD, Adam, RMSprop
 
 Update = Callable[[Tensor, Tensor], Tensor]
 

@@ -14,9 +14,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from .components import DCGAN, MLP, find_loss
 from .grid import Cell, Probe, Run, expand
 from .identity import canonical_json
-from .job import DCGAN, MLP, Job, find_loss
+from .job import Job
 
 T = TypeVar("T")
 SnapshotKey = tuple[str, int]

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from .adversaries import Adversaries, Measurement, Vitality, descend
+from .components import find_loss
 from .grid import Probe
-from .job import find_loss
 from .messages import Progress
 from .optimizers import make_optimizer
 from .problems.sources import Source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from .adversaries import Adversaries
-from .job import R1, R2, AnyPenalty, Dragan, GradientPenalty, NoPenalty, WeightClip, ZeroCentred
+from .components import R1, R2, AnyPenalty, Dragan, GradientPenalty, NoPenalty, WeightClip, ZeroCentred
 from .packs import Stream
 from .theory import penalties
 
@@ -52,7 +52,6 @@ class Regulariser:
             case GradientPenalty(weight=weight) | ZeroCentred(weight=weight):
                 assert self._alpha is not None
                 points = penalties.on_segments(real, fake, self._alpha.next())
-                towards = (
-                    penalties.towards_one if isinstance(self._penalty, GradientPenalty) else penalties.towards_zero
-                )
-                return towards(squared_norms(points), weight=weight)
+                if isinstance(self._penalty, GradientPenalty):
+                    return penalties.towards_one(squared_norms(points), weight=weight)
+                return penalties.towards_zero(squared_norms(points), weight=weight)

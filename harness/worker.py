@@ -14,9 +14,10 @@ from torch import Tensor
 
 from . import devices, rows
 from .adversaries import Adversaries, Measurement
+from .components import find_loss
 from .evaluation import Evaluator, discriminator_jsd, generate, judge
 from .grid import Cell
-from .job import Evaluation, find_loss
+from .job import Evaluation
 from .messages import (
     CellsWritten,
     Event,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.job import DCGAN, MLP
+from harness.components import DCGAN, MLP
 from harness.networks import build_discriminator, build_generator, initial_weights
 from harness.packs import StackedModule
 

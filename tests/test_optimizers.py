@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.job import SGD, Adam, RMSprop
+from harness.components import SGD, Adam, RMSprop
 from harness.optimizers import make_optimizer
 
 PAIRS = [
