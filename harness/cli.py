@@ -126,7 +126,7 @@ def plan(
     """Show what a run would do: cells, what they share, what is missing and why, expected time."""
     from .jobfile import load_job
     from .plan import make_plan
-    from .planning import local_slots, print_plan
+    from .plan_report import local_slots, print_plan
     from .store import Store
 
     parsed = load_job(job)

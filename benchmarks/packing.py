@@ -1,0 +1,66 @@
+"""What packs gain: time a member-step in packs of 1, 4 and 16, as ratios within one run.
+
+python benchmarks/packing.py
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from harness import devices
+from harness.grid import Run, expand
+from harness.job import Job
+from harness.jobfile import load_job
+from harness.problems.sources import load_samples, make_source
+from harness.training import Members
+
+SIZES = (1, 4, 16)
+STEPS = 40
+
+
+def runs_of(job: Job, num: int) -> list[Run]:
+    """Runs of a job that differ in their seeds alone."""
+    grid = job.grid.model_copy(
+        update={"seed": tuple(range(num)), "loss": job.grid.loss[:1], "sigma": job.grid.sigma[:1]}
+    )
+    cells = expand(job.model_copy(update={"grid": grid}))
+    return list({cell.run.run_id: cell.run for cell in cells}.values())
+
+
+def seconds_per_member_step(job: Job, num: int) -> float:
+    """The best of five repeats, after a warm-up."""
+    device = devices.choose_device()
+    members = Members(
+        runs_of(job, num), make_source(job.problem, load_samples(job.problem), device=device), num_epochs=1
+    )
+    sigma = members.sigmas[0]
+    best = float("inf")
+    for repeat in range(6):
+        started = time.perf_counter()
+        for _ in range(STEPS):
+            members.discriminator_step(sigma)
+            members.generator_step(sigma)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        if repeat:
+            best = min(best, time.perf_counter() - started)
+    return best / STEPS / num
+
+
+def main() -> None:
+    """Prints a line a job and pack size."""
+    devices.prepare(num_threads=1)
+    for path in ("jobs/ring.yaml", "jobs/quickstart.yaml"):
+        job = load_job(path)
+        alone = seconds_per_member_step(job, 1)
+        for num in SIZES:
+            packed = seconds_per_member_step(job, num)
+            print(
+                f"{job.name:<12} pack of {num:>2}: {1e3 * packed:6.2f} ms a member-step, {alone / packed:4.1f}x alone"
+            )
+
+
+if __name__ == "__main__":
+    main()
