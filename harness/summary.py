@@ -59,7 +59,7 @@ def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
         _print_vacuity(console, store, job)
     _print_failures(console, store, job.name)
     option = "" if results == "results" else f" --results {shlex.quote(results)}"
-    harness = "harness" if shutil.which("harness") else sys.argv[0]
+    harness = _own_name()
     if not outcome.is_complete:
         console.print(f"Again:  {harness} run {job_file} --retry failed,diverged,timeout,lost{option}", soft_wrap=True)
     where = f"FROM cells WHERE job = '{job.name}'"
@@ -71,6 +71,13 @@ def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
         markup=False,
         soft_wrap=True,
     )
+
+
+def _own_name() -> str:
+    """How the user can call this command again."""
+    if shutil.which("harness"):
+        return "harness"
+    return "python -m harness" if sys.argv[0].endswith("__main__.py") else sys.argv[0]
 
 
 def _print_vacuity(console: Console, store: Results, job: Job) -> None:
@@ -98,7 +105,7 @@ def _print_failures(console: Console, store: Results, job: str) -> None:
         console.print(f"{row['cells']} {row['status']}: {error[-1]}", markup=False, soft_wrap=True)
     if len(failures):
         console.print(
-            f"Tracebacks:  harness query \"SELECT cell_id, error FROM cells WHERE job = '{job}' "
+            f"Tracebacks:  {_own_name()} query \"SELECT cell_id, error FROM cells WHERE job = '{job}' "
             'AND error IS NOT NULL" --format json',
             markup=False,
             soft_wrap=True,

@@ -42,7 +42,7 @@ def test_a_run_ends_with_exit_code_0_a_table_and_the_next_commands(finished) -> 
     assert answer.returncode == 0, answer.stderr
     assert "tiny: 16 completed; 16 computed in" in answer.stdout
     assert "Means over seeds at epoch 3" in answer.stdout
-    assert "harness query" in answer.stdout
+    assert 'harness query "SELECT loss, sigma, epoch' in answer.stdout
     assert "cells done" in answer.stderr
     assert "cells done" not in answer.stdout
 
