@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .components import DCGAN, MLP, SGD, Adam, AnyPenalty, NoPenalty, RMSprop, Sigma, WeightClip, find_loss
 from .extensions import source_digest
@@ -136,6 +136,17 @@ class Cell:
         )
 
 
+class _Point(NamedTuple):
+    """One point of the grid, as the job file has it: None where an optional axis is absent."""
+
+    loss: str
+    penalty: AnyPenalty | None
+    learning_rate: float | None
+    sigma: Sigma
+    epoch: int
+    seed: int
+
+
 def expand(job: Job) -> list[Cell]:
     """All cells of a job, in the order of its axes (loss slowest, seed fastest)."""
     problem_identity = canonical_json(job.problem.identity())
@@ -148,7 +159,7 @@ def expand(job: Job) -> list[Cell]:
         job.grid.seed,
     )
     make = _probe_cell if job.protocol == "probe" else _train_cell
-    return [make(job, problem_identity, *point) for point in axes]
+    return [make(job, problem_identity, _Point(*values)) for values in axes]
 
 
 def default_optimizer(loss: str) -> AnyOptimizer:
@@ -225,41 +236,20 @@ def _run(
     )
 
 
-def _train_cell(
-    job: Job,
-    problem_identity: str,
-    loss: str,
-    penalty: AnyPenalty | None,
-    rate: float | None,
-    sigma: Sigma,
-    epoch: int,
-    seed: int,
-) -> Cell:
-    run = _run(job, problem_identity, loss=loss, penalty=penalty, rate=rate, sigma=sigma, seed=seed)
-    return Cell(
-        loss=loss,
-        penalty=run.penalty,
-        optimizer=run.optimizer,
-        sigma=sigma,
-        sigma_value=run.sigma_at(epoch),
-        epoch=epoch,
-        seed=seed,
-        run=run,
-        probe=None,
-        evaluation=job.evaluation,
+def _train_cell(job: Job, problem_identity: str, point: _Point) -> Cell:
+    run = _run(
+        job,
+        problem_identity,
+        loss=point.loss,
+        penalty=point.penalty,
+        rate=point.learning_rate,
+        sigma=point.sigma,
+        seed=point.seed,
     )
+    return _cell(job, point, run=run, penalty=run.penalty, optimizer=run.optimizer, sigma=run.sigma_at(point.epoch))
 
 
-def _probe_cell(
-    job: Job,
-    problem_identity: str,
-    loss: str,
-    penalty: AnyPenalty | None,
-    rate: float | None,
-    sigma: Sigma,
-    epoch: int,
-    seed: int,
-) -> Cell:
+def _probe_cell(job: Job, problem_identity: str, point: _Point) -> Cell:
     assert job.reference is not None
     assert job.probe is not None
     reference = job.reference
@@ -270,25 +260,38 @@ def _probe_cell(
         penalty=reference.penalty,
         rate=None,
         sigma=reference.sigma,
-        seed=seed,
+        seed=point.seed,
     )
     probe = Probe(
         run=run,
-        epoch=epoch,
-        objective=find_loss(loss).objective.name,
-        penalty=penalty or default_penalty(loss),
-        optimizer=_with_rate(job.probe.optimizer or default_optimizer(loss), rate),
-        sigma=sigma.function()(1.0),
+        epoch=point.epoch,
+        objective=find_loss(point.loss).objective.name,
+        penalty=point.penalty or default_penalty(point.loss),
+        optimizer=_with_rate(job.probe.optimizer or default_optimizer(point.loss), point.learning_rate),
+        sigma=point.sigma.function()(1.0),
         settings=job.probe,
     )
+    return _cell(job, point, run=run, probe=probe, penalty=probe.penalty, optimizer=probe.optimizer, sigma=probe.sigma)
+
+
+def _cell(
+    job: Job,
+    point: _Point,
+    *,
+    run: Run,
+    probe: Probe | None = None,
+    penalty: AnyPenalty,
+    optimizer: AnyOptimizer,
+    sigma: float,
+) -> Cell:
     return Cell(
-        loss=loss,
-        penalty=probe.penalty,
-        optimizer=probe.optimizer,
-        sigma=sigma,
-        sigma_value=probe.sigma,
-        epoch=epoch,
-        seed=seed,
+        loss=point.loss,
+        penalty=penalty,
+        optimizer=optimizer,
+        sigma=point.sigma,
+        sigma_value=sigma,
+        epoch=point.epoch,
+        seed=point.seed,
         run=run,
         probe=probe,
         evaluation=job.evaluation,
