@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,17 +175,16 @@ def _judged(columns: Columns) -> Columns:
 
 def paper(divergence: NoisyDivergence, geometry: Geometry, *, upper: bool = False) -> Bound:
     """The bound of Theorem 3.3, at the estimated JSD or at its upper 95 % limit."""
-    return paper_bound(
-        jsd=_value(divergence.jsd, upper=upper),
-        sigma=divergence.sigma,
-        dimension=geometry.dimension,
-        diameter=geometry.noisy_diameter(divergence.sigma),
-    )
+    return _from_jsd(paper_bound, divergence, geometry, upper=upper)
 
 
 def sharp(divergence: NoisyDivergence, geometry: Geometry, *, upper: bool = False) -> Bound:
     """Its sharp form, at the estimated JSD or at its upper 95 % limit."""
-    return sharp_bound(
+    return _from_jsd(sharp_bound, divergence, geometry, upper=upper)
+
+
+def _from_jsd(form: Callable[..., Bound], divergence: NoisyDivergence, geometry: Geometry, *, upper: bool) -> Bound:
+    return form(
         jsd=_value(divergence.jsd, upper=upper),
         sigma=divergence.sigma,
         dimension=geometry.dimension,
