@@ -23,7 +23,9 @@ from harness.store import Store
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 JobMaker = Callable[..., Job]
-ENVIRONMENT = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+# as in an activated environment: a cluster runs a submitted job with the `python` of its PATH
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+ENVIRONMENT = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PATH": PATH}
 NUMBERS = "cell_id, status, d_loss, accuracy, grad_norm, jsd_mixture, tv, w1, bound_paper, bound_best, real_w1"
 
 
