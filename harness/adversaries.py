@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from .components import DCGAN, MLP, find_loss
-from .networks import batch_norm_mode, build_discriminator, build_generator, initial_weights
+from .gradients import GRADIENT_SUMMARY, GradientMoments
+from .networks import build_discriminator, build_generator, initial_weights
 from .packs import StackedModule, Streams, add_noise, discriminate, keep_finite
 from .problems.sources import Source
 from .theory.losses import LOSSES, Loss, Objective, accuracy
@@ -27,6 +28,9 @@ class Measurement:
       d_loss, accuracy: Means over the batches.
       grad_norm: By loss, mean norm of the generator's gradient.
       grad_norm_std: By loss, standard deviation of the norm over batches.
+      grad_variance: By loss, total variance of the gradient over batches, ``E||g - E g||^2``.
+      grad_tail_index, grad_cauchy_advantage: By loss, of the gradient's coordinates over batches (Theorem 2.6); NaN
+        for fewer than `MIN_BATCHES_FOR_TAILS`.
       diverged_at: Update at which a member ceased to be finite, or -1; the numbers of such a member are those of its
         last finite weights.
       last_d_loss: The last sound loss in training.
@@ -37,6 +41,9 @@ class Measurement:
     accuracy: list[float]
     grad_norm: Mapping[str, list[float]]
     grad_norm_std: Mapping[str, list[float]]
+    grad_variance: Mapping[str, list[float]]
+    grad_tail_index: Mapping[str, list[float]]
+    grad_cauchy_advantage: Mapping[str, list[float]]
     diverged_at: list[int]
     last_d_loss: list[float]
 
@@ -65,9 +72,11 @@ class Adversaries:
     ) -> None:
         self.source, self.batch, self.noisy = source, batch, noisy
         self.latent = networks.latent
-        self.batch_norm = batch_norm_mode(networks)
+        self.batch_norm = networks.batch_norm
         self.generator = StackedModule(build_generator(networks, source.shape))
-        self.discriminator = StackedModule(build_discriminator(networks, source.shape))
+        self.discriminator = StackedModule(
+            build_discriminator(networks, source.shape), spectral_norm=networks.spectral_norm
+        )
         self.streams = Streams(role, seeds, device=source.device)
 
     def initial(self, module: StackedModule, name: str) -> Tensor:
@@ -100,6 +109,7 @@ class Adversaries:
         """What the discriminators say of fresh batches, and the gradients they give the generators."""
         wanted = measured_losses(losses)
         generators = generators.detach().requires_grad_()
+        gradients = {name: GradientMoments(num_batches) for name in wanted}
         measured = []
         for _ in range(num_batches):
             real_logits, fake_logits = self.logits(
@@ -109,19 +119,18 @@ class Adversaries:
                 objective(real_logits, fake_logits).detach(),
                 accuracy(objective, real_logits.detach(), fake_logits.detach()),
             ]
-            for loss in wanted.values():
+            for name, loss in wanted.items():
                 value = loss.generator(real_logits, fake_logits).sum()
                 (gradient,) = torch.autograd.grad(value, generators, retain_graph=True)
-                rows.append(gradient.norm(dim=1))
+                gradients[name].add(gradient)
             measured.append(torch.stack(rows))
-        stacked = torch.stack(measured)  # [batches, 2 + losses, k]
-        means, spreads = stacked.mean(0).tolist(), stacked.std(0).tolist()
+        summaries = {name: moments.summary() for name, moments in gradients.items()}
+        d_loss, right = torch.stack(measured).mean(0).tolist()  # [batches, 2, k]
         return Measurement(
             iteration=iteration,
-            d_loss=means[0],
-            accuracy=means[1],
-            grad_norm=dict(zip(wanted, means[2:], strict=True)),
-            grad_norm_std=dict(zip(wanted, spreads[2:], strict=True)),
+            d_loss=d_loss,
+            accuracy=right,
+            **{name: {loss: summary[name] for loss, summary in summaries.items()} for name in GRADIENT_SUMMARY},
             diverged_at=vitality.diverged_at.tolist(),
             last_d_loss=vitality.last_d_loss.tolist(),
         )

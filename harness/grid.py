@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from .components import DCGAN, MLP, SGD, Adam, AnyPenalty, NoPenalty, RMSprop, Sigma, WeightClip, find_loss
+from .components import (
+    DCGAN,
+    MLP,
+    SGD,
+    Adam,
+    AnyPenalty,
+    BatchNorm,
+    NoPenalty,
+    RMSprop,
+    Sigma,
+    WeightClip,
+    find_loss,
+)
 from .extensions import source_digest
 from .identity import canonical_json, digest
-from .job import Evaluation, Job, ProbeSettings
+from .job import Evaluation, Grid, Job, ProbeSettings
 from .problems.specs import ProblemSpec
 from .spec import Spec, exact
 
@@ -74,12 +87,13 @@ class Run:
 class Probe:
     """A fresh discriminator trained against the snapshot of a run at an epoch.
 
-    `loss` is any loss with the probe's objective; losses that share the objective share the probe.
+    Losses that share the objective share the probe. `networks` has the probe's own batch normalisation.
     """
 
     run: Run
     epoch: int
     objective: str
+    networks: AnyNetworks
     penalty: AnyPenalty
     optimizer: AnyOptimizer
     sigma: float
@@ -115,6 +129,7 @@ class Cell:
             "evaluation": _plain(self.evaluation),
             "probe": probe
             and {
+                "batch_norm": probe.networks.batch_norm,
                 "loss": _named(self.loss),
                 "penalty": _plain(probe.penalty),
                 "optimizer": _plain(probe.optimizer),
@@ -124,6 +139,11 @@ class Cell:
         }
 
     @property
+    def networks(self) -> AnyNetworks:
+        """The networks of the cell's discriminator."""
+        return self.run.networks if self.probe is None else self.probe.networks
+
+    @property
     def coordinates(self) -> tuple[Any, ...]:
         """The cell's place in its grid, which stays the same when a job's settings change."""
         return (
@@ -131,6 +151,7 @@ class Cell:
             describe_spec(self.penalty),
             str(self.sigma),
             self.optimizer.learning_rate,
+            self.networks.batch_norm,
             self.epoch,
             self.seed,
         )
@@ -142,24 +163,31 @@ class _Point(NamedTuple):
     loss: str
     penalty: AnyPenalty | None
     learning_rate: float | None
+    batch_norm: BatchNorm | None
     sigma: Sigma
     epoch: int
     seed: int
 
 
 def expand(job: Job) -> list[Cell]:
-    """All cells of a job, in the order of its axes (loss slowest, seed fastest)."""
+    """All cells of a job, in the order of its axes (loss slowest, seed fastest); those in several grids once."""
     problem_identity = canonical_json(job.problem.identity())
-    axes = itertools.product(
-        job.grid.loss,
-        job.grid.penalty or (None,),
-        job.grid.learning_rate or (None,),
-        job.grid.sigma,
-        job.grid.epoch,
-        job.grid.seed,
-    )
     make = _probe_cell if job.protocol == "probe" else _train_cell
-    return [make(job, problem_identity, _Point(*values)) for values in axes]
+    cells = (make(job, problem_identity, point) for grid in job.grid for point in _points(grid))
+    return list({cell.cell_id: cell for cell in cells}.values())
+
+
+def _points(grid: Grid) -> Iterator[_Point]:
+    axes = itertools.product(
+        grid.loss,
+        grid.penalty or (None,),
+        grid.learning_rate or (None,),
+        grid.batch_norm or (None,),
+        grid.sigma,
+        grid.epoch,
+        grid.seed,
+    )
+    return itertools.starmap(_Point, axes)
 
 
 def default_optimizer(loss: str) -> AnyOptimizer:
@@ -201,6 +229,10 @@ def _with_rate(optimizer: AnyOptimizer, rate: float | None) -> AnyOptimizer:
     return optimizer if rate is None else optimizer.model_copy(update={"learning_rate": rate})
 
 
+def _with_batch_norm(networks: AnyNetworks, mode: BatchNorm | None) -> AnyNetworks:
+    return networks if mode is None else networks.model_copy(update={"batch_norm": mode})
+
+
 def _run(
     job: Job,
     problem_identity: str,
@@ -208,6 +240,7 @@ def _run(
     loss: str,
     penalty: AnyPenalty | None,
     rate: float | None,
+    batch_norm: BatchNorm | None,
     sigma: Sigma,
     seed: int,
 ) -> Run:
@@ -223,7 +256,7 @@ def _run(
     return Run(
         problem=job.problem,
         problem_identity=problem_identity,
-        networks=job.networks,
+        networks=_with_batch_norm(job.networks, batch_norm),
         loss=loss,
         penalty=penalty or default_penalty(loss),
         optimizer=_with_rate(training.optimizer or default_optimizer(loss), rate),
@@ -232,7 +265,7 @@ def _run(
         steps_per_epoch=steps_per_epoch,
         discriminator_steps=discriminator_steps,
         seed=seed,
-        horizon=max(job.grid.epoch),
+        horizon=job.last_epoch,
     )
 
 
@@ -243,6 +276,7 @@ def _train_cell(job: Job, problem_identity: str, point: _Point) -> Cell:
         loss=point.loss,
         penalty=point.penalty,
         rate=point.learning_rate,
+        batch_norm=point.batch_norm,
         sigma=point.sigma,
         seed=point.seed,
     )
@@ -259,6 +293,7 @@ def _probe_cell(job: Job, problem_identity: str, point: _Point) -> Cell:
         loss=reference.loss,
         penalty=reference.penalty,
         rate=None,
+        batch_norm=None,
         sigma=reference.sigma,
         seed=point.seed,
     )
@@ -266,6 +301,7 @@ def _probe_cell(job: Job, problem_identity: str, point: _Point) -> Cell:
         run=run,
         epoch=point.epoch,
         objective=find_loss(point.loss).objective.name,
+        networks=_with_batch_norm(job.networks, point.batch_norm),
         penalty=point.penalty or default_penalty(point.loss),
         optimizer=_with_rate(job.probe.optimizer or default_optimizer(point.loss), point.learning_rate),
         sigma=point.sigma.function()(1.0),

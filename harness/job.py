@@ -20,7 +20,9 @@ from pydantic import (
 
 from .components import (
     DCGAN,
+    MLP,
     SMALLEST_SIGMA,
+    BatchNorm,
     LossName,
     Networks,
     Optimizer,
@@ -62,7 +64,7 @@ class ProbeSettings(Spec):
     batch: int = Field(64, ge=2)
     optimizer: Optimizer | None = None
     measurements: int = Field(20, ge=1)
-    generator_batches: int = Field(4, ge=2)
+    generator_batches: int = Field(8, ge=2)
 
 
 SigmaGrid = Annotated[
@@ -123,7 +125,11 @@ def _axis(item: Any) -> Any:
 
 
 class Grid(Spec):
-    """The axes; a cell is one point of their product."""
+    """The axes; a cell is one point of their product.
+
+    `batch_norm` is that of the cell's discriminator (protocol ``probe``: of the fresh one; the reference run keeps that
+    of ``networks``).
+    """
 
     loss: _axis(LossName)  # type: ignore[valid-type]
     sigma: _axis(SigmaValue)  # type: ignore[valid-type]
@@ -131,6 +137,7 @@ class Grid(Spec):
     seed: _axis(Annotated[int, Field(ge=0, le=2**63 - 1)])  # type: ignore[valid-type]
     penalty: _axis(Penalty) | None = None  # type: ignore[valid-type]
     learning_rate: _axis(Annotated[FiniteFloat, Field(gt=0)]) | None = None  # type: ignore[valid-type]
+    batch_norm: _axis(BatchNorm) | None = None  # type: ignore[valid-type]
 
 
 def _problem_tag(value: Any) -> str | None:
@@ -146,8 +153,15 @@ for _name, _class in PROBLEMS.items():
 Problem = Annotated[_ProblemUnion, Discriminator(_problem_tag)]
 
 
+def _as_list(value: Any) -> Any:
+    return (value,) if isinstance(value, (dict, Grid)) else to_tuple(value)
+
+
 class Job(Spec):
-    """A grid of cells and everything that determines their numbers."""
+    """Cells and everything that determines their numbers.
+
+    `grid` is one grid or a list of them, whose cells are united.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     protocol: Literal["probe", "train"]
@@ -155,7 +169,7 @@ class Job(Spec):
     networks: Networks
     training: Training = Training()
     reference: Reference | None = None
-    grid: Grid
+    grid: Annotated[tuple[Grid, ...], BeforeValidator(_as_list), Field(min_length=1)]
     probe: ProbeSettings | None = None
     evaluation: Evaluation = Evaluation()
     resources: Resources = Resources()
@@ -166,6 +180,15 @@ class Job(Spec):
         if isinstance(value, dict) and value.get("protocol") == "probe":
             return {**value, "reference": value.get("reference") or {}, "probe": value.get("probe") or {}}
         return value
+
+    @property
+    def last_epoch(self) -> int:
+        """The largest epoch of any grid: how far runs are trained, and where schedules end."""
+        return int(max(max(grid.epoch) for grid in self.grid))
+
+    def has_axis(self, name: str) -> bool:
+        """Whether any grid has this optional axis."""
+        return any(getattr(grid, name) is not None for grid in self.grid)
 
 
 def contradictions(job: Job) -> Iterator[tuple[PathInJob, str]]:
@@ -195,6 +218,10 @@ def contradictions(job: Job) -> Iterator[tuple[PathInJob, str]]:
             f"dcgan needs square images of a power-of-two size from 8 to 128, "
             f"problem {problem.name} has samples of shape {list(facts.shape)}; {way_out}",
         )
+    if isinstance(job.networks, MLP):
+        for index, grid in enumerate(job.grid):
+            if grid.batch_norm is not None:
+                yield ("grid", index, "batch_norm"), "an mlp has no batch normalisation; remove the axis, or use dcgan"
     if facts.num_training is None and job.training.steps_per_epoch is None:
         yield (
             ("training",),
@@ -217,9 +244,10 @@ def _fits_dcgan(shape: tuple[int, ...]) -> bool:
 
 
 def _probe_contradictions(job: Job) -> Iterator[tuple[PathInJob, str]]:
-    for index, sigma in enumerate(job.grid.sigma):
-        if not sigma.is_constant:
-            yield (
-                ("grid", "sigma", index),
-                "a probe has one sigma; schedules belong to protocol: train, or to reference.sigma",
-            )
+    for number, grid in enumerate(job.grid):
+        for index, sigma in enumerate(grid.sigma):
+            if not sigma.is_constant:
+                yield (
+                    ("grid", number, "sigma", index),
+                    "a probe has one sigma; schedules belong to protocol: train, or to reference.sigma",
+                )

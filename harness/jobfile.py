@@ -67,7 +67,7 @@ def parse_job(text: str, *, source: str = "<job>") -> Job:
     except ValidationError as error:
         mistakes = [_explain(document, item) for item in error.errors()]
     else:
-        mistakes = [_Mistake(place, text) for place, text in contradictions(job)]
+        mistakes = [_Mistake(_place_in(document, place), text) for place, text in contradictions(job)]
         if not mistakes:
             return job
     located = sorted({(_locate(document, mistake), _dotted(mistake.place), mistake.text) for mistake in mistakes})

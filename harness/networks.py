@@ -31,11 +31,6 @@ def build_discriminator(spec: MLP | DCGAN, shape: tuple[int, ...]) -> nn.Module:
         return _dcgan_discriminator(spec, shape)
 
 
-def batch_norm_mode(spec: MLP | DCGAN) -> str:
-    """How the discriminator normalises real and fake batches: separate, joint or none."""
-    return "none" if isinstance(spec, MLP) else spec.batch_norm
-
-
 def initial_weights(module: nn.Module, *, generator: Generator) -> Tensor:
     """All parameters of a module, drawn afresh and laid end to end in the order of ``named_parameters``: ``[p]``.
 

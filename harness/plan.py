@@ -196,7 +196,10 @@ class Plan:
     @property
     def epochs_shared(self) -> int:
         """Epochs of training the whole job costs when runs are shared."""
-        return len(self.runs) * int(max(self.job.grid.epoch))
+        last: dict[str, int] = {}
+        for cell in self.cells:
+            last[cell.run.run_id] = max(cell.epoch, last.get(cell.run.run_id, 0))
+        return sum(last.values())
 
     @property
     def epochs_one_training_per_cell(self) -> int:
@@ -330,6 +333,7 @@ def _probe_key(probe: Probe) -> str:
         {
             "epoch": probe.epoch,
             "objective": probe.objective,
+            "networks": probe.networks.model_dump(mode="json"),
             "penalty": probe.penalty.model_dump(mode="json"),
             "optimizer": probe.optimizer.model_dump(mode="json", exclude={"learning_rate"}),
         }

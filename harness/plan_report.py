@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from .durations import duration
-from .job import Resources
+from .job import Grid, Resources
 from .plan import Plan, TrainingPack
 from .rendering import results_console
 
@@ -58,17 +58,11 @@ def print_plan(plan: Plan, *, as_json: bool) -> None:
 
 
 def _lines(plan: Plan, facts: dict[str, Any]) -> list[tuple[str, str]]:
-    grid = plan.job.grid
-    axes = [
-        f"{len(values)} {name}"
-        for name, values in grid
-        if values is not None and (len(values) > 1 or name in ("loss", "sigma", "epoch", "seed"))
-    ]
     kind = "reference run" if plan.job.protocol == "probe" else "run"
     lines = [
         ("job", f"{facts['job']} (protocol {facts['protocol']}, problem {plan.job.problem.name})"),
-        ("cells", f"{facts['cells']} = {' x '.join(axes)}"),
-        ("runs", f"{facts['runs']} {kind}s, each trained once to epoch {max(grid.epoch)}"),
+        ("cells", f"{facts['cells']} = {' + '.join(_product(grid) for grid in plan.job.grid)}"),
+        ("runs", f"{facts['runs']} {kind}s, each trained once to epoch {plan.job.last_epoch}"),
     ]
     if plan.probes:
         shared = facts["cells"] - facts["probes"]
@@ -89,6 +83,15 @@ def _lines(plan: Plan, facts: dict[str, Any]) -> list[tuple[str, str]]:
             ("time", f"about {duration(facts['expected_seconds'])} on this machine without a GPU, start-up aside")
         )
     return lines
+
+
+def _product(grid: Grid) -> str:
+    """``2 loss x 4 sigma x 3 epoch x 2 seed``; optional axes only where they vary."""
+    return " x ".join(
+        f"{len(values)} {name}"
+        for name, values in grid
+        if values is not None and (len(values) > 1 or name in ("loss", "sigma", "epoch", "seed"))
+    )
 
 
 def _missing(facts: dict[str, Any]) -> str:

@@ -57,7 +57,7 @@ def probe(
     objective = find_loss(losses[0]).objective
     adversaries = Adversaries(
         "probe",
-        first.run.networks,
+        first.networks,
         source,
         seeds=[member.run.seed for member in probes],
         batch=settings.batch,

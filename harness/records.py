@@ -40,6 +40,11 @@ _GRADIENTS = (
         "norm of the generator's gradient under the row's own loss, mean over fresh batches",
     ),
     _field("grad_norm_std", _real, "standard deviation of that norm over batches"),
+    _field("grad_variance", _real, "total variance of that gradient over batches, E||g - E g||^2"),
+    _field("grad_tail_index", _real, "Hill index of its coordinates over batches: 1 Cauchy; null below 8 batches"),
+    _field(
+        "grad_cauchy_advantage", _real, "mean log-likelihood of Cauchy less normal; > 0: Cauchy fits better", "nats"
+    ),
     _field("grad_norm_minimax", _real, "the same under log(1 - D); null unless D is trained by cross-entropy"),
     _field("grad_norm_non_saturating", _real, "the same under -log D; null unless D is trained by cross-entropy"),
 )
@@ -53,6 +58,7 @@ CELLS = _schema(
     _field("protocol", _text, "probe or train"),
     _field("problem", _text, "source of the real samples"),
     _field("network", _text, "networks and their options"),
+    _field("batch_norm", _text, "of the discriminator: joint, separate or none; separate batches leak the label"),
     _field("loss", _text, "loss of the cell"),
     _field("penalty", _text, "regulariser of the discriminator"),
     _field("optimizer", _text, "optimiser family and constants"),

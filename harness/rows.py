@@ -37,6 +37,7 @@ def cell_row(
         "protocol": "train" if cell.probe is None else "probe",
         "problem": cell.run.problem.name,
         "network": describe_spec(cell.run.networks),
+        "batch_norm": cell.networks.batch_norm,
         "loss": cell.loss,
         "penalty": describe_spec(cell.penalty),
         "optimizer": describe_spec(cell.optimizer),
@@ -63,6 +64,9 @@ def gradient_columns(measurement: Measurement, member: int, loss: str) -> Column
     return {
         "grad_norm": of(measurement.grad_norm, loss),
         "grad_norm_std": of(measurement.grad_norm_std, loss),
+        "grad_variance": of(measurement.grad_variance, loss),
+        "grad_tail_index": of(measurement.grad_tail_index, loss),
+        "grad_cauchy_advantage": of(measurement.grad_cauchy_advantage, loss),
         "grad_norm_minimax": of(measurement.grad_norm, "minimax"),
         "grad_norm_non_saturating": of(measurement.grad_norm, "non_saturating"),
     }

@@ -25,7 +25,7 @@ from .plan import StoredCell
 from .records import TABLES, to_table
 
 SNAPSHOTS = "snapshots"
-COORDINATES = ("loss", "penalty", "schedule", "learning_rate", "epoch", "seed")
+COORDINATES = ("loss", "penalty", "schedule", "learning_rate", "batch_norm", "epoch", "seed")
 """Columns that place a row in its job's grid; see `Cell.coordinates`."""
 
 

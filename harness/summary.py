@@ -22,7 +22,7 @@ _ON_POINTS = ("w1", "real_w1", "bound_best", "real_bound_best", "bound_paper")
 
 def _means(job: Job, epoch: int) -> str:
     """SQL for the means over seeds at an epoch, one row a loss and sigma (and further axes, where there are any)."""
-    axes = [axis for axis in ("penalty", "learning_rate") if getattr(job.grid, axis) is not None]
+    axes = [axis for axis in ("penalty", "learning_rate", "batch_norm") if job.has_axis(axis)]
     distances = _ON_IMAGES if is_image_problem(job) else _ON_POINTS
     means = ["accuracy", "grad_norm", "jsd_mixture", "real_jsd_mixture", *distances]
     columns = ", ".join(f'avg({name}) AS "{name.replace("_", " ")}"' for name in means)
@@ -52,7 +52,7 @@ def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
     else:
         console.print(f"{job.name}: nothing to compute, every cell has a row ({statuses})", soft_wrap=True)
     store = Results(results)
-    epoch = max(job.grid.epoch)
+    epoch = job.last_epoch
     means = store.query(_means(job, epoch))
     if len(means):
         console.print(to_rich(means, title=f"Means over seeds at epoch {epoch}", stack_headers=True))

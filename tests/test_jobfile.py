@@ -250,7 +250,7 @@ def test_an_array_of_a_wrong_shape_is_refused(tmp_path: Path, content: np.ndarra
 
 def test_numbers_in_scientific_notation_are_numbers() -> None:
     job = parse_job(GOOD.replace("seed: [0]", "seed: [0]\n  learning_rate: [1e-3]"))
-    assert job.grid.learning_rate == (1e-3,)
+    assert job.grid[0].learning_rate == (1e-3,)
 
 
 def test_a_schedule_belongs_to_protocol_train() -> None:
