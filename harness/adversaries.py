@@ -17,6 +17,7 @@ from .networks import build_discriminator, build_generator, initial_weights
 from .packs import StackedModule, Streams, add_noise, discriminate, keep_finite
 from .problems.sources import Source
 from .theory.losses import LOSSES, Loss, Objective, accuracy
+from .theory.noise import Noise
 from .theory.penalties import clip_weights
 
 
@@ -57,7 +58,7 @@ class Adversaries:
       source: Real samples, on the device to work on.
       seeds: One a member.
       batch: Samples of each kind in a batch.
-      noisy: Whether any member ever has sigma > 0; if not, no noise is drawn.
+      noises: The family of each member; None where no member ever has sigma > 0, so that none is drawn.
     """
 
     def __init__(
@@ -68,9 +69,9 @@ class Adversaries:
         *,
         seeds: Sequence[int],
         batch: int,
-        noisy: bool,
+        noises: Sequence[Noise] | None,
     ) -> None:
-        self.source, self.batch, self.noisy = source, batch, noisy
+        self.source, self.batch, self.noises = source, batch, noises
         self.latent = networks.latent
         self.batch_norm = networks.batch_norm
         self.generator = StackedModule(build_generator(networks, source.shape))
@@ -145,7 +146,9 @@ class Batches:
         self._next_real = streams.real(f"{purpose} data", source, batch)
         self._latents = streams.normal(f"{purpose} latents", batch, adversaries.latent)
         self._real_noise, self._fake_noise = (
-            streams.unit_noise(f"{purpose} {kind} noise", batch, source.shape) if adversaries.noisy else None
+            None
+            if adversaries.noises is None
+            else streams.unit_noise(f"{purpose} {kind} noise", batch, source.shape, adversaries.noises)
             for kind in ("real", "fake")
         )
 

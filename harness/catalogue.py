@@ -13,6 +13,7 @@ from .components import NETWORKS, OPTIMIZERS
 from .problems.specs import PROBLEMS
 from .records import STATUSES, TABLES
 from .theory.losses import LOSSES
+from .theory.noise import NOISES
 from .theory.penalties import PENALTIES
 from .theory.schedules import SCHEDULES
 
@@ -32,6 +33,8 @@ def entries(kind: str) -> list[tuple[str, str]]:
             return list(PENALTIES.items())
         case "schedules":
             return [(name, _first_line(factory).replace("`", "")) for name, factory in SCHEDULES.items()]
+        case "noises":
+            return [(name, _first_line(family).replace("`", "")) for name, family in NOISES.items()]
         case "statuses":
             return [(str(status), meaning) for status, meaning in STATUSES.items()]
         case "columns":

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from . import cli_checks
 from .errors import HarnessError
 
 app = typer.Typer(
@@ -23,6 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(cli_checks.app)
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB", help="A job file, such as jobs/quickstart.yaml.")]
 Results = Annotated[
@@ -165,7 +168,9 @@ def query(
 @app.command("list")
 def list_(
     kind: Annotated[
-        Literal["losses", "problems", "networks", "optimizers", "penalties", "schedules", "statuses", "columns"],
+        Literal[
+            "losses", "problems", "networks", "optimizers", "penalties", "schedules", "noises", "statuses", "columns"
+        ],
         typer.Argument(help="What to list."),
     ],
 ) -> None:

@@ -5,18 +5,37 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_serializer
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
+from .errors import suggest
 from .extensions import resolve, source_digest
 from .spec import FiniteFloat, Spec, exact
 from .theory import schedules
 from .theory.losses import LOSSES, Loss
-from .theory.schedules import SCHEDULES, Schedule
+from .theory.noise import NOISES
+from .theory.schedules import SCHEDULES, Adaptive, Schedule
 
 
 def to_tuple(value: Any) -> Any:
     """A YAML list as the tuple a frozen object needs."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def to_matrix(value: Any) -> Any:
+    """A YAML list of lists as a tuple of tuples."""
+    return tuple(to_tuple(row) for row in value) if isinstance(value, (list, tuple)) else value
+
+
+def _by_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
 
 
 # --- networks ---------------------------------------------------------------------------------------------------
@@ -146,12 +165,8 @@ class ZeroCentred(Spec):
     weight: Weight = 10.0
 
 
-def _penalty_by_name(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
 AnyPenalty: TypeAlias = NoPenalty | WeightClip | GradientPenalty | Dragan | R1 | R2 | ZeroCentred
-Penalty = Annotated[Annotated[AnyPenalty, Field(discriminator="name")], BeforeValidator(_penalty_by_name)]
+Penalty = Annotated[Annotated[AnyPenalty, Field(discriminator="name")], BeforeValidator(_by_name)]
 
 
 def find_loss(name: str) -> Loss:
@@ -162,6 +177,18 @@ def find_loss(name: str) -> Loss:
     return loss
 
 
+def named_with_source(loss: str) -> str:
+    """A loss's name, and for a user's own the hash of its source."""
+    return f"{loss} {source_digest(loss)}".strip()
+
+
+def describe_spec(spec: Spec) -> str:
+    """A short text for a column: ``weight_clip(limit=0.01)``, or just the name."""
+    values = spec.model_dump(exclude={"name"})
+    inner = ", ".join(f"{key}={exact(value) if isinstance(value, float) else value}" for key, value in values.items())
+    return f"{spec.name}({inner})" if inner else str(spec.name)  # type: ignore[attr-defined]
+
+
 def _known_loss(name: str) -> str:
     find_loss(name)
     return name
@@ -170,45 +197,99 @@ def _known_loss(name: str) -> str:
 LossName = Annotated[str, AfterValidator(_known_loss)]
 
 
+class PlainNoise(Spec):
+    """A family of noise without options."""
+
+    name: Literal["truncated", "gaussian", "cauchy"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class FullCovarianceNoise(Spec):
+    """Gaussian noise with a covariance of its own.
+
+    `covariance` is that of the noise at sigma 1, a matrix, or ``data``: nine parts of the covariance of the held-out
+    samples, scaled to trace d, and one part identity, so that constant pixels get noise too.
+    """
+
+    name: Literal["full_covariance"]
+    covariance: Literal["data"] | Annotated[tuple[tuple[FiniteFloat, ...], ...], BeforeValidator(to_matrix)] = "data"
+
+    def __str__(self) -> str:
+        return self.name if self.covariance == "data" else f"{self.name}({self.covariance})"
+
+    @field_validator("covariance")
+    @classmethod
+    def _positive_definite(cls, value: Any) -> Any:
+        if value != "data":
+            import numpy as np
+
+            if any(len(row) != len(value) for row in value):
+                raise ValueError("must be a square matrix, or data")
+            matrix = np.array(value)
+            if not np.allclose(matrix, matrix.T) or np.linalg.eigvalsh(matrix).min() <= 0:
+                raise ValueError("must be symmetric and positive definite")
+        return value
+
+
+AnyNoise: TypeAlias = PlainNoise | FullCovarianceNoise
+TRUNCATED = PlainNoise(name="truncated")
+NoiseValue = Annotated[Annotated[AnyNoise, Field(discriminator="name")], BeforeValidator(_by_name)]
+_noise_adapter: TypeAdapter[AnyNoise] = TypeAdapter(NoiseValue)
+
+
 class Sigma(Spec):
-    """Noise over training time: a schedule family with its parameters, or the constant of a plain number."""
+    """Noise over training time: a schedule with its parameters, or the constant of a plain number, and a family."""
 
     schedule: str = "constant"
     parameters: tuple[tuple[str, FiniteFloat], ...] = ()
+    noise: AnyNoise = TRUNCATED
 
-    def function(self) -> Schedule:
-        """``sigma(t)``, t in [0, 1]."""
+    def function(self) -> Schedule | Adaptive:
+        """``sigma(t)``, t in [0, 1]; for an adaptive schedule its rule."""
         return resolve(self.schedule, SCHEDULES, kind="schedule")(**dict(self.parameters))
+
+    def at(self, t: float) -> float | None:
+        """``sigma(t)``; None for an adaptive schedule, of which only the training can tell."""
+        function = self.function()
+        return None if isinstance(function, Adaptive) else function(t)
 
     def identity(self) -> list[Any]:
         """What determines the values: family, parameters, and for a user's own the hash of its source."""
-        return [self.schedule, dict(self.parameters), source_digest(self.schedule)]
+        noise = [] if self.noise == TRUNCATED else [self.noise.model_dump(mode="json")]
+        return [self.schedule, dict(self.parameters), source_digest(self.schedule), *noise]
 
     @property
     def is_constant(self) -> bool:
         return self.schedule == "constant"
 
     @model_serializer
-    def _as_in_a_job_file(self) -> float | dict[str, float | str]:
-        if self.is_constant:
-            return dict(self.parameters)["sigma"]
-        return {"schedule": self.schedule, **dict(self.parameters)}
+    def _as_in_a_job_file(self) -> float | dict[str, Any]:
+        values = dict(self.parameters)
+        if self.noise == TRUNCATED:
+            return values["sigma"] if self.is_constant else {"schedule": self.schedule, **values}
+        noise = self.noise.model_dump(mode="json") if isinstance(self.noise, FullCovarianceNoise) else self.noise.name
+        return {**({} if self.is_constant else {"schedule": self.schedule}), **values, "noise": noise}
 
     def __str__(self) -> str:
-        if self.is_constant:
-            return exact(self.parameters[0][1])
-        return f"{self.schedule}({', '.join(f'{name}={exact(value)}' for name, value in self.parameters)})"
+        inner = ", ".join(f"{name}={exact(value)}" for name, value in self.parameters)
+        text = exact(self.parameters[0][1]) if self.is_constant else f"{self.schedule}({inner})"
+        return text if self.noise == TRUNCATED else f"{text} {self.noise}"
 
 
 def _parse_sigma(value: Any) -> Any:
     if isinstance(value, Sigma):
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = {"schedule": "constant", "sigma": value}
-    if not isinstance(value, dict) or "schedule" not in value:
+        value = {"sigma": value}
+    if not isinstance(value, dict) or not {"schedule", "sigma"} & set(value):
         raise ValueError(
-            f"must be a number >= 0 or a schedule such as {{schedule: linear, start: 0.5, end: 0}}, got {value!r}"
+            "must be a number >= 0, a schedule such as {schedule: linear, start: 0.5, end: 0}, or another family of "
+            f"noise such as {{sigma: 0.5, noise: gaussian}}; got {value!r}"
         )
+    noise = _parse_noise(value.get("noise", TRUNCATED))
+    value = {"schedule": "constant", **{name: item for name, item in value.items() if name != "noise"}}
     given = {name: item for name, item in value.items() if name != "schedule"}
     factory = resolve(str(value["schedule"]), SCHEDULES, kind="schedule")
     for name, item in given.items():
@@ -220,7 +301,19 @@ def _parse_sigma(value: Any) -> Any:
             f"got {', '.join(given) or 'nothing'}"
         )
     _check_schedule(factory, given)
-    return Sigma(schedule=value["schedule"], parameters=tuple(sorted((name, float(x)) for name, x in given.items())))
+    parameters = tuple(sorted((name, float(x)) for name, x in given.items()))
+    return Sigma(schedule=value["schedule"], parameters=parameters, noise=noise)
+
+
+def _parse_noise(value: Any) -> AnyNoise:
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", value)
+    if name not in NOISES:
+        raise ValueError(f"unknown noise {name!r}.{suggest(str(name), NOISES)}")
+    try:
+        return _noise_adapter.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"noise {name}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 SMALLEST_SIGMA = 1e-20
@@ -230,6 +323,8 @@ def _check_schedule(factory: Any, given: dict[str, Any]) -> None:
     """Calls a schedule, which may be a user's own, at a few times."""
     try:
         schedule = factory(**{name: float(value) for name, value in given.items()})
+        if isinstance(schedule, Adaptive):
+            schedule = schedules.constant(sigma=schedule.start)
         values = [float(schedule(t)) for t in (0.0, 0.25, 0.5, 0.75, 1.0)]
     except ValueError:
         raise

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Literal, cast
 
 from .executors.base import Executor
-from .grid import Cell
-from .job import Job, Resources
-from .jobfile import dump_job
+from .job import Resources
+from .jobfile import AnyJob, dump_job
 from .messages import (
     CellsWritten,
     Event,
@@ -31,7 +30,7 @@ from .messages import (
     WorkerDied,
     WorkerSettings,
 )
-from .plan import Pack, Plan, ProbePack, SnapshotKey, TrainingPack, make_plan
+from .plan import AnyCell, Pack, Plan, ProbePack, SnapshotKey, TrainingPack, make_plan
 from .records import Status
 from .rows import cell_row, versions_json
 from .store import Store, new_part
@@ -102,7 +101,7 @@ class Outcome:
 
 
 def run(
-    job: Job,
+    job: AnyJob,
     *,
     results: str | Path = "results",
     executor: ExecutorName = "ray",
@@ -270,7 +269,7 @@ class Driver:
                 if rest is not None:
                     self._queue.append(Task(rest, task.attempt))
 
-    def _write_failures(self, cells: Iterable[Cell], status: Status, error: str, *, attempt: int) -> None:
+    def _write_failures(self, cells: Iterable[AnyCell], status: Status, error: str, *, attempt: int) -> None:
         rows = [cell_row(cell, self._provenance, status=status, error=error, attempt=attempt) for cell in cells]
         self._store.write_part(self._job, "cells", rows, part=new_part())
         self._count({row["cell_id"]: status for row in rows})

@@ -10,14 +10,18 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from .components import TRUNCATED as TRUNCATED_SPEC
+from .components import AnyNoise
 from .identity import stream_seed
 from .job import Evaluation
+from .noises import make_noise
 from .packs import StackedModule, Streams, add_noise, discriminate
 from .problems.sources import Source
 from .theory.bounds import LOG2, Bound, noisy_diameter, paper_bound, pooled_diameter, sharp_bound, weighted_bound
 from .theory.divergences import Estimate, NoisyDivergence, noisy_divergences
 from .theory.losses import Objective, accuracy
-from .theory.noise import noise_variance
+from .theory.noise import TRUNCATED, Noise
+from .theory.samples import Progress, SampleSet
 from .theory.sliced import Projections, project, random_directions
 from .theory.transport import w1
 
@@ -56,27 +60,39 @@ class Evaluator:
         self.source, self.evaluation = source, evaluation
         self.real, self._halves = source.held_out_samples(evaluation.samples)
         self.sigmas = sigma_grid(self.real, evaluation)
-        self._baselines: dict[float, Columns] = {}
+        self._baselines: dict[tuple[float, AnyNoise], Columns] = {}
+        self._noises: dict[AnyNoise, Noise] = {}
 
-    def against_real(self, fake: Tensor, sigmas: Sequence[float], *, seed: int) -> dict[float, Columns]:
+    def against_real(
+        self, fake: Tensor, sigmas: Sequence[float], *, seed: int, noise: AnyNoise = TRUNCATED_SPEC
+    ) -> dict[float, Columns]:
         """The measured columns of a generator's samples ``[n, *shape]`` at each sigma, with the baseline's."""
         if not bool(torch.isfinite(fake).all()):
-            return {sigma: self._baseline(sigma) for sigma in sigmas}
-        measured = self._measure(self.real, fake, sigmas, stream_seed("evaluation", "draws", seed))
-        return {sigma: {**columns, **self._baseline(sigma)} for sigma, columns in measured.items()}
+            return {sigma: self._baseline(sigma, noise) for sigma in sigmas}
+        measured = self._measure(self.real, fake, sigmas, noise, stream_seed("evaluation", "draws", seed))
+        return {sigma: {**columns, **self._baseline(sigma, noise)} for sigma, columns in measured.items()}
 
-    def _baseline(self, sigma: float) -> Columns:
+    def _baseline(self, sigma: float, noise: AnyNoise) -> Columns:
         """The same of two halves of held-out data: what a perfect generator would get."""
-        if sigma not in self._baselines:
-            columns = self._measure(*self._halves, [sigma], stream_seed("baseline", "draws"))[sigma]
-            self._baselines[sigma] = {f"real_{name}": columns[name] for name in _OF_THE_BASELINE}
-        return self._baselines[sigma]
+        if (sigma, noise) not in self._baselines:
+            columns = self._measure(*self._halves, [sigma], noise, stream_seed("baseline", "draws"))[sigma]
+            self._baselines[sigma, noise] = {f"real_{name}": columns.get(name) for name in _OF_THE_BASELINE}
+        return self._baselines[sigma, noise]
 
-    def _measure(self, real: Tensor, fake: Tensor, sigmas: Sequence[float], seed: int) -> dict[float, Columns]:
+    def noise(self, spec: AnyNoise) -> Noise:
+        """A family of noise for these samples; made once."""
+        if spec not in self._noises:
+            self._noises[spec] = make_noise(spec, self.source)
+        return self._noises[spec]
+
+    def _measure(
+        self, real: Tensor, fake: Tensor, sigmas: Sequence[float], noise: AnyNoise, seed: int
+    ) -> dict[float, Columns]:
         return measure_sets(
-            real,
-            fake,
+            real.flatten(1),
+            fake.flatten(1),
             sigmas=sigmas,
+            noise=self.noise(noise),
             grid=self.sigmas,
             num_draws=self.evaluation.draws,
             num_directions=self.evaluation.directions,
@@ -93,41 +109,62 @@ def sigma_grid(real: Tensor, evaluation: Evaluation) -> list[float]:
     if evaluation.sigmas != "auto":
         return list(evaluation.sigmas)
     flat = real.flatten(1)
-    largest = pooled_diameter(flat, flat) / math.sqrt(flat.shape[1])
+    return log_spaced_sigmas(pooled_diameter(flat, flat), flat.shape[1])
+
+
+def log_spaced_sigmas(diameter: float, dimension: int) -> list[float]:
+    """13 values up to where the noise term of the bound, ``2 sigma sqrt(d)``, is twice the diameter."""
+    largest = diameter / math.sqrt(dimension)
     return [largest * 0.005 ** (1 - index / 12) for index in range(13)]
 
 
 def measure_sets(
-    real: Tensor,
-    fake: Tensor,
+    real: SampleSet,
+    fake: SampleSet,
     *,
     sigmas: Sequence[float],
     grid: Sequence[float],
     num_draws: int,
     num_directions: int,
     generator: Generator,
+    noise: Noise = TRUNCATED,
+    data_diameter: float | None = None,
+    most_for_w1: int | None = None,
+    progress: Progress | None = None,
 ) -> dict[float, Columns]:
     """Divergences, bounds and exact transport between two sample sets, at each sigma.
 
+    The best bounds are those of truncated noise, whatever `noise` is: they hold for the sample sets as such.
+
     Args:
-      real: Samples ``[n, *shape]``, data units.
-      fake: Samples ``[m, *shape]``.
+      real: Samples ``[n, d]``, data units.
+      fake: Samples ``[m, d]``.
       sigmas: Where divergence and bounds are wanted.
       grid: Where the best bounds are looked for.
       num_draws: Draws from each noisy measure.
       num_directions: Of the sliced distance and bound.
       generator: Source of the draws and directions.
+      noise: Family of the noise at `sigmas`.
+      data_diameter: Of both sets together, or an upper limit of it, where it is known already.
+      most_for_w1: Samples in the larger set beyond which the full W1 is left out (null): its memory is quadratic.
+      progress: Told of the work done.
     """
-    real, fake = real.flatten(1).double(), fake.flatten(1).double()
-    projections = project(real, fake, random_directions(num_directions, real.shape[1], generator=generator))
-    divergences = noisy_divergences(real, fake, sigmas=[*sigmas, *grid], num_draws=num_draws, generator=generator)
-    geometry = Geometry(real.shape[1], pooled_diameter(real, fake))
-    own, over_grid = divergences[: len(sigmas)], divergences[len(sigmas) :]
+    dimension = real.shape[1]
+    projections = project(real, fake, random_directions(num_directions, dimension, generator=generator))
+    settings: dict[str, Any] = {"num_draws": num_draws, "generator": generator}
+    if noise == TRUNCATED:
+        both = noisy_divergences(real, fake, sigmas=[*sigmas, *grid], progress=progress, **settings)
+        own, over_grid = both[: len(sigmas)], both[len(sigmas) :]
+    else:
+        own = noisy_divergences(real, fake, sigmas=sigmas, noise=noise, **settings)
+        over_grid = noisy_divergences(real, fake, sigmas=grid, progress=progress, **settings)
+    geometry = Geometry(dimension, pooled_diameter(real, fake) if data_diameter is None else data_diameter)
     best = min(over_grid, key=lambda divergence: paper(divergence, geometry).value)
     sliced = {sigma: projections.bound(sigma).value for sigma in grid}
     best_sliced = min(sliced, key=lambda sigma: sliced[sigma])
+    is_small = most_for_w1 is None or max(len(real), len(fake)) <= most_for_w1
     shared = {
-        "w1": w1(real, fake),
+        "w1": w1(real[:], fake[:]) if is_small else None,
         "w1_sliced": projections.w1(),
         "data_diameter": geometry.data_diameter,
         "bound_best": paper(best, geometry).value,
@@ -137,39 +174,51 @@ def measure_sets(
         "bound_sliced_best_sigma": best_sliced,
         "num_samples": len(fake),
     }
-    return {d.sigma: _judged({**shared, **_at_sigma(d, projections, geometry)}) for d in own}
+    return {d.sigma: _judged({**shared, **_at_sigma(d, projections, geometry, noise)}) for d in own}
 
 
-def _at_sigma(divergence: NoisyDivergence, projections: Projections, geometry: Geometry) -> Columns:
-    full = paper(divergence, geometry)
+def _at_sigma(divergence: NoisyDivergence, projections: Projections, geometry: Geometry, noise: Noise) -> Columns:
     sigma = divergence.sigma
-    return {
+    columns = {
         "jsd_mixture": divergence.jsd.value,
         "jsd_mixture_se": divergence.jsd.standard_error,
         "tv": divergence.tv.value,
         "kl_real_fake": divergence.kl_real_fake.value,
         "kl_fake_real": divergence.kl_fake_real.value,
-        "noise_variance": noise_variance(sigma=sigma, dimension=geometry.dimension),
-        "diameter": geometry.noisy_diameter(sigma),
-        "bound_paper": full.value,
-        "bound_paper_upper": paper(divergence, geometry, upper=True).value,
-        "bound_paper_noise_term": full.noise_term,
-        "bound_paper_divergence_term": full.divergence_term,
-        "bound_sharp": sharp(divergence, geometry).value,
-        "bound_sharp_upper": sharp(divergence, geometry, upper=True).value,
-        "bound_weighted": weighted(divergence, geometry).value,
-        "bound_weighted_upper": weighted(divergence, geometry, upper=True).value,
         # the quadrature needs noise; without any, a projection's bound is the trivial one of disjoint supports
         "bound_sliced": projections.bound(sigma).value if sigma > 0 else None,
-        "vacuous": full.value > geometry.data_diameter,
     }
+    variance = noise.variance(sigma=sigma, dimension=geometry.dimension)
+    if math.isfinite(variance):
+        columns["noise_variance"] = variance
+        columns["bound_weighted"] = weighted(divergence, geometry, noise).value
+        columns["bound_weighted_upper"] = weighted(divergence, geometry, noise, upper=True).value
+    if math.isfinite(noise.radius(sigma=sigma, dimension=geometry.dimension)):
+        full = paper(divergence, geometry)
+        columns |= {
+            "diameter": geometry.noisy_diameter(sigma),
+            "bound_paper": full.value,
+            "bound_paper_upper": paper(divergence, geometry, upper=True).value,
+            "bound_paper_noise_term": full.noise_term,
+            "bound_paper_divergence_term": full.divergence_term,
+            "bound_sharp": sharp(divergence, geometry).value,
+            "bound_sharp_upper": sharp(divergence, geometry, upper=True).value,
+            "vacuous": full.value > geometry.data_diameter,
+        }
+    return columns
 
 
 def _judged(columns: Columns) -> Columns:
     """The columns with `bound_holds`: no bound, at its upper limit, is below the distance it bounds."""
-    full = min(columns[f"bound_{name}_upper"] for name in ("paper", "sharp", "weighted", "best"))
-    sliced = min(columns[name] for name in ("bound_sliced", "bound_sliced_best") if columns[name] is not None)
-    holds = columns["w1"] <= full * (1 + 1e-9) and columns["w1_sliced"] <= sliced * (1 + 1e-9)
+
+    def least(*names: str) -> float:
+        values: list[float] = [columns[name] for name in names if columns.get(name) is not None]
+        return min(values) * (1 + 1e-9)
+
+    full = least(*(f"bound_{name}_upper" for name in ("paper", "sharp", "weighted", "best")))
+    holds = columns["w1_sliced"] <= least("bound_sliced", "bound_sliced_best")
+    if columns["w1"] is not None:
+        holds = holds and columns["w1"] <= full
     return {**columns, "bound_holds": holds}
 
 
@@ -192,10 +241,13 @@ def _from_jsd(form: Callable[..., Bound], divergence: NoisyDivergence, geometry:
     )
 
 
-def weighted(divergence: NoisyDivergence, geometry: Geometry, *, upper: bool = False) -> Bound:
+def weighted(divergence: NoisyDivergence, geometry: Geometry, noise: Noise, *, upper: bool = False) -> Bound:
     """The weighted bound, at the estimated integral or at its upper 95 % limit."""
     return weighted_bound(
-        weighted_tv=_value(divergence.weighted_tv, upper=upper), sigma=divergence.sigma, dimension=geometry.dimension
+        weighted_tv=_value(divergence.weighted_tv, upper=upper),
+        sigma=divergence.sigma,
+        dimension=geometry.dimension,
+        noise=noise,
     )
 
 
@@ -224,6 +276,7 @@ def judge(
     fake: Tensor,
     *,
     sigma: Tensor,
+    noises: Sequence[Noise],
     seeds: Sequence[int],
     objective: Objective,
     batch: int,
@@ -235,13 +288,13 @@ def judge(
       discriminator, weights: The discriminators, ``[k, p]``.
       real: Held-out samples, ``[n, *shape]``.
       fake: Samples of each member's generator, ``[k, n, *shape]``.
-      sigma: Noise of each member, ``[k]``.
+      sigma, noises: Scale ``[k]`` and family of each member's noise.
       seeds: Of the members, for the noise.
       batch: Samples judged at once; batches are as equal as possible.
     """
     num = min(len(real), fake.shape[1])
     streams = Streams("evaluation", seeds, device=weights.device)
-    noise = [streams.unit_noise(f"{kind} noise", num, tuple(real.shape[1:])) for kind in ("real", "fake")]
+    noise = [streams.unit_noise(f"{kind} noise", num, tuple(real.shape[1:]), noises) for kind in ("real", "fake")]
     noisy_real = add_noise(real[:num].expand(len(weights), *[-1] * real.ndim), sigma, noise[0])
     noisy_fake = add_noise(fake[:, :num], sigma, noise[1])
     logits = [

@@ -11,20 +11,23 @@ from .components import (
     DCGAN,
     MLP,
     SGD,
+    TRUNCATED,
     Adam,
+    AnyNoise,
     AnyPenalty,
     BatchNorm,
     NoPenalty,
     RMSprop,
     Sigma,
     WeightClip,
+    describe_spec,
     find_loss,
+    named_with_source,
 )
-from .extensions import source_digest
 from .identity import canonical_json, digest
 from .job import Evaluation, Grid, Job, ProbeSettings
 from .problems.specs import ProblemSpec
-from .spec import Spec, exact
+from .spec import Spec
 
 TRAINING_VERSION = 1
 """Raised when the same settings give other generators, so that old snapshots are not used."""
@@ -67,7 +70,7 @@ class Run:
             "training_version": TRAINING_VERSION,
             "problem": self.problem_identity,
             "networks": _plain(self.networks),
-            "loss": _named(self.loss),
+            "loss": named_with_source(self.loss),
             "penalty": _plain(self.penalty),
             "optimizer": _plain(self.optimizer),
             "sigma": self.sigma.identity(),
@@ -78,9 +81,9 @@ class Run:
             **({} if self.sigma.is_constant else {"horizon": self.horizon}),
         }
 
-    def sigma_at(self, epoch: int) -> float:
-        """sigma at the end of an epoch."""
-        return self.sigma.function()(epoch / self.horizon)
+    def sigma_at(self, epoch: int) -> float | None:
+        """sigma at the end of an epoch; None for an adaptive schedule."""
+        return self.sigma.at(epoch / self.horizon)
 
 
 @dataclass(frozen=True)
@@ -97,18 +100,23 @@ class Probe:
     penalty: AnyPenalty
     optimizer: AnyOptimizer
     sigma: float
+    noise: AnyNoise
     settings: ProbeSettings
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the grid; one row of the ``cells`` table."""
+    """One point of the grid; one row of the ``cells`` table.
+
+    Attributes:
+      sigma_value: sigma at the cell's epoch; None where only the training can tell.
+    """
 
     loss: str
     penalty: AnyPenalty
     optimizer: AnyOptimizer
     sigma: Sigma
-    sigma_value: float
+    sigma_value: float | None
     epoch: int
     seed: int
     run: Run
@@ -130,10 +138,11 @@ class Cell:
             "probe": probe
             and {
                 "batch_norm": probe.networks.batch_norm,
-                "loss": _named(self.loss),
+                "loss": named_with_source(self.loss),
                 "penalty": _plain(probe.penalty),
                 "optimizer": _plain(probe.optimizer),
                 "sigma": probe.sigma,
+                **({} if probe.noise == TRUNCATED else {"noise": probe.noise.model_dump(mode="json")}),
                 "settings": probe.settings.model_dump(mode="json", exclude={"optimizer"}),
             },
         }
@@ -145,7 +154,7 @@ class Cell:
 
     @property
     def coordinates(self) -> tuple[Any, ...]:
-        """The cell's place in its grid, which stays the same when a job's settings change."""
+        """The cell's place in its grid, which stays the same when a job's settings change; see `store.COORDINATES`."""
         return (
             self.loss,
             describe_spec(self.penalty),
@@ -154,7 +163,29 @@ class Cell:
             self.networks.batch_norm,
             self.epoch,
             self.seed,
+            None,
         )
+
+    def description(self) -> dict[str, Any]:
+        """The columns that say which cell it is."""
+        return {
+            "cell_id": self.cell_id,
+            "protocol": "train" if self.probe is None else "probe",
+            "problem": self.run.problem.name,
+            "network": describe_spec(self.run.networks),
+            "batch_norm": self.networks.batch_norm,
+            "loss": self.loss,
+            "penalty": describe_spec(self.penalty),
+            "optimizer": describe_spec(self.optimizer),
+            "learning_rate": self.optimizer.learning_rate,
+            "schedule": str(self.sigma),
+            "sigma": self.sigma_value,
+            "noise": self.sigma.noise.name,
+            "epoch": self.epoch,
+            "seed": self.seed,
+            "run_id": self.run.run_id,
+            "identity": canonical_json(self.identity()),
+        }
 
 
 class _Point(NamedTuple):
@@ -207,18 +238,6 @@ def default_discriminator_steps(loss: str) -> int:
 
 def _is_wasserstein(loss: str) -> bool:
     return find_loss(loss).objective.name == "wasserstein"
-
-
-def describe_spec(spec: Spec) -> str:
-    """A short text for a column: ``weight_clip(limit=0.01)``, or just the name."""
-    values = spec.model_dump(exclude={"name"})
-    inner = ", ".join(f"{key}={exact(value) if isinstance(value, float) else value}" for key, value in values.items())
-    return f"{spec.name}({inner})" if inner else str(spec.name)  # type: ignore[attr-defined]
-
-
-def _named(loss: str) -> str:
-    """A loss's name, and for a user's own the hash of its source."""
-    return f"{loss} {source_digest(loss)}".strip()
 
 
 def _plain(spec: Spec) -> dict[str, Any]:
@@ -297,6 +316,8 @@ def _probe_cell(job: Job, problem_identity: str, point: _Point) -> Cell:
         sigma=reference.sigma,
         seed=point.seed,
     )
+    sigma = point.sigma.at(1.0)
+    assert sigma is not None, "a probe's sigma is constant"
     probe = Probe(
         run=run,
         epoch=point.epoch,
@@ -304,10 +325,11 @@ def _probe_cell(job: Job, problem_identity: str, point: _Point) -> Cell:
         networks=_with_batch_norm(job.networks, point.batch_norm),
         penalty=point.penalty or default_penalty(point.loss),
         optimizer=_with_rate(job.probe.optimizer or default_optimizer(point.loss), point.learning_rate),
-        sigma=point.sigma.function()(1.0),
+        sigma=sigma,
+        noise=point.sigma.noise,
         settings=job.probe,
     )
-    return _cell(job, point, run=run, probe=probe, penalty=probe.penalty, optimizer=probe.optimizer, sigma=probe.sigma)
+    return _cell(job, point, run=run, probe=probe, penalty=probe.penalty, optimizer=probe.optimizer, sigma=sigma)
 
 
 def _cell(
@@ -318,7 +340,7 @@ def _cell(
     probe: Probe | None = None,
     penalty: AnyPenalty,
     optimizer: AnyOptimizer,
-    sigma: float,
+    sigma: float | None,
 ) -> Cell:
     return Cell(
         loss=point.loss,

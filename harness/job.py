@@ -120,7 +120,8 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
-def _axis(item: Any) -> Any:
+def axis(item: Any) -> Any:
+    """The type of an axis of a grid: distinct values of a type, at least one."""
     return Annotated[tuple[item, ...], BeforeValidator(to_tuple), Field(min_length=1), AfterValidator(_distinct)]
 
 
@@ -131,13 +132,13 @@ class Grid(Spec):
     of ``networks``).
     """
 
-    loss: _axis(LossName)  # type: ignore[valid-type]
-    sigma: _axis(SigmaValue)  # type: ignore[valid-type]
-    epoch: _axis(Annotated[int, Field(ge=1, le=10**9)])  # type: ignore[valid-type]
-    seed: _axis(Annotated[int, Field(ge=0, le=2**63 - 1)])  # type: ignore[valid-type]
-    penalty: _axis(Penalty) | None = None  # type: ignore[valid-type]
-    learning_rate: _axis(Annotated[FiniteFloat, Field(gt=0)]) | None = None  # type: ignore[valid-type]
-    batch_norm: _axis(BatchNorm) | None = None  # type: ignore[valid-type]
+    loss: axis(LossName)  # type: ignore[valid-type]
+    sigma: axis(SigmaValue)  # type: ignore[valid-type]
+    epoch: axis(Annotated[int, Field(ge=1, le=10**9)])  # type: ignore[valid-type]
+    seed: axis(Annotated[int, Field(ge=0, le=2**63 - 1)])  # type: ignore[valid-type]
+    penalty: axis(Penalty) | None = None  # type: ignore[valid-type]
+    learning_rate: axis(Annotated[FiniteFloat, Field(gt=0)]) | None = None  # type: ignore[valid-type]
+    batch_norm: axis(BatchNorm) | None = None  # type: ignore[valid-type]
 
 
 def _problem_tag(value: Any) -> str | None:
@@ -153,8 +154,9 @@ for _name, _class in PROBLEMS.items():
 Problem = Annotated[_ProblemUnion, Discriminator(_problem_tag)]
 
 
-def _as_list(value: Any) -> Any:
-    return (value,) if isinstance(value, (dict, Grid)) else to_tuple(value)
+def one_or_more(value: Any) -> Any:
+    """A single mapping or object as the tuple of itself, a YAML list as a tuple."""
+    return (value,) if isinstance(value, (dict, Spec)) else to_tuple(value)
 
 
 class Job(Spec):
@@ -169,7 +171,7 @@ class Job(Spec):
     networks: Networks
     training: Training = Training()
     reference: Reference | None = None
-    grid: Annotated[tuple[Grid, ...], BeforeValidator(_as_list), Field(min_length=1)]
+    grid: Annotated[tuple[Grid, ...], BeforeValidator(one_or_more), Field(min_length=1)]
     probe: ProbeSettings | None = None
     evaluation: Evaluation = Evaluation()
     resources: Resources = Resources()

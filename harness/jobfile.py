@@ -19,6 +19,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from .components import NETWORKS, OPTIMIZERS
+from .dirac import DiracJob
 from .errors import JobError, suggest
 from .job import Job, PathInJob, contradictions
 from .problems.specs import PROBLEMS
@@ -41,7 +42,10 @@ class _Mistake:
     is_about_key: bool = False
 
 
-def load_job(path: str | Path) -> Job:
+AnyJob = Job | DiracJob
+
+
+def load_job(path: str | Path) -> AnyJob:
     """Reads and checks a job file.
 
     Raises:
@@ -59,14 +63,17 @@ def load_job(path: str | Path) -> Job:
     return parse_job(text, source=str(path))
 
 
-def parse_job(text: str, *, source: str = "<job>") -> Job:
+def parse_job(text: str, *, source: str = "<job>") -> AnyJob:
     """`load_job` on a text; `source` stands before line and column in messages."""
     document = _parse_yaml(text, source)
     try:
-        job = Job.model_validate(_plain(document))
+        grammar = _grammar(document)
+        job = grammar.model_validate(_plain(document))
     except ValidationError as error:
-        mistakes = [_explain(document, item) for item in error.errors()]
+        mistakes = [_explain(document, item, grammar) for item in error.errors()]
     else:
+        if isinstance(job, DiracJob):
+            return job
         mistakes = [_Mistake(_place_in(document, place), text) for place, text in contradictions(job)]
         if not mistakes:
             return job
@@ -74,7 +81,11 @@ def parse_job(text: str, *, source: str = "<job>") -> Job:
     raise JobError("\n".join(f"{source}:{line}:{col}: {name}: {text}" for (line, col), name, text in located))
 
 
-def dump_job(job: Job) -> str:
+def _grammar(document: CommentedMap) -> type[Job] | type[DiracJob]:
+    return DiracJob if document.get("protocol") == "dirac" else Job
+
+
+def dump_job(job: AnyJob) -> str:
     """A job as the text of a job file, defaults written out; `parse_job` gives the same job back."""
     stream = io.StringIO()
     yaml = YAML()
@@ -121,17 +132,18 @@ def _plain(node: Any) -> Any:
     return node
 
 
-def _explain(document: CommentedMap, error: Any) -> _Mistake:
+def _explain(document: CommentedMap, error: Any, grammar: type[BaseModel]) -> _Mistake:
     """Place and text of one of pydantic's errors, in the words of a job file."""
     place = _place_in(document, error["loc"])
     kind, context, value = error["type"], error.get("ctx", {}), error.get("input")
     if kind == "extra_forbidden":
-        text = f"unknown key.{suggest(place[-1], _keys_at(error['loc'][:-1]))}"
+        text = f"unknown key.{suggest(place[-1], _keys_at(error['loc'][:-1], grammar))}"
         return _Mistake(place, text, is_about_key=True)
     if kind == "missing":
         return _Mistake(place[:-1], f"'{error['loc'][-1]}' is missing")
     if kind == "literal_error":
-        return _Mistake(place, f"got {value!r}.{suggest(value, _literals(context['expected']))}")
+        expected = "'probe', 'train', 'dirac'" if place == ("protocol",) else context["expected"]
+        return _Mistake(place, f"got {value!r}.{suggest(value, _literals(expected))}")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         table = _TABLES[_part_name(place)]
         name = value.get("name") if isinstance(value, dict) else None
@@ -220,9 +232,9 @@ def _dotted(place: PathInJob) -> str:
     return text or "job"
 
 
-def _keys_at(loc: tuple[Any, ...]) -> list[str]:
+def _keys_at(loc: tuple[Any, ...], grammar: type[BaseModel]) -> list[str]:
     """Names of the keys allowed at a location, by following pydantic's models."""
-    model: Any = Job
+    model: Any = grammar
     for part in loc:
         model = _step(model, part)
     return list(getattr(model, "model_fields", {}))

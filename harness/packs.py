@@ -7,6 +7,7 @@ generators of its own, in blocks whose length does not depend on the pack, so it
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -16,7 +17,7 @@ from torch.func import functional_call, vmap
 
 from .identity import stream_seed
 from .problems.sources import Source
-from .theory.noise import confine
+from .theory.noise import Noise
 
 _BLOCK_ELEMENTS = 2**18  # random numbers a stream draws at once
 
@@ -111,20 +112,18 @@ class Stream:
     """The random streams of k members, read in step: each `next` gives ``[k, ...]``.
 
     Args:
-      draw: Makes a block ``[t, ...]`` of t steps from one member's generator; t may not depend on the pack.
-      generators: One a member.
+      draws: One a member: makes its next block ``[t, ...]`` of t steps; t may not depend on the pack.
     """
 
-    def __init__(self, draw: Callable[[Generator], Tensor], generators: Sequence[Generator]) -> None:
-        self._draw = draw
-        self._generators = generators
+    def __init__(self, draws: Sequence[Callable[[], Tensor]]) -> None:
+        self._draws = draws
         self._blocks = torch.empty(0)
         self._used = 0
 
     def next(self) -> Tensor:
         """The next step's draws of every member."""
         if self._used >= (self._blocks.shape[1] if self._blocks.ndim > 1 else 0):
-            self._blocks = torch.stack([self._draw(generator) for generator in self._generators])
+            self._blocks = torch.stack([draw() for draw in self._draws])
             self._used = 0
         self._used += 1
         return self._blocks[:, self._used - 1]
@@ -146,38 +145,38 @@ class Streams:
     def normal(self, purpose: str, *shape: int) -> Stream:
         """Standard normal draws of a shape."""
         steps = _block_steps(math.prod(shape))
-        return Stream(
-            lambda generator: torch.randn(steps, *shape, generator=generator, device=generator.device),
-            self.generators(purpose),
+        return self._stream(
+            purpose, lambda generator: torch.randn(steps, *shape, generator=generator, device=generator.device)
         )
 
     def uniform(self, purpose: str, *shape: int) -> Stream:
         """Draws from [0, 1) of a shape."""
         steps = _block_steps(math.prod(shape))
-        return Stream(
-            lambda generator: torch.rand(steps, *shape, generator=generator, device=generator.device),
-            self.generators(purpose),
+        return self._stream(
+            purpose, lambda generator: torch.rand(steps, *shape, generator=generator, device=generator.device)
         )
 
-    def unit_noise(self, purpose: str, batch: int, shape: tuple[int, ...]) -> Stream:
-        """Truncated Gaussian noise of sigma 1 for a batch of samples: ``[k, batch, *shape]``."""
+    def unit_noise(self, purpose: str, batch: int, shape: tuple[int, ...], noises: Sequence[Noise]) -> Stream:
+        """Noise of sigma 1 for a batch of samples, of each member's family: ``[k, batch, *shape]``."""
         dimension = math.prod(shape)
         steps = _block_steps(batch * dimension)
 
-        def draw(generator: Generator) -> Tensor:
-            draws = torch.randn(steps, batch, dimension, generator=generator, device=generator.device)
-            return confine(draws, dimension=dimension).view(steps, batch, *shape)
+        def draw(noise: Noise, generator: Generator) -> Tensor:
+            return noise.training_draws(steps, batch, dimension, generator=generator).view(steps, batch, *shape)
 
-        return Stream(draw, self.generators(purpose))
+        members = zip(noises, self.generators(purpose), strict=True)
+        return Stream([functools.partial(draw, noise, generator) for noise, generator in members])
+
+    def _stream(self, purpose: str, draw: Callable[[Generator], Tensor]) -> Stream:
+        return Stream([functools.partial(draw, generator) for generator in self.generators(purpose)])
 
     def real(self, purpose: str, source: Source, batch: int) -> Callable[[], Tensor]:
         """Batches of real samples ``[k, batch, *shape]``; a data set is reshuffled every epoch."""
         if source.draw is not None:
             draw_samples = source.draw
             steps = _block_steps(batch * math.prod(source.shape))
-            return Stream(
-                lambda generator: draw_samples(steps * batch, generator).view(steps, batch, *source.shape),
-                self.generators(purpose),
+            return self._stream(
+                purpose, lambda generator: draw_samples(steps * batch, generator).view(steps, batch, *source.shape)
             ).next
         assert source.training is not None
         training = source.training
@@ -187,7 +186,7 @@ class Streams:
             order = torch.randperm(len(training), generator=generator, device=generator.device)
             return order[: num_batches * batch].view(num_batches, batch)
 
-        indices = Stream(shuffled, self.generators(purpose))
+        indices = self._stream(purpose, shuffled)
         return lambda: training[indices.next()]
 
 

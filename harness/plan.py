@@ -9,15 +9,18 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-from .components import DCGAN, MLP, find_loss
+from .components import MLP, find_loss
+from .costs import evaluation_seconds, seconds_per_update
+from .dirac import DiracCell, DiracJob, DiracPack
+from .dirac import expand as expand_games
 from .grid import Cell, Probe, Run, expand
 from .identity import canonical_json
 from .job import Job
+from .jobfile import AnyJob
 
 T = TypeVar("T")
 SnapshotKey = tuple[str, int]
@@ -71,8 +74,8 @@ class TrainingPack:
         """Expected time of one slot."""
         steps = max(self.epochs) * self.runs[0].steps_per_epoch
         rounds = 1 + self.runs[0].discriminator_steps
-        update = _seconds_per_update(self.runs[0], self.num_members, self.runs[0].batch)
-        return steps * rounds * update + _evaluation_seconds(self.cells)
+        update = seconds_per_update(self.runs[0], self.num_members, self.runs[0].batch)
+        return steps * rounds * update + evaluation_seconds(self.cells)
 
     @property
     def requires(self) -> frozenset[SnapshotKey]:
@@ -121,8 +124,8 @@ class ProbePack:
         probe = self.probes[0]
         batches = min(probe.settings.measurements, probe.settings.iterations) * probe.settings.generator_batches
         updates = probe.settings.iterations + 3 * batches
-        return updates * _seconds_per_update(probe.run, self.num_members, probe.settings.batch) + (
-            _evaluation_seconds(self.cells)
+        return updates * seconds_per_update(probe.run, self.num_members, probe.settings.batch) + (
+            evaluation_seconds(self.cells)
         )
 
     @property
@@ -154,7 +157,8 @@ class ProbePack:
         return ProbePack(probes=probes, cells=cells) if cells else None
 
 
-Pack = TrainingPack | ProbePack
+Pack = TrainingPack | ProbePack | DiracPack
+AnyCell = Cell | DiracCell
 
 
 @dataclass(frozen=True)
@@ -169,19 +173,24 @@ class Difference:
       reasons: Why rows are stale, with the number of cells: ``probe.settings.iterations: 200 -> 500``.
     """
 
-    new: tuple[Cell, ...]
-    stale: tuple[Cell, ...]
-    retried: tuple[Cell, ...]
+    new: tuple[AnyCell, ...]
+    stale: tuple[AnyCell, ...]
+    retried: tuple[AnyCell, ...]
     done: Mapping[str, int]
     reasons: Mapping[str, int]
+
+    @property
+    def missing(self) -> tuple[AnyCell, ...]:
+        """The cells to be computed."""
+        return (*self.new, *self.stale, *self.retried)
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a job needs: packs to execute, and the accounts that justify them."""
 
-    job: Job
-    cells: tuple[Cell, ...]
+    job: AnyJob
+    cells: tuple[AnyCell, ...]
     difference: Difference
     packs: tuple[Pack, ...]
     runs: tuple[Run, ...]
@@ -189,33 +198,38 @@ class Plan:
     slots: int
 
     @property
-    def missing(self) -> tuple[Cell, ...]:
+    def missing(self) -> tuple[AnyCell, ...]:
         """The cells to be computed."""
-        return (*self.difference.new, *self.difference.stale, *self.difference.retried)
+        return self.difference.missing
 
     @property
     def epochs_shared(self) -> int:
         """Epochs of training the whole job costs when runs are shared."""
         last: dict[str, int] = {}
-        for cell in self.cells:
+        for cell in self._trained:
             last[cell.run.run_id] = max(cell.epoch, last.get(cell.run.run_id, 0))
         return sum(last.values())
 
     @property
     def epochs_one_training_per_cell(self) -> int:
         """Epochs it would cost to train a generator for every cell."""
-        return sum(cell.epoch for cell in self.cells)
+        return sum(cell.epoch for cell in self._trained)
+
+    @property
+    def _trained(self) -> list[Cell]:
+        return [cell for cell in self.cells if isinstance(cell, Cell)]
 
     @property
     def expected_seconds(self) -> float:
         """A rough estimate from operation counts: half to twice the truth on a current CPU."""
         training = [pack.seconds for pack in self.packs if isinstance(pack, TrainingPack)]
         probing = [pack.seconds for pack in self.packs if isinstance(pack, ProbePack)]
-        total = sum(training) + sum(probing)
+        playing = [pack.seconds for pack in self.packs if isinstance(pack, DiracPack)]
+        total = sum(training) + sum(probing) + sum(playing)
         return max(total / self.slots, max(training, default=0.0) + max(probing, default=0.0))
 
 
-def make_plan(job: Job, store: StoreView, *, slots: int, retry: Iterable[str] = ()) -> Plan:
+def make_plan(job: AnyJob, store: StoreView, *, slots: int, retry: Iterable[str] = ()) -> Plan:
     """The plan of a job against a store.
 
     Args:
@@ -224,9 +238,11 @@ def make_plan(job: Job, store: StoreView, *, slots: int, retry: Iterable[str] = 
       slots: Actors that can work at once; packs are cut so that all of them are busy.
       retry: Statuses to compute again (``failed``, ``diverged``, ``timeout``, ``lost``).
     """
+    if isinstance(job, DiracJob):
+        return _dirac_plan(job, store, slots=slots, retry=frozenset(retry))
     cells = expand(job)
-    difference = _difference(cells, job, store, frozenset(retry))
-    missing = {cell.cell_id for cell in (*difference.new, *difference.stale, *difference.retried)}
+    difference = _difference(cells, job.name, store, frozenset(retry))
+    missing = {cell.cell_id for cell in difference.missing}
     runs = _unique((cell.run for cell in cells), key=lambda run: run.run_id)
     probes = _unique((cell.probe for cell in cells if cell.probe is not None), key=lambda probe: probe)
     probe_packs = list(_probe_packs(job, probes, cells, missing, slots))
@@ -241,8 +257,17 @@ def make_plan(job: Job, store: StoreView, *, slots: int, retry: Iterable[str] = 
     )
 
 
-def _difference(cells: Sequence[Cell], job: Job, store: StoreView, retry: frozenset[str]) -> Difference:
-    stored = store.latest_cells(job.name)
+def _dirac_plan(job: DiracJob, store: StoreView, *, slots: int, retry: frozenset[str]) -> Plan:
+    cells = expand_games(job)
+    difference = _difference(cells, job.name, store, retry)
+    size = -(-len(cells) // (2 * slots)) if job.resources.pack == "auto" else job.resources.pack
+    missing = [cell for cell in difference.missing if isinstance(cell, DiracCell)]
+    packs = [DiracPack(tuple(part)) for part in _chunks(missing, size)] if missing else []
+    return Plan(job, tuple(cells), difference, tuple(packs), runs=(), probes=(), slots=slots)
+
+
+def _difference(cells: Sequence[AnyCell], job: str, store: StoreView, retry: frozenset[str]) -> Difference:
+    stored = store.latest_cells(job)
     new, stale, retried = [], [], []
     done: dict[str, int] = {}
     reasons: dict[str, int] = {}
@@ -369,36 +394,3 @@ def _unique(items: Iterable[T], key: Callable[[T], Any]) -> list[T]:
 def _halves(members: Sequence[T]) -> list[tuple[T, ...]]:
     middle = len(members) // 2
     return [tuple(members[:middle]), tuple(members[middle:])]
-
-
-def _seconds_per_update(run: Run, num_members: int, batch: int) -> float:
-    """Expected time of one discriminator or generator update of a pack on one CPU core.
-
-    Dispatch of the step and of each member, and three passes (forward, and twice that backward) over two batches at
-    40 GFLOP/s; calibrated on one core of a current server.
-    """
-    networks = run.networks
-    shape = run.problem.facts().shape
-    if isinstance(networks, MLP):
-        multiplications = math.prod(shape) * networks.width + networks.width**2 * (networks.depth - 1) + networks.width
-        dispatch = 2e-4
-    else:
-        multiplications = _dcgan_multiplications(networks, shape)
-        dispatch = 1.5e-3
-    return 1e-3 + num_members * (dispatch + 2 * multiplications * batch * 6 / 40e9)
-
-
-def _evaluation_seconds(cells: Sequence[Cell]) -> float:
-    """Expected time to measure the generators of these cells: exact transport and divergences, quadratic in samples."""
-    generators = {(cell.run.run_id, cell.epoch): cell.evaluation.samples for cell in cells}
-    return sum(2.5e-6 * samples**2 for samples in generators.values())
-
-
-def _dcgan_multiplications(networks: DCGAN, shape: tuple[int, ...]) -> int:
-    """Multiplications of one sample's pass through the convolutions of 4x4 kernels, each halving the side."""
-    inputs, outputs, side = shape[0], networks.width, shape[1] // 2
-    total = 0
-    while side >= (2 if shape[1] == 8 else 4):
-        total += side * side * inputs * outputs * 16
-        inputs, outputs, side = outputs, 2 * outputs, side // 2
-    return total

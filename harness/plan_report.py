@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from .dirac import DiracGrid, DiracJob
 from .durations import duration
 from .job import Grid, Resources
 from .plan import Plan, TrainingPack
@@ -58,12 +59,14 @@ def print_plan(plan: Plan, *, as_json: bool) -> None:
 
 
 def _lines(plan: Plan, facts: dict[str, Any]) -> list[tuple[str, str]]:
-    kind = "reference run" if plan.job.protocol == "probe" else "run"
     lines = [
         ("job", f"{facts['job']} (protocol {facts['protocol']}, problem {plan.job.problem.name})"),
         ("cells", f"{facts['cells']} = {' + '.join(_product(grid) for grid in plan.job.grid)}"),
-        ("runs", f"{facts['runs']} {kind}s, each trained once to epoch {plan.job.last_epoch}"),
     ]
+    if isinstance(plan.job, DiracJob):
+        return [*lines, *_outlook(facts)]
+    kind = "reference run" if plan.job.protocol == "probe" else "run"
+    lines.append(("runs", f"{facts['runs']} {kind}s, each trained once to epoch {plan.job.last_epoch}"))
     if plan.probes:
         shared = facts["cells"] - facts["probes"]
         note = f"; {shared} cells share another's probe (same discriminator objective)" if shared else ""
@@ -75,7 +78,12 @@ def _lines(plan: Plan, facts: dict[str, Any]) -> list[tuple[str, str]]:
             f"{facts['epochs_one_training_per_cell']}",
         )
     )
-    lines.append(("missing", _missing(facts)))
+    return [*lines, *_outlook(facts)]
+
+
+def _outlook(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is missing, why, in how many packs, and how long it will take."""
+    lines = [("missing", _missing(facts))]
     lines += [("  stale", f"{reason} ({count} cells)") for reason, count in facts["stale_because"].items()]
     if facts["packs"]:
         lines.append(("packs", f"{facts['packs']}, for {facts['slots']} CPU slots of this machine"))
@@ -85,7 +93,7 @@ def _lines(plan: Plan, facts: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def _product(grid: Grid) -> str:
+def _product(grid: Grid | DiracGrid) -> str:
     """``2 loss x 4 sigma x 3 epoch x 2 seed``; optional axes only where they vary."""
     return " x ".join(
         f"{len(values)} {name}"

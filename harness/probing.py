@@ -17,6 +17,7 @@ from .adversaries import Adversaries, Measurement, Vitality, descend
 from .components import find_loss
 from .grid import Probe
 from .messages import Progress
+from .noises import make_noises
 from .optimizers import make_optimizer
 from .problems.sources import Source
 from .regularisers import Regulariser
@@ -61,7 +62,9 @@ def probe(
         source,
         seeds=[member.run.seed for member in probes],
         batch=settings.batch,
-        noisy=any(member.sigma > 0 for member in probes),
+        noises=make_noises([member.noise for member in probes], source)
+        if any(member.sigma > 0 for member in probes)
+        else None,
     )
     sigma = torch.tensor([member.sigma for member in probes], dtype=torch.float32, device=device)
     weights = adversaries.initial(adversaries.discriminator, "discriminator")

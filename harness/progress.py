@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from .driver import State
 from .durations import duration
@@ -54,6 +56,35 @@ class ProgressDisplay:
         ):
             self._last_line, self._last_text = time.monotonic(), text
             self._console.print(text, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def work_display(console: Console, name: str, *, enabled: bool) -> Iterator[Callable[[float], None]]:
+    """A bar for one piece of work; gives the function to be told which part of it, in [0, 1], is done."""
+    bar = Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(bar_width=30),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    task = bar.add_task(name, total=1.0)
+    last = time.monotonic()
+
+    def report(done: float) -> None:
+        nonlocal last
+        bar.update(task, completed=done)
+        if enabled and not console.is_terminal and time.monotonic() - last >= _LINE_INTERVAL_SECONDS:
+            last = time.monotonic()
+            console.print(f"{name}: {done:.0%}", soft_wrap=True)
+
+    if enabled and console.is_terminal:
+        bar.start()
+    try:
+        yield report
+    finally:
+        bar.stop()
 
 
 def describe(state: State) -> str:

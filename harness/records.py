@@ -18,6 +18,7 @@ STATUSES: dict[Status, str] = {
 }
 
 _text, _int, _real, _flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+_reals = pa.list_(_real)
 _time = pa.timestamp("us", tz="UTC")
 
 
@@ -65,8 +66,10 @@ CELLS = _schema(
     _field("learning_rate", _real, "of the optimiser"),
     _field("schedule", _text, "sigma over training time"),
     _field("sigma", _real, "noise standard deviation at this epoch", "data units"),
+    _field("noise", _text, "family of the noise: truncated, gaussian, full_covariance or cauchy"),
     _field("epoch", _int, "epochs the generator was trained for"),
     _field("seed", _int, "names the member's random streams"),
+    _field("updates", _text, "protocol dirac: simultaneous, or alternating with the discriminator's steps"),
     _field("run_id", _text, "the run whose generator this is; names its snapshots"),
     _field("iterations", _int, "discriminator updates (probe) or generator updates (train) done"),
     _field(
@@ -84,18 +87,40 @@ CELLS = _schema(
     _field("tv", _real, "total variation of the noisy sample sets, by the same draws"),
     _field("kl_real_fake", _real, "KL(P_r+eps || P_g+eps), by the same draws; may be infinite", "nats"),
     _field("kl_fake_real", _real, "KL(P_g+eps || P_r+eps), by the same draws; may be infinite", "nats"),
-    _field("noise_variance", _real, "V = E||eps||^2 = d sigma^2", "data units squared"),
+    _field(
+        "noise_variance",
+        _real,
+        "V = E||eps||^2, d sigma^2 unless full_covariance; null for cauchy",
+        "data units squared",
+    ),
     _field("data_diameter", _real, "of real and fake samples together", "data units"),
     _field("diameter", _real, "C, of the noisy support: data_diameter + 2 R", "data units"),
-    _field("bound_paper", _real, "2 sqrt(V) + 2 C sqrt(JSD), Theorem 3.3 at the cell's sigma", "data units"),
+    _field(
+        "bound_paper",
+        _real,
+        "2 sqrt(V) + 2 C sqrt(JSD), Theorem 3.3 at the cell's sigma; null for unbounded noise",
+        "data units",
+    ),
     _field("bound_paper_upper", _real, "bound_paper at the upper 95 % limit of the JSD", "data units"),
     _field("bound_paper_noise_term", _real, "2 sqrt(V)", "data units"),
     _field("bound_paper_divergence_term", _real, "2 C sqrt(JSD)", "data units"),
-    _field("bound_sharp", _real, "2 E||eps|| + C phi^-1(JSD) at the cell's sigma", "data units"),
+    _field(
+        "bound_sharp", _real, "2 E||eps|| + C phi^-1(JSD) at the cell's sigma; null for unbounded noise", "data units"
+    ),
     _field("bound_sharp_upper", _real, "bound_sharp at the upper 95 % limit of the JSD", "data units"),
-    _field("bound_weighted", _real, "2 E||eps|| + Int ||x - x0|| |p - q| dx at the cell's sigma", "data units"),
+    _field(
+        "bound_weighted",
+        _real,
+        "2 E||eps|| + Int ||x - x0|| |p - q| dx at the cell's sigma; null for cauchy",
+        "data units",
+    ),
     _field("bound_weighted_upper", _real, "bound_weighted at the upper 95 % limit of the integral", "data units"),
-    _field("bound_sliced", _real, "mean 1-D bound_paper over directions, bounds w1_sliced; null at 0", "data units"),
+    _field(
+        "bound_sliced",
+        _real,
+        "mean 1-D bound_paper (truncated noise) over directions, bounds w1_sliced; null at 0",
+        "data units",
+    ),
     _field("bound_sliced_best", _real, "least bound_sliced over the evaluation's sigma grid", "data units"),
     _field("bound_sliced_best_sigma", _real, "the sigma at which it is attained", "data units"),
     _field("bound_best", _real, "least bound_paper over the evaluation's sigma grid", "data units"),
@@ -115,6 +140,14 @@ CELLS = _schema(
     _field("real_bound_sliced_best", _real, "bound_sliced_best of two halves of held-out data", "data units"),
     _field("real_w1_sliced", _real, "w1_sliced of two halves of held-out data", "data units"),
     _field("real_w1", _real, "w1 of two halves of held-out data", "data units"),
+    _field("eigenvalues_real", _reals, "protocol dirac: of the field's Jacobian at the equilibrium, by autograd"),
+    _field("eigenvalues_imag", _reals, "their imaginary parts, the smaller first; null where the field has a kink"),
+    _field("predicted_eigenvalues_real", _reals, "the same by the formulas of Mescheder et al. (2018)"),
+    _field("predicted_eigenvalues_imag", _reals, "their imaginary parts"),
+    _field("modulus", _real, "protocol dirac: factor an iteration multiplies a small distance by, simulated"),
+    _field("predicted_modulus", _real, "the same from the predicted eigenvalues and the updates"),
+    _field("verdict", _text, "protocol dirac: converges, stalls (at rest elsewhere), cycles or diverges"),
+    _field("steps_to_tolerance", _int, "protocol dirac: iterations until the distance stays within the tolerance"),
     _field("seconds", _real, "the cell's share of its pack's time", "s"),
     _field("peak_memory_bytes", _int, "largest memory of the worker so far", "bytes"),
     _field("device", _text, "cpu or the GPU's model"),
@@ -160,7 +193,22 @@ TRIALS = _schema(
     _PART,
 )
 
-TABLES: dict[str, pa.Schema] = {"cells": CELLS, "curves": CURVES, "training": TRAINING, "trials": TRIALS}
+TRAJECTORIES = _schema(
+    _JOB,
+    _CELL_ID,
+    _field("iteration", _int, "iterations done"),
+    _field("theta", _real, "the generator's parameter"),
+    _field("psi", _real, "the discriminator's parameter"),
+    _PART,
+)
+
+TABLES: dict[str, pa.Schema] = {
+    "cells": CELLS,
+    "curves": CURVES,
+    "training": TRAINING,
+    "trajectories": TRAJECTORIES,
+    "trials": TRIALS,
+}
 
 
 def to_table(name: str, rows: list[dict[str, Any]]) -> pa.Table:

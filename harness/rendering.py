@@ -29,6 +29,11 @@ def to_text(table: pa.Table, *, form: Literal["json", "csv"]) -> str:
     return text.getvalue()
 
 
+def to_json(table: pa.Table) -> str:
+    """An Arrow table as JSON, a list of objects; infinities as 1e999, which JSON's readers take for one."""
+    return to_text(table, form="json").replace(": Infinity", ": 1e999").replace(": -Infinity", ": -1e999")
+
+
 def write_parquet(table: pa.Table, path: Path) -> None:
     """An Arrow table as a Parquet file."""
     import pyarrow.parquet

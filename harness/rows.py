@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from .grid import Cell, describe_spec
-from .identity import canonical_json
+from .grid import Cell
 from .messages import Provenance
+from .plan import AnyCell
 from .records import Status
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Columns = dict[str, Any]
 
 
 def cell_row(
-    cell: Cell,
+    cell: AnyCell,
     provenance: Provenance,
     *,
     status: Status,
@@ -30,27 +30,13 @@ def cell_row(
 ) -> Columns:
     """A row of ``cells``: what the cell is, how it ended, and the given columns."""
     return {
-        "cell_id": cell.cell_id,
+        **cell.description(),
         "attempt": attempt,
         "status": status,
         "error": error,
-        "protocol": "train" if cell.probe is None else "probe",
-        "problem": cell.run.problem.name,
-        "network": describe_spec(cell.run.networks),
-        "batch_norm": cell.networks.batch_norm,
-        "loss": cell.loss,
-        "penalty": describe_spec(cell.penalty),
-        "optimizer": describe_spec(cell.optimizer),
-        "learning_rate": cell.optimizer.learning_rate,
-        "schedule": str(cell.sigma),
-        "sigma": cell.sigma_value,
-        "epoch": cell.epoch,
-        "seed": cell.seed,
-        "run_id": cell.run.run_id,
         "finished_at": datetime.now(UTC),
         "versions": provenance.versions,
         "git_commit": provenance.git_commit,
-        "identity": canonical_json(cell.identity()),
         **columns,
     }
 

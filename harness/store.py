@@ -1,7 +1,7 @@
 """The result store: the only file IO of results, and the owner of every path.
 
     <root>/<job>/job.yaml
-    <root>/<job>/{cells,curves,training,trials}/part-<uuid>.parquet
+    <root>/<job>/{cells,curves,training,trajectories,trials}/part-<uuid>.parquet
     <root>/snapshots/<run_id>/epoch-<n>.safetensors
 
 A file is complete or absent, and a row of `cells` is the one sign that a cell is done: the store *is* the state.
@@ -25,8 +25,8 @@ from .plan import StoredCell
 from .records import TABLES, to_table
 
 SNAPSHOTS = "snapshots"
-COORDINATES = ("loss", "penalty", "schedule", "learning_rate", "batch_norm", "epoch", "seed")
-"""Columns that place a row in its job's grid; see `Cell.coordinates`."""
+COORDINATES = ("loss", "penalty", "schedule", "learning_rate", "batch_norm", "epoch", "seed", "updates")
+"""Columns that place a row in its job's grid; null where its protocol has no such axis. See `Cell.coordinates`."""
 
 
 class Store:

@@ -17,8 +17,7 @@ from typing import Any, TextIO
 
 from . import ray_environment
 from .errors import ClusterError
-from .job import Job
-from .jobfile import dump_job
+from .jobfile import AnyJob, dump_job
 
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -70,7 +69,7 @@ class Cluster:
                 "'ray get-auth-token' prints on the head"
             ) from error
 
-    def submit(self, job: Job, *, results: str, arguments: list[str], submission: Submission) -> str:
+    def submit(self, job: AnyJob, *, results: str, arguments: list[str], submission: Submission) -> str:
         """Hands a job to the cluster; its id.
 
         The job file and this package travel in the working directory, so the cluster needs the dependencies only.

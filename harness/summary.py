@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from .dirac import DiracJob
 from .driver import Outcome
 from .durations import duration
 from .job import Job
@@ -17,6 +18,8 @@ from .rendering import results_console, to_rich
 
 # what matters first: in pixel space the full bound is vacuous and the sliced one is not
 _ON_IMAGES = ("w1_sliced", "real_w1_sliced", "bound_sliced_best", "real_bound_sliced_best", "w1", "bound_best")
+_LOOK_AT_CELLS = "SELECT loss, sigma, epoch, avg(w1), avg(bound_best)"
+_LOOK_AT_GAMES = "SELECT verdict, count(*)"
 _ON_POINTS = ("w1", "real_w1", "bound_best", "real_bound_best", "bound_paper")
 
 
@@ -52,12 +55,16 @@ def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
     else:
         console.print(f"{job.name}: nothing to compute, every cell has a row ({statuses})", soft_wrap=True)
     store = Results(results)
-    epoch = job.last_epoch
-    means = store.query(_means(job, epoch))
-    if len(means):
-        console.print(to_rich(means, title=f"Means over seeds at epoch {epoch}", stack_headers=True))
-        _print_vacuity(console, store, job)
+    if isinstance(job, DiracJob):
+        console.print(to_rich(store.query(_games(job.name)), title="Dirac-GANs", stack_headers=True))
+    else:
+        means = store.query(_means(job, job.last_epoch))
+        if len(means):
+            console.print(to_rich(means, title=f"Means over seeds at epoch {job.last_epoch}", stack_headers=True))
+            _print_vacuity(console, store, job)
     _print_failures(console, store, job.name)
+    first_look = _LOOK_AT_GAMES if isinstance(job, DiracJob) else _LOOK_AT_CELLS
+    points = "trajectories" if isinstance(job, DiracJob) else "curves"
     option = "" if results == "results" else f" --results {shlex.quote(results)}"
     harness = _own_name()
     if not outcome.is_complete:
@@ -65,12 +72,20 @@ def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
     where = f"FROM cells WHERE job = '{job.name}'"
     console.print(
         "Look further:\n"
-        f'  {harness} query "SELECT loss, sigma, epoch, avg(w1), avg(bound_best) {where} GROUP BY ALL"{option}\n'
-        f"  {harness} query \"SELECT * FROM curves WHERE job = '{job.name}'\" --format csv{option}\n"
+        f'  {harness} query "{first_look} {where} GROUP BY ALL"{option}\n'
+        f"  {harness} query \"SELECT * FROM {points} WHERE job = '{job.name}'\" --format csv{option}\n"
         f"  {harness} list columns",
         markup=False,
         soft_wrap=True,
     )
+
+
+def _games(job: str) -> str:
+    """SQL for one row a game."""
+    return f"""
+        SELECT loss, penalty, sigma, updates, modulus, predicted_modulus AS "predicted modulus",
+               steps_to_tolerance AS "steps to tolerance", verdict
+        FROM cells WHERE job = '{job}' AND status = 'completed' ORDER BY loss, penalty, sigma, updates DESC"""
 
 
 def _own_name() -> str:

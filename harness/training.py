@@ -13,10 +13,12 @@ from .adversaries import Adversaries, Measurement, Vitality, descend, is_sound
 from .components import find_loss
 from .grid import Run
 from .messages import Progress
+from .noises import make_noises
 from .optimizers import make_optimizer
 from .problems.sources import Source
 from .regularisers import Regulariser
-from .theory.losses import Loss
+from .theory.losses import Loss, accuracy
+from .theory.schedules import Adaptive, constant
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,15 @@ class Members:
     def __init__(self, runs: Sequence[Run], source: Source, *, num_epochs: int) -> None:
         first, device = runs[0], source.device
         self.runs = runs
-        self.sigmas = sigma_table(runs, num_epochs=num_epochs).to(device)  # [steps, k]
+        self._sigmas = sigma_table(runs, num_epochs=num_epochs).to(device)  # [steps, k]
+        self._adaptation = Adaptation.of(runs, device)
         self.adversaries = Adversaries(
             "train",
             first.networks,
             source,
             seeds=[run.seed for run in runs],
             batch=first.batch,
-            noisy=bool((self.sigmas > 0).any()),
+            noises=make_noises([run.sigma.noise for run in runs], source) if bool((self._sigmas > 0).any()) else None,
         )
         self.objective = find_loss(first.loss).objective
         self._groups = group_by_loss([run.loss for run in runs], device)
@@ -91,13 +94,21 @@ class Members:
         self._batches = self.adversaries.batches("train")
         self.vitality = Vitality(len(runs), device)
 
+    def sigma(self, step: int) -> Tensor:
+        """sigma of every member at a step, ``[k]``."""
+        scheduled = self._sigmas[step]
+        return scheduled if self._adaptation is None else self._adaptation.sigma(scheduled)
+
     def discriminator_step(self, sigma: Tensor) -> Tensor:
         """One update of the discriminators at sigma ``[k]``; their losses ``[k]``."""
         with torch.no_grad():
             self._real = self._batches.real(sigma)
             fake = self._batches.fake(self.generators, sigma)
         weights = self.discriminators.requires_grad_()
-        loss = self.objective(*self.adversaries.logits(weights, self._real, fake))
+        logits = self.adversaries.logits(weights, self._real, fake)
+        loss = self.objective(*logits)
+        if self._adaptation is not None:
+            self._adaptation.note(accuracy(self.objective, *(values.detach() for values in logits)))
         penalty = self._regulariser(weights, self._real, fake)
         self.discriminators = descend(
             weights, loss, penalty, self._update_discriminators, self.vitality, clip=self._regulariser.clip
@@ -119,6 +130,12 @@ class Members:
         loss = grouped_generator_loss(self._groups, *logits)
         self.generators = descend(weights, loss, 0.0, self._update_generators, self.vitality)
         return loss.detach()
+
+    def sigma_after(self, epoch: int) -> list[float]:
+        """sigma of every member at the end of an epoch."""
+        adapted = [] if self._adaptation is None else self._adaptation.current.tolist()
+        scheduled = [run.sigma_at(epoch) for run in self.runs]
+        return [adapted[member] if sigma is None else sigma for member, sigma in enumerate(scheduled)]
 
     def measure(self, *, step: int, sigma: Sequence[float], num_batches: int = 4) -> Measurement:
         """The generators' gradients under the discriminators as they are now, over fresh batches.
@@ -156,7 +173,7 @@ def train(runs: Sequence[Run], source: Source, *, num_epochs: int) -> Iterator[P
     for epoch in range(1, num_epochs + 1):
         account.start_epoch()
         for _ in range(runs[0].steps_per_epoch):
-            sigma = members.sigmas[step]
+            sigma = members.sigma(step)
             for _ in range(runs[0].discriminator_steps):
                 d_loss = members.discriminator_step(sigma)
             g_loss = members.generator_step(sigma)
@@ -170,7 +187,7 @@ def train(runs: Sequence[Run], source: Source, *, num_epochs: int) -> Iterator[P
         yield Epoch(
             epoch=epoch,
             step=step,
-            sigma=[run.sigma_at(epoch) for run in runs],
+            sigma=members.sigma_after(epoch),
             d_loss=d_losses,
             g_loss=g_losses,
             diverged_at=members.vitality.diverged_at.tolist(),
@@ -199,6 +216,42 @@ class _Account:
         self._last = torch.where(self._count > 0, self._sum / self._count, self._last)
         d_loss, g_loss = self._last.tolist()
         return d_loss, g_loss
+
+
+class Adaptation:
+    """sigma of the members with an adaptive schedule, moved by their discriminators' running accuracy, on the device.
+
+    Attributes:
+      current: sigma of every member now, ``[k]``; of no meaning for the others.
+    """
+
+    _MEMORY = 0.99  # of the running accuracy, a discriminator step
+
+    def __init__(self, rules: Sequence[Adaptive | None], num_steps: Sequence[int], device: torch.device) -> None:
+        self._members = torch.tensor([rule is not None for rule in rules], device=device)
+        self._rules = [(index, rule, num_steps[index]) for index, rule in enumerate(rules) if rule is not None]
+        self.current = torch.tensor([rule.start if rule else 0.0 for rule in rules], device=device)
+        self._accuracy = torch.tensor([rule.target if rule else 0.5 for rule in rules], device=device)
+
+    @staticmethod
+    def of(runs: Sequence[Run], device: torch.device) -> Adaptation | None:
+        """That of a pack; None if no member has an adaptive schedule."""
+        functions = [run.sigma.function() for run in runs]
+        rules = [function if isinstance(function, Adaptive) else None for function in functions]
+        steps = [run.horizon * run.steps_per_epoch * run.discriminator_steps for run in runs]
+        return Adaptation(rules, steps, device) if any(rules) else None
+
+    def sigma(self, scheduled: Tensor) -> Tensor:
+        """sigma of every member ``[k]``: the scheduled one, or the one this rule has arrived at."""
+        return torch.where(self._members, self.current, scheduled)
+
+    def note(self, accuracy_now: Tensor) -> None:
+        """Moves sigma after a discriminator step of this accuracy, ``[k]``."""
+        self._accuracy = self._MEMORY * self._accuracy + (1 - self._MEMORY) * accuracy_now
+        moved = self.current.clone()
+        for index, rule, num_steps in self._rules:
+            moved[index] = rule.next(self.current[index], self._accuracy[index], num_steps=num_steps)
+        self.current = moved
 
 
 def grouped_generator_loss(
@@ -230,5 +283,7 @@ def sigma_table(runs: Sequence[Run], *, num_epochs: int) -> Tensor:
     columns = []
     for run in runs:
         schedule, horizon = run.sigma.function(), run.horizon * steps_per_epoch
+        if isinstance(schedule, Adaptive):
+            schedule = constant(sigma=schedule.start)  # it moves from there, see `Adaptation`
         columns.append([schedule(step / horizon) for step in range(num_epochs * steps_per_epoch)])
     return torch.tensor(columns, dtype=torch.float32).T.contiguous()

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from . import devices, rows
 from .adversaries import Adversaries, Measurement
-from .components import find_loss
+from .components import AnyNoise, find_loss
+from .dirac import DiracPack, play
 from .evaluation import Evaluator, discriminator_jsd, generate, judge
 from .grid import Cell
 from .job import Evaluation
@@ -69,8 +70,7 @@ class Worker:
         """Works through a pack; the last event is `PackDone` or `PackFailed`."""
         execution = _Execution(attempt, len(pack.cells), new_part(), time.monotonic(), datetime.now(UTC))
         try:
-            events = self._train(pack, execution) if isinstance(pack, TrainingPack) else self._probe(pack, execution)
-            for event in events:
+            for event in self._work(pack, execution):
                 yield event
                 self._check_time(execution)
         except _TimeoutError as error:
@@ -80,6 +80,35 @@ class Worker:
             yield PackFailed("failed", traceback.format_exc(), worker_is_sound=sound)
         else:
             yield PackDone()
+
+    def _work(self, pack: Pack, execution: _Execution) -> Iterator[Event]:
+        match pack:
+            case TrainingPack():
+                return self._train(pack, execution)
+            case ProbePack():
+                return self._probe(pack, execution)
+            case DiracPack():
+                return self._play(pack, execution)
+
+    # --- Dirac-GANs
+
+    def _play(self, pack: DiracPack, execution: _Execution) -> Iterator[Event]:
+        for cell in pack.cells:
+            started = time.monotonic()
+            columns, path = play(cell)
+            self._store.write_part(self._settings.job, "trajectories", path, part=execution.part)
+            row = rows.cell_row(
+                cell,
+                self._settings.provenance,
+                status="completed",
+                attempt=execution.attempt,
+                **columns,
+                **self._circumstances(execution),
+                seconds=time.monotonic() - started,
+            )
+            self._store.write_part(self._settings.job, "cells", [row], part=execution.part)
+            yield CellsWritten({cell.cell_id: "completed"})
+            yield Progress(cell.dynamics.steps)
 
     # --- training
 
@@ -120,6 +149,7 @@ class Worker:
             adversaries=members.adversaries,
             generators=members.generators,
             discriminators=members.discriminators,
+            sigma=epoch.sigma,
             measurements=[members.measure(step=epoch.step, sigma=epoch.sigma)],
             execution=execution,
         )
@@ -149,6 +179,7 @@ class Worker:
                     adversaries=result.adversaries,
                     generators=snapshots,
                     discriminators=result.discriminators,
+                    sigma=[member.sigma for member in pack.probes],
                     measurements=measurements,
                     execution=execution,
                 )
@@ -163,11 +194,12 @@ class Worker:
         adversaries: Adversaries,
         generators: Tensor,
         discriminators: Tensor,
+        sigma: Sequence[float],
         measurements: Sequence[Measurement],
         execution: _Execution,
     ) -> CellsWritten:
-        """Evaluates the members that answer the cells, and writes their rows as one part."""
-        measured = self._evaluate(cells, members, adversaries, generators, discriminators)
+        """Evaluates the members that answer the cells, and writes their rows as one part; `sigma` is the members'."""
+        measured = self._evaluate(cells, members, adversaries, generators, discriminators, sigma)
         seconds = (time.monotonic() - execution.started) / execution.num_cells
         table = []
         last = measurements[-1]
@@ -186,15 +218,21 @@ class Worker:
                     iterations=diverged_at if diverged else last.iteration,
                     **rows.gradient_columns(_last_sound(measurements, member), member, cell.loss),
                     **columns,
+                    sigma=sigma[member],
+                    **self._circumstances(execution),
                     seconds=seconds,
-                    peak_memory_bytes=devices.peak_memory_bytes(self._device),
-                    device=devices.describe(self._device),
-                    hostname=socket.gethostname(),
-                    started_at=execution.started_at,
                 )
             )
         self._store.write_part(self._settings.job, "cells", table, part=execution.part)
         return CellsWritten({row["cell_id"]: row["status"] for row in table})
+
+    def _circumstances(self, execution: _Execution) -> Columns:
+        return {
+            "peak_memory_bytes": devices.peak_memory_bytes(self._device),
+            "device": devices.describe(self._device),
+            "hostname": socket.gethostname(),
+            "started_at": execution.started_at,
+        }
 
     def _evaluate(
         self,
@@ -203,6 +241,7 @@ class Worker:
         adversaries: Adversaries,
         generators: Tensor,
         discriminators: Tensor,
+        sigma: Sequence[float],
     ) -> list[Columns]:
         """The evaluation columns of each cell; sample sets that cells share are measured once."""
         evaluator = self._evaluator(cells[0].evaluation)
@@ -223,7 +262,8 @@ class Worker:
             discriminators[used],
             evaluator.real,
             fakes,
-            sigma=torch.tensor([cell_of[member].sigma_value for member in used], device=self._device),
+            sigma=torch.tensor([sigma[member] for member in used], device=self._device),
+            noises=[evaluator.noise(cell_of[member].sigma.noise) for member in used],
             seeds=seeds,
             objective=objective,
             batch=adversaries.batch,
@@ -231,9 +271,10 @@ class Worker:
         )
         by_member = {}
         for fake_set, group in _same_generator(used, cell_of, fakes):
-            sigmas = list(dict.fromkeys(cell_of[member].sigma_value for member in group))
-            columns = evaluator.against_real(fake_set, sigmas, seed=cell_of[group[0]].seed)
-            by_member.update({member: columns[cell_of[member].sigma_value] for member in group})
+            sigmas = list(dict.fromkeys(sigma[member] for member in group))
+            first = cell_of[group[0]]
+            columns = evaluator.against_real(fake_set, sigmas, seed=first.seed, noise=first.sigma.noise)
+            by_member.update({member: columns[sigma[member]] for member in group})
         result = []
         for member in members:
             d_loss = rows.finite(verdicts.d_loss[used.index(member)])
@@ -249,7 +290,7 @@ class Worker:
 
     # --- state
 
-    def _source_of(self, pack: Pack) -> Source:
+    def _source_of(self, pack: TrainingPack | ProbePack) -> Source:
         if self._source is None:
             run = pack.runs[0] if isinstance(pack, TrainingPack) else pack.probes[0].run
             self._source = make_source(run.problem, self._samples, device=self._device)
@@ -289,9 +330,9 @@ def _training_rows(pack: TrainingPack, epoch: Epoch) -> list[Columns]:
 
 
 def _same_generator(members: Sequence[int], cell_of: dict[int, Cell], fakes: Tensor) -> list[tuple[Tensor, list[int]]]:
-    """Members grouped by the generator they are about, with its samples ``[n, *shape]``."""
-    groups: dict[tuple[str, int], list[int]] = {}
+    """Members grouped by the generator they are about and their family of noise, with its samples ``[n, *shape]``."""
+    groups: dict[tuple[str, int, AnyNoise], list[int]] = {}
     for member in members:
         cell = cell_of[member]
-        groups.setdefault((cell.run.run_id, cell.epoch), []).append(member)
+        groups.setdefault((cell.run.run_id, cell.epoch, cell.sigma.noise), []).append(member)
     return [(fakes[members.index(group[0])], group) for group in groups.values()]

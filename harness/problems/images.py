@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import InterpolationMode, resize
 
-from .specs import ImageFolder, TorchvisionImages
+from .specs import IMAGE_SUFFIXES, ImageFolder, TorchvisionImages
 
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -27,7 +27,12 @@ def digits() -> FloatArray:
 
 
 def folder(spec: ImageFolder) -> FloatArray:
-    """All images below a folder, in the order of their names.
+    """All images below a folder, in the order of their names; see `folder_pixels`."""
+    return _scaled(folder_pixels(spec))
+
+
+def folder_pixels(spec: ImageFolder) -> Tensor:
+    """All images below a folder, in the order of their names: bytes ``[n, c, h, w]``.
 
     Raises:
       ValueError: If an image cannot be read, or differs in size where no `size` is set.
@@ -48,7 +53,9 @@ def folder(spec: ImageFolder) -> FloatArray:
                 f"{pictures[0].shape[2]}x{pictures[0].shape[1]}; set problem.size to resize them all"
             )
         pictures.append(_resized(picture[None], spec.size)[0])
-    return _scaled(torch.stack(pictures))
+    if not pictures:
+        raise ValueError(f"'{spec.root}' has no images ({', '.join(IMAGE_SUFFIXES)})")
+    return torch.stack(pictures)
 
 
 def torchvision_splits(spec: TorchvisionImages) -> tuple[FloatArray, FloatArray]:

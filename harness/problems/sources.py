@@ -12,7 +12,21 @@ import torch
 from torch import Generator, Tensor
 
 from ..identity import stream_seed
-from .specs import Arrays, Custom, Digits, ImageFolder, ProblemSpec, Ring, Segments, TorchvisionImages
+from .specs import (
+    Arrays,
+    Circle,
+    Custom,
+    Digits,
+    Dirac,
+    FourLines,
+    Gaussian,
+    ImageFolder,
+    Line,
+    ProblemSpec,
+    Ring,
+    Segments,
+    TorchvisionImages,
+)
 
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -89,10 +103,28 @@ def make_source(spec: ProblemSpec, samples: Samples | None, *, device: torch.dev
             training=_on_device(samples.training, device),
             held_out=_on_device(samples.held_out, device),
         )
-    if isinstance(spec, Ring):
-        return Source(shape, device, draw=lambda num, generator: ring(spec, num, generator))
-    assert isinstance(spec, Segments)
-    return Source(shape, device, draw=lambda num, generator: segments(spec, num, generator))
+    return Source(shape, device, draw=lambda num, generator: draw(spec, num, generator))
+
+
+def draw(spec: ProblemSpec, num: int, generator: Generator) -> Tensor:
+    """Samples of a problem that makes as many as asked for: ``[num, *shape]``."""
+    match spec:
+        case Ring():
+            return ring(spec, num, generator)
+        case Segments():
+            return segments(spec, num, generator)
+        case Gaussian():
+            return spec.std * torch.randn(num, 2, generator=generator, device=generator.device)
+        case Line():
+            return _at_heights(num, [0.0], generator)
+        case FourLines():
+            return _at_heights(num, [-1.0, -1 / 3, 1 / 3, 1.0], generator)
+        case Circle():
+            angle = 2 * math.pi * torch.rand(num, generator=generator, device=generator.device)
+            return spec.radius * torch.stack([angle.cos(), angle.sin()], dim=1)
+        case Dirac():
+            return torch.zeros(num, 1, device=generator.device)
+    raise ValueError(f"problem {spec.name} has a fixed data set")
 
 
 def ring(spec: Ring, num: int, generator: Generator) -> Tensor:
@@ -112,6 +144,14 @@ def segments(spec: Segments, num: int, generator: Generator) -> Tensor:
     side = torch.randint(2, (num,), generator=generator, device=device) - 0.5
     points[:, 1] = side * spec.distance
     return points
+
+
+def _at_heights(num: int, heights: list[float], generator: Generator) -> Tensor:
+    """Uniform on horizontal segments from -1 to 1 at the given heights: ``[num, 2]``."""
+    device = generator.device
+    along = 2 * torch.rand(num, generator=generator, device=device) - 1
+    which = torch.randint(len(heights), (num,), generator=generator, device=device)
+    return torch.stack([along, torch.tensor(heights, device=device)[which]], dim=1)
 
 
 def _held_apart(samples: FloatArray, spec: Digits | Arrays | Custom | ImageFolder) -> Samples:

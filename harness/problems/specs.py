@@ -82,6 +82,48 @@ class Segments(ProblemSpec):
         return Facts((self.dimension,), None, None)
 
 
+class Dirac(ProblemSpec):
+    """All mass at 0, in 1-D: the data of the Dirac-GAN (protocol dirac plays it exactly)."""
+
+    name: Literal["dirac"]
+
+    def find_facts(self) -> Facts:
+        return Facts((1,), None, None)
+
+
+class PlaneProblem(ProblemSpec):
+    """Base of the 2-D problems of Mescheder et al. (2018), each within [-1, 1]^2 or about the origin."""
+
+    def find_facts(self) -> Facts:
+        return Facts((2,), None, None)
+
+
+class Gaussian(PlaneProblem):
+    """A Gaussian of standard deviation `std` about the origin, in 2-D."""
+
+    name: Literal["gaussian"]
+    std: FiniteFloat = Field(0.5, gt=0)
+
+
+class Line(PlaneProblem):
+    """Uniform on the segment from (-1, 0) to (1, 0), in 2-D."""
+
+    name: Literal["line"]
+
+
+class Circle(PlaneProblem):
+    """Uniform on a circle of radius `radius`, in 2-D."""
+
+    name: Literal["circle"]
+    radius: FiniteFloat = Field(1.0, gt=0)
+
+
+class FourLines(PlaneProblem):
+    """Uniform on four parallel segments of length 2, at heights -1, -1/3, 1/3, 1, in 2-D."""
+
+    name: Literal["four_lines"]
+
+
 HeldOut = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -332,6 +374,11 @@ class Custom(ProblemSpec):
 PROBLEMS: dict[str, type[ProblemSpec]] = {
     "ring": Ring,
     "segments": Segments,
+    "gaussian": Gaussian,
+    "line": Line,
+    "circle": Circle,
+    "four_lines": FourLines,
+    "dirac": Dirac,
     "digits": Digits,
     "arrays": Arrays,
     "mnist": MNIST,

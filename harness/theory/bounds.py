@@ -11,7 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .noise import mean_noise_norm, noise_variance, truncation_radius
+from .noise import TRUNCATED, Noise, mean_noise_norm, noise_variance, truncation_radius
+from .samples import ROWS_AT_ONCE, SampleSet, chunks, pooled_mean, rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,13 +59,13 @@ def sharp_bound(*, jsd: float, sigma: float, dimension: int, diameter: float) ->
     )
 
 
-def weighted_bound(*, weighted_tv: float, sigma: float, dimension: int) -> Bound:
-    """``W1 <= 2 E||eps|| + Int ||x - x0|| |p - q| dx``; no diameter, so any noise with a finite mean would do.
+def weighted_bound(*, weighted_tv: float, sigma: float, dimension: int, noise: Noise = TRUNCATED) -> Bound:
+    """``W1 <= 2 E||eps|| + Int ||x - x0|| |p - q| dx``; no diameter, so any noise with a finite mean will do.
 
     References:
       Villani (2009), "Optimal transport: old and new", Theorem 6.15.
     """
-    return Bound(noise_term=2 * mean_noise_norm(sigma=sigma, dimension=dimension), divergence_term=weighted_tv)
+    return Bound(noise_term=2 * noise.mean_norm(sigma=sigma, dimension=dimension), divergence_term=weighted_tv)
 
 
 def inverse_phi(jsd: float) -> float:
@@ -87,12 +88,58 @@ def noisy_diameter(data_diameter: float, *, sigma: float, dimension: int) -> flo
     return data_diameter + 2 * truncation_radius(sigma=sigma, dimension=dimension)
 
 
-def pooled_diameter(real: Tensor, fake: Tensor, *, chunk: int = 1024) -> float:
-    """Largest Euclidean distance within ``real`` [n, d] and ``fake`` [m, d] taken together."""
+def pooled_diameter(real: SampleSet, fake: SampleSet) -> float:
+    """Largest Euclidean distance within ``real`` [n, d] and ``fake`` [m, d] taken together; exact.
+
+    Pairs are left out that cannot be the farthest: two points are no farther apart than the sum of their distances to
+    the mean. Rows are read in parts.
+    """
     import torch
 
-    pooled = torch.cat([real, fake]).to(torch.float64)
-    return max(float(torch.cdist(rows, pooled).max()) for rows in pooled.split(chunk))
+    pooled = _Pooled(real, fake)
+    mean = pooled_mean(real, fake)
+    radii = torch.cat([(part - mean).norm(dim=1) for samples in (real, fake) for _, part in chunks(samples)])
+    order = radii.argsort(descending=True)
+    radii = radii[order]
+    largest = 0.0
+    for start in range(0, len(order), ROWS_AT_ONCE):
+        outermost = float(radii[start])
+        if 2 * outermost <= largest:
+            break
+        block = pooled.rows(order[start : start + ROWS_AT_ONCE]) - mean
+        for other in range(start, len(order), ROWS_AT_ONCE):
+            if outermost + float(radii[other]) <= largest:
+                break
+            candidates = pooled.rows(order[other : other + ROWS_AT_ONCE]) - mean
+            largest = max(largest, float(torch.cdist(block, candidates).max()))
+    return largest
+
+
+def diameter_limit(real: SampleSet, fake: SampleSet) -> float:
+    """An upper limit of `pooled_diameter`, in one pass: the sum of the two largest distances to the pooled mean."""
+    import torch
+
+    mean = pooled_mean(real, fake)
+    radii = torch.cat([(part - mean).norm(dim=1) for samples in (real, fake) for _, part in chunks(samples)])
+    return float(radii.topk(2).values.sum())
+
+
+@dataclass(frozen=True)
+class _Pooled:
+    """Two sample sets as one."""
+
+    real: SampleSet
+    fake: SampleSet
+
+    def rows(self, index: Tensor) -> Tensor:
+        """Rows in any order: ``[m] -> [m, d]``, float64."""
+        import torch
+
+        is_real = index < len(self.real)
+        found = torch.empty(len(index), self.real.shape[1], dtype=torch.float64)
+        found[is_real] = rows(self.real, index[is_real])
+        found[~is_real] = rows(self.fake, index[~is_real] - len(self.real))
+        return found
 
 
 def _clip(jsd: float) -> float:

@@ -1,8 +1,8 @@
 """Divergences of *noisy sample sets*, exact up to Monte Carlo error.
 
-The empirical measures of ``real`` and ``fake``, convolved with truncated Gaussian noise, are finite mixtures with
-known centres (Theorem 3.1, Corollary 3.1). Their densities p and q are a logsumexp over centres, so the optimal
-discriminator D* = p / (p + q) is known and no trained network can fool the estimate:
+The empirical measures of ``real`` and ``fake``, convolved with instance noise, are finite mixtures with known centres
+(Theorem 3.1, Corollary 3.1). Their densities p and q are a logsumexp over centres, so the optimal discriminator
+D* = p / (p + q) is known and no trained network can fool the estimate:
 
     JSD = 1/2 E_p[log 2 D*] + 1/2 E_q[log 2 (1 - D*)]        TV = E_{(p+q)/2} |2 D* - 1|
     KL(p||q) = E_p[log p/q]        KL(q||p) = E_q[log q/p]        M = Int ||x - x0|| |p - q| dx, x0 the pooled mean
@@ -13,19 +13,21 @@ References:
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .noise import sample_truncated, truncation_radius
+from .noise import TRUNCATED, Noise
+from .samples import Progress, SampleSet, check_pair, chunks, pooled_mean, rows
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 LOG2 = math.log(2.0)
 _LARGEST_EXPONENT = 650.0  # sums of millions stay finite; a centre nearer than that settles the logit anyway
-_CHUNK_ELEMENTS = 2**18  # of a chunk's kernel matrix: 2 MB, which stays in cache
+_DRAWS_AT_ONCE = 256  # times ROWS_AT_ONCE: a kernel matrix of 2 MB, which stays in cache
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,20 @@ class NoisyDivergence:
 
 
 def noisy_divergences(
-    real: Tensor, fake: Tensor, *, sigmas: Sequence[float], num_draws: int, generator: Generator
+    real: SampleSet,
+    fake: SampleSet,
+    *,
+    sigmas: Sequence[float],
+    num_draws: int,
+    generator: Generator,
+    noise: Noise = TRUNCATED,
+    progress: Progress | None = None,
 ) -> list[NoisyDivergence]:
-    """Jensen-Shannon divergence and total variation of two sample sets after truncated Gaussian noise.
+    """Divergences of two sample sets after instance noise.
 
     All sigmas share the same unit draws (common random numbers), so one matrix product serves them all and the
     values are smooth in sigma. Centres are drawn evenly, which lowers the variance; the reported standard error is
-    that of independent draws, hence on the safe side.
+    that of independent draws, hence on the safe side. The sets are read in parts: memory does not grow with them.
 
     Args:
       real: Samples, shape ``[n, d]``, data units.
@@ -72,6 +81,8 @@ def noisy_divergences(
       sigmas: Noise standard deviations, data units, >= 0. At 0 the value is that of the discrete measures.
       num_draws: Draws from each noisy measure.
       generator: Source of the draws; its device is where the work is done.
+      noise: Its family.
+      progress: Told of the work done.
 
     Returns:
       One `NoisyDivergence` a sigma, in the given order.
@@ -79,34 +90,39 @@ def noisy_divergences(
     Raises:
       ValueError: If the dimensions differ, a sample is not finite, or a sigma is negative.
     """
-    import torch
-
-    if real.shape[1] != fake.shape[1]:
-        raise ValueError(f"dimensions differ: real has {real.shape[1]}, fake has {fake.shape[1]}")
+    check_pair(real, fake)
     if any(not (sigma >= 0 and math.isfinite(sigma)) for sigma in sigmas):
         raise ValueError(f"sigmas must be finite and >= 0, got {list(sigmas)}")
-    centres = torch.cat([real, fake]).to(generator.device, torch.float64)
-    if not bool(torch.isfinite(centres).all()):
-        raise ValueError("samples must be finite")
-    centres = centres - centres.mean(0)
+    mean = pooled_mean(real, fake, device=generator.device)
     positive = [sigma for sigma in sigmas if sigma > 0]
-    on_real, on_fake = (
-        _Draws.make(centres, len(real), own, sigmas=positive, num_draws=num_draws, generator=generator)
-        for own in (slice(0, len(real)), slice(len(real), len(centres)))
-    )
-    noisy = {sigma: _from_draws(sigma, on_real, on_fake, column) for column, sigma in enumerate(positive)}
+    noisy: dict[float, NoisyDivergence] = {}
+    if positive:
+        draws = _Draws.make(real, fake, mean, num_draws=num_draws, generator=generator, noise=noise)
+        logits = draws.logits(real, fake, positive, progress=progress)
+        noisy = {
+            sigma: _from_draws(sigma, logits[:, column], draws.distances(sigma))
+            for column, sigma in enumerate(positive)
+        }
     return [noisy[sigma] if sigma > 0 else discrete_divergence(real, fake) for sigma in sigmas]
 
 
-def discrete_divergence(real: Tensor, fake: Tensor) -> NoisyDivergence:
+def discrete_divergence(real: SampleSet, fake: SampleSet) -> NoisyDivergence:
     """The same of the empirical measures themselves (sigma = 0): JSD log 2 and TV 1 without common points."""
     import torch
 
-    points, index = torch.unique(torch.cat([real, fake]).double(), dim=0, return_inverse=True)
-    p = torch.bincount(index[: len(real)], minlength=len(points)).double() / len(real)
-    q = torch.bincount(index[len(real) :], minlength=len(points)).double() / len(fake)
+    mean = pooled_mean(real, fake)
+    masses: dict[bytes, list[float]] = {}
+    distances: dict[bytes, float] = {}
+    for which, samples in enumerate((real, fake)):
+        for _, part in chunks(samples):
+            lengths = (part - mean).norm(dim=1).tolist()
+            for row, length in zip((part + 0.0).numpy(), lengths, strict=True):  # + 0.0: -0 and 0 are one point
+                key = hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+                masses.setdefault(key, [0.0, 0.0])[which] += 1 / len(samples)
+                distances[key] = length
+    p, q = torch.tensor(list(masses.values()), dtype=torch.float64).unbind(1)
+    distance = torch.tensor([distances[key] for key in masses], dtype=torch.float64)
     middle = (p + q) / 2
-    distance = (points - torch.cat([real, fake]).double().mean(0)).norm(dim=1)
     has_common_points = bool(((p > 0) & (q > 0)).any())
     jsd = float((torch.xlogy(p, p / middle) + torch.xlogy(q, q / middle)).sum() / 2) if has_common_points else LOG2
     return NoisyDivergence(
@@ -121,82 +137,113 @@ def discrete_divergence(real: Tensor, fake: Tensor) -> NoisyDivergence:
 
 @dataclass(frozen=True)
 class _Draws:
-    """At draws x from one noisy measure: ``log p(x) - log q(x)`` and ``||x - x0||``, ``[num_draws, s]`` each."""
+    """Draws ``x = c + sigma z`` from both noisy measures: the first half from the real one, the second from the fake.
 
-    logits: Tensor
-    distances: Tensor
+    Attributes:
+      centres: Whitened, about the pooled mean, ``[2 num, d]``.
+      units: Whitened unit noise z, ``[2 num, d]``.
+      chosen: Which row of the own set each centre is, ``[2 num]``.
+      lengths: ``||c||^2``, ``c.z`` and ``||z||^2`` in data units (not whitened), ``[3, 2 num]``.
+    """
+
+    noise: Noise
+    mean: Tensor
+    centres: Tensor
+    units: Tensor
+    chosen: Tensor
+    lengths: Tensor
 
     @staticmethod
     def make(
-        centres: Tensor,
-        num_real: int,
-        own: slice,
-        *,
-        sigmas: Sequence[float],
-        num_draws: int,
-        generator: Generator,
+        real: SampleSet, fake: SampleSet, mean: Tensor, *, num_draws: int, generator: Generator, noise: Noise
     ) -> _Draws:
-        """Draws from the noisy measure of ``centres[own]``; the pooled mean of the centres is 0."""
         import torch
 
-        dimension = centres.shape[1]
-        squared_radius = truncation_radius(sigma=1.0, dimension=dimension) ** 2 * (1 + 1e-12)
-        log_odds_of_sizes = math.log(len(centres) - num_real) - math.log(num_real)
-        squared_norms = centres.square().sum(1)
-        logits = torch.empty(num_draws, len(sigmas), dtype=torch.float64, device=centres.device)
-        squared_distances = torch.empty_like(logits)
-        for rows, chosen in _balanced_chunks(own, num_draws, len(centres), generator):
-            noise = sample_truncated(len(chosen), dimension, generator=generator)
-            squared_lengths = noise.square().sum(1, keepdim=True)
-            # with s = sigma and x = c_i + s z:
-            #   (||x - c_j||^2 - ||x - c_i||^2) / s^2 = ||c_i - c_j||^2 / s^2 + 2 z.(c_i - c_j) / s
-            between = (squared_norms[chosen, None] + squared_norms - 2 * centres[chosen] @ centres.T).clamp_(min=0)
-            between.scatter_(1, chosen[:, None], 0.0)
-            products = noise @ centres.T  # [chunk, n + m]
-            along_own = products.gather(1, chosen[:, None])
-            products = along_own - products
-            least = (squared_lengths - squared_radius).mul_(0.5).clamp_(max=0)
-            for column, sigma in enumerate(sigmas):
-                # log of the kernel of c_j relative to the own centre's, whose entry is 0
-                log_kernel = (between * (-0.5 / sigma**2)).add_(products, alpha=-1 / sigma)
-                log_kernel.clamp_(max=_LARGEST_EXPONENT)
-                kernel = log_kernel.masked_fill_(log_kernel < least, -math.inf).exp_()
-                logits[rows, column] = kernel[:, :num_real].sum(1).log_() - kernel[:, num_real:].sum(1).log_()
-                squared_distances[rows, column] = (
-                    squared_norms[chosen] + (2 * sigma * along_own + sigma**2 * squared_lengths)[:, 0]
-                )
-        return _Draws(logits + log_odds_of_sizes, squared_distances.clamp_(min=0).sqrt_())
+        device, dimension = generator.device, real.shape[1]
+        chosen = [_balanced(len(samples), num_draws, generator) for samples in (real, fake)]
+        units = noise.unit(2 * num_draws, dimension, generator=generator)
+        centres = torch.cat(
+            [rows(samples, index, device=device) - mean for samples, index in zip((real, fake), chosen, strict=True)]
+        )
+        lengths = torch.stack([centres.square().sum(1), (centres * units).sum(1), units.square().sum(1)])
+        return _Draws(noise, mean, noise.whiten(centres), noise.whiten(units), torch.cat(chosen), lengths)
+
+    def distances(self, sigma: float) -> Tensor:
+        """``||x - x0||`` of every draw at this sigma, data units: ``[2 num]``."""
+        centre, along, unit = self.lengths
+        squared: Tensor = centre + 2 * sigma * along + sigma**2 * unit
+        return squared.clamp(min=0).sqrt()
+
+    def logits(self, real: SampleSet, fake: SampleSet, sigmas: Sequence[float], *, progress: Progress | None) -> Tensor:
+        """``log p(x) - log q(x)`` of every draw at every sigma, possibly infinite: ``[2 num, s]``."""
+        import torch
+
+        num = len(self.centres)
+        sums = torch.zeros(2, num, len(sigmas), dtype=torch.float64, device=self.centres.device)
+        read, total = 0, len(real) + len(fake)
+        for which, samples in enumerate((real, fake)):
+            own = torch.zeros(num, dtype=torch.bool, device=self.centres.device)
+            own[which * num // 2 : (which + 1) * num // 2] = True
+            index = torch.where(own, self.chosen, -1)
+            for part, points in chunks(samples, device=self.centres.device):
+                others = self.noise.whiten(points - self.mean)
+                for start in range(0, num, _DRAWS_AT_ONCE):
+                    block = slice(start, start + _DRAWS_AT_ONCE)
+                    sums[which, block] += self._kernels(block, others, index[block] - part.start, sigmas)
+                read += len(points)
+                if progress is not None:
+                    progress(read / total)
+        log_sums = sums.log()
+        logits: Tensor = log_sums[0] - log_sums[1] + (math.log(len(fake)) - math.log(len(real)))
+        return logits
+
+    def _kernels(self, block: slice, others: Tensor, own: Tensor, sigmas: Sequence[float]) -> Tensor:
+        """Summed densities of the kernels at `others` ``[m, d]``, relative to the own centre's: ``[block, s]``.
+
+        With x = c + sigma z:  ||x - c_j||^2 / sigma^2 = ||c - c_j||^2 / sigma^2 + 2 z.(c - c_j) / sigma + ||z||^2
+        """
+        import torch
+
+        centres, units, dimension = self.centres[block], self.units[block], self.centres.shape[1]
+        between = (centres.square().sum(1, keepdim=True) + others.square().sum(1) - 2 * centres @ others.T).clamp_(
+            min=0
+        )
+        along = (centres * units).sum(1, keepdim=True) - units @ others.T  # [block, m]
+        is_own = own[:, None] == torch.arange(len(others), device=own.device)
+        between.masked_fill_(is_own, 0.0)
+        along.masked_fill_(is_own, 0.0)
+        lengths = units.square().sum(1, keepdim=True)
+        own_kernel = self.noise.log_kernel(lengths.clone(), dimension=dimension)
+        sums = []
+        for sigma in sigmas:
+            squared = (between * (1 / sigma**2)).add_(along, alpha=2 / sigma).add_(lengths).clamp_(min=0)
+            relative = self.noise.log_kernel(squared, dimension=dimension).sub_(own_kernel)
+            sums.append(relative.clamp_(max=_LARGEST_EXPONENT).exp_().sum(1))
+        return torch.stack(sums, dim=1)
 
 
-def _balanced_chunks(
-    own: slice, num_draws: int, num_centres: int, generator: Generator
-) -> Iterator[tuple[slice, Tensor]]:
-    """Row ranges and the centres drawn for them: every centre of `own` equally often, the rest at random."""
+def _balanced(num_own: int, num_draws: int, generator: Generator) -> Tensor:
+    """Rows of a set of `num_own`: every one equally often, the rest at random, ``[num_draws]``."""
     import torch
 
-    num_own = own.stop - own.start
     repeats = -(-num_draws // num_own)
-    order = torch.cat([torch.randperm(num_own, generator=generator, device=generator.device) for _ in range(repeats)])[
+    return torch.cat([torch.randperm(num_own, generator=generator, device=generator.device) for _ in range(repeats)])[
         :num_draws
     ]
-    chunk = max(1, _CHUNK_ELEMENTS // num_centres)
-    for start in range(0, num_draws, chunk):
-        rows = slice(start, min(start + chunk, num_draws))
-        yield rows, order[rows] + own.start
 
 
-def _from_draws(sigma: float, real: _Draws, fake: _Draws, column: int) -> NoisyDivergence:
-    """All divergences at one sigma from the optimal logits, which may be infinite, at draws of either measure."""
-    on_real, on_fake = real.logits[:, column], fake.logits[:, column]
-    zero = on_real.new_zeros(())
-    signed = [(logits / 2).tanh().abs() for logits in (on_real, on_fake)]  # |p - q| / (p + q)
+def _from_draws(sigma: float, logits: Tensor, distances: Tensor) -> NoisyDivergence:
+    """All divergences at one sigma from the optimal logits ``[2 num]``, which may be infinite, and the distances."""
+    on_real, on_fake = logits.chunk(2)
+    zero = logits.new_zeros(())
+    signed = (logits / 2).tanh().abs()  # |p - q| / (p + q)
     return NoisyDivergence(
         sigma=sigma,
         jsd=_mean_of_both(LOG2 - zero.logaddexp(-on_real), LOG2 - zero.logaddexp(on_fake)),
-        tv=_mean_of_both(*signed),
+        tv=_mean_of_both(*signed.chunk(2)),
         kl_real_fake=_mean(on_real),
         kl_fake_real=_mean(-on_fake),
-        weighted_tv=_mean_of_both(2 * real.distances[:, column] * signed[0], 2 * fake.distances[:, column] * signed[1]),
+        weighted_tv=_mean_of_both(*(2 * distances * signed).chunk(2)),
     )
 
 

@@ -1,19 +1,231 @@
-"""Truncated Gaussian instance noise and its exact moments.
+"""Families of instance noise: draws, densities and moments.
 
-``eps ~ N(0, sigma^2 I)`` given ``||eps|| <= R`` with ``R = sigma (sqrt(d) + 5)``: bounded support, as Theorem
-3.3 asks, at a loss of probability below 2e-9 in any dimension.
+Every family is a distribution of unit noise ``z`` in d dimensions; noise of scale ``sigma`` is ``sigma z``.
+
+    truncated         N(0, I) given ||z|| <= sqrt(d) + 5: bounded support, as Theorem 3.3 asks; the default, since the
+                      bounds of the theorem hold for no other. Truncation loses less than 2e-9 of the probability.
+    gaussian          N(0, I)
+    full_covariance   N(0, S)
+    cauchy            density ~ (1 + ||z||^2)^(-(d+1)/2): heavy tails, no mean, no variance
+
+A density enters divergences only through ratios, as a function of the squared distance ``||L^-1 (x - c)||^2 / sigma^2``
+from a centre c, with ``L L^T`` the covariance of the unit noise (I, but for full_covariance).
 
 References:
-  Arjovsky & Bottou (2017), Theorem 3.3 and footnote 6; arXiv:1701.04862.
+  Arjovsky & Bottou (2017), Corollary 3.1 (the three families), Theorem 3.3 and footnote 6; arXiv:1701.04862.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+
+class Noise(Protocol):
+    """A family of noise. `name` is the family's in `NOISES`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def unit(self, num: int, dimension: int, *, generator: Generator) -> Tensor:
+        """Exact draws of unit noise: ``[num, dimension]``, float64. May synchronise with the device."""
+        ...
+
+    def training_draws(self, *shape: int, generator: Generator) -> Tensor:
+        """Draws of unit noise for a training step, float32: ``[*shape]``, a sample a row. Never synchronises."""
+        ...
+
+    def log_kernel(self, squared: Tensor, *, dimension: int) -> Tensor:
+        """Log density, up to a constant, at squared whitened distances in units of sigma^2; may reuse its argument."""
+        ...
+
+    def whiten(self, points: Tensor) -> Tensor:
+        """``L^-1 x`` for every point ``[n, d]``, float64."""
+        ...
+
+    def colour(self, points: Tensor) -> Tensor:
+        """``L x`` for every point ``[n, d]``, float64; the inverse of `whiten`."""
+        ...
+
+    def variance(self, *, sigma: float, dimension: int) -> float:
+        """``V = E||eps||^2``, data units squared; infinite where there is none."""
+        ...
+
+    def mean_norm(self, *, sigma: float, dimension: int) -> float:
+        """``E||eps||`` or an upper bound of it, data units; infinite where there is none."""
+        ...
+
+    def radius(self, *, sigma: float, dimension: int) -> float:
+        """R, of the ball that holds the noise; infinite where none does."""
+        ...
+
+
+class _Isotropic:
+    """What the families with covariance ``I`` have in common."""
+
+    def whiten(self, points: Tensor) -> Tensor:
+        return points
+
+    def colour(self, points: Tensor) -> Tensor:
+        return points
+
+
+class _Normal:
+    """What the untruncated Gaussian families have in common."""
+
+    def log_kernel(self, squared: Tensor, *, dimension: int) -> Tensor:
+        return squared.mul_(-0.5)
+
+    def radius(self, *, sigma: float, dimension: int) -> float:
+        return math.inf if sigma > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Truncated(_Isotropic):
+    """``eps ~ N(0, sigma^2 I)`` given ``||eps|| <= sigma (sqrt(d) + 5)``; the default, for which all bounds hold"""
+
+    name = "truncated"
+
+    def unit(self, num: int, dimension: int, *, generator: Generator) -> Tensor:
+        return sample_truncated(num, dimension, generator=generator)
+
+    def training_draws(self, *shape: int, generator: Generator) -> Tensor:
+        return confine(_normal(*shape, generator=generator), dimension=shape[-1])
+
+    def log_kernel(self, squared: Tensor, *, dimension: int) -> Tensor:
+        largest = truncation_radius(sigma=1.0, dimension=dimension) ** 2 * (1 + 1e-12)
+        return squared.masked_fill_(squared > largest, math.inf).mul_(-0.5)
+
+    def variance(self, *, sigma: float, dimension: int) -> float:
+        return noise_variance(sigma=sigma, dimension=dimension)
+
+    def mean_norm(self, *, sigma: float, dimension: int) -> float:
+        return mean_noise_norm(sigma=sigma, dimension=dimension)
+
+    def radius(self, *, sigma: float, dimension: int) -> float:
+        return truncation_radius(sigma=sigma, dimension=dimension)
+
+
+@dataclass(frozen=True)
+class Gaussian(_Isotropic, _Normal):
+    """``eps ~ N(0, sigma^2 I)``; unbounded, so of the full bounds only `weighted` holds"""
+
+    name = "gaussian"
+
+    def unit(self, num: int, dimension: int, *, generator: Generator) -> Tensor:
+        return _normal(num, dimension, generator=generator, double=True)
+
+    def training_draws(self, *shape: int, generator: Generator) -> Tensor:
+        return _normal(*shape, generator=generator)
+
+    def variance(self, *, sigma: float, dimension: int) -> float:
+        return noise_variance(sigma=sigma, dimension=dimension)
+
+    def mean_norm(self, *, sigma: float, dimension: int) -> float:
+        """``sigma sqrt 2 Gamma((d+1)/2) / Gamma(d/2)``"""
+        return sigma * _mean_of_chi(dimension)
+
+
+@dataclass(frozen=True)
+class FullCovariance(_Normal):
+    """``eps ~ N(0, sigma^2 S)``, S the data's own covariance or a given one; unbounded, only `weighted` holds
+
+    Args:
+      covariance: S, at sigma = 1, ``[d, d]``, symmetric and positive definite.
+    """
+
+    covariance: Sequence[Sequence[float]] | Tensor
+    name = "full_covariance"
+
+    def __post_init__(self) -> None:
+        import torch
+
+        matrix = torch.as_tensor(self.covariance, dtype=torch.float64)
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+            raise ValueError(f"a covariance must be a square matrix, got shape {list(matrix.shape)}")
+        if not torch.allclose(matrix, matrix.mT) or bool(torch.linalg.cholesky_ex(matrix).info > 0):
+            raise ValueError("a covariance must be symmetric and positive definite")
+
+    @functools.cached_property
+    def factor(self) -> Tensor:
+        """L, lower triangular, with ``L L^T = S``: ``[d, d]``, float64, on the CPU."""
+        import torch
+
+        factor: Tensor = torch.linalg.cholesky(torch.as_tensor(self.covariance, dtype=torch.float64))
+        return factor
+
+    def unit(self, num: int, dimension: int, *, generator: Generator) -> Tensor:
+        return self.colour(_normal(num, self._check(dimension), generator=generator, double=True))
+
+    def training_draws(self, *shape: int, generator: Generator) -> Tensor:
+        self._check(shape[-1])
+        draws = _normal(*shape, generator=generator)
+        return draws @ self.factor.to(draws).mT
+
+    def whiten(self, points: Tensor) -> Tensor:
+        import torch
+
+        self._check(points.shape[1])
+        whitened: Tensor = torch.linalg.solve_triangular(self.factor.to(points), points.mT, upper=False).mT
+        return whitened
+
+    def colour(self, points: Tensor) -> Tensor:
+        return points @ self.factor.to(points).mT
+
+    def variance(self, *, sigma: float, dimension: int) -> float:
+        """``sigma^2 tr S``"""
+        return sigma * sigma * float(self.factor.square().sum())
+
+    def mean_norm(self, *, sigma: float, dimension: int) -> float:
+        """At most ``sqrt(V)``, which stands for it: the exact value has no closed form."""
+        return math.sqrt(self.variance(sigma=sigma, dimension=dimension))
+
+    def _check(self, dimension: int) -> int:
+        if dimension != len(self.factor):
+            raise ValueError(
+                f"the covariance is {len(self.factor)}-dimensional, the samples are {dimension}-dimensional"
+            )
+        return dimension
+
+
+@dataclass(frozen=True)
+class Cauchy(_Isotropic):
+    """``density ~ (1 + ||eps||^2 / sigma^2)^(-(d+1)/2)``; no mean, so no full bound holds"""
+
+    name = "cauchy"
+
+    def unit(self, num: int, dimension: int, *, generator: Generator) -> Tensor:
+        return _as_cauchy(_normal(num, dimension + 1, generator=generator, double=True))
+
+    def training_draws(self, *shape: int, generator: Generator) -> Tensor:
+        return _as_cauchy(_normal(*shape[:-1], shape[-1] + 1, generator=generator))
+
+    def log_kernel(self, squared: Tensor, *, dimension: int) -> Tensor:
+        return squared.log1p_().mul_(-(dimension + 1) / 2)
+
+    def variance(self, *, sigma: float, dimension: int) -> float:
+        return math.inf if sigma > 0 else 0.0
+
+    mean_norm = variance
+    radius = variance
+
+
+TRUNCATED = Truncated()
+NOISES: dict[str, type[Truncated | Gaussian | FullCovariance | Cauchy]] = {
+    "truncated": Truncated,
+    "gaussian": Gaussian,
+    "full_covariance": FullCovariance,
+    "cauchy": Cauchy,
+}
+
+
+# --- the truncated Gaussian --------------------------------------------------------------------------------------
 
 
 def truncation_radius(*, sigma: float, dimension: int) -> float:
@@ -31,11 +243,10 @@ def mean_noise_norm(*, sigma: float, dimension: int) -> float:
 
     ``sigma sqrt 2 Gamma((d+1)/2)/Gamma(d/2) * P((d+1)/2, rho) / P(d/2, rho)``, ``rho = R^2 / (2 sigma^2)``.
     """
-    from scipy.special import gammainc, gammaln
+    from scipy.special import gammainc
 
     rho = truncation_radius(sigma=1.0, dimension=dimension) ** 2 / 2
-    untruncated = math.sqrt(2) * math.exp(gammaln((dimension + 1) / 2) - gammaln(dimension / 2))
-    return sigma * untruncated * float(gammainc((dimension + 1) / 2, rho) / gammainc(dimension / 2, rho))
+    return sigma * _mean_of_chi(dimension) * float(gammainc((dimension + 1) / 2, rho) / gammainc(dimension / 2, rho))
 
 
 def sample_truncated(num: int, dimension: int, *, generator: Generator) -> Tensor:
@@ -46,11 +257,9 @@ def sample_truncated(num: int, dimension: int, *, generator: Generator) -> Tenso
     import torch
 
     radius = truncation_radius(sigma=1.0, dimension=dimension)
-    draws = torch.randn(num, dimension, generator=generator, device=generator.device, dtype=torch.float64)
+    draws = _normal(num, dimension, generator=generator, double=True)
     while (outside := torch.linalg.vector_norm(draws, dim=1) > radius).any():
-        draws[outside] = torch.randn(
-            int(outside.sum()), dimension, generator=generator, device=generator.device, dtype=torch.float64
-        )
+        draws[outside] = _normal(int(outside.sum()), dimension, generator=generator, double=True)
     return draws
 
 
@@ -66,3 +275,22 @@ def confine(draws: Tensor, *, dimension: int) -> Tensor:
     radius = truncation_radius(sigma=1.0, dimension=dimension)
     scale: Tensor = (radius / draws.norm(dim=-1, keepdim=True)).clamp(max=1.0)
     return draws * scale
+
+
+def _normal(*shape: int, generator: Generator, double: bool = False) -> Tensor:
+    import torch
+
+    dtype = torch.float64 if double else torch.float32
+    return torch.randn(*shape, generator=generator, device=generator.device, dtype=dtype)
+
+
+def _as_cauchy(draws: Tensor) -> Tensor:
+    """Standard normal ``[..., d + 1]`` to multivariate Cauchy ``[..., d]``: a normal vector over a normal number."""
+    return draws[..., :-1] / draws[..., -1:].abs()
+
+
+def _mean_of_chi(dimension: int) -> float:
+    """``E||z||`` of a standard normal vector, ``sqrt 2 Gamma((d+1)/2) / Gamma(d/2)``."""
+    from scipy.special import gammaln
+
+    return math.sqrt(2) * math.exp(gammaln((dimension + 1) / 2) - gammaln(dimension / 2))

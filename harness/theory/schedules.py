@@ -4,6 +4,8 @@ Each factory takes its parameters by name and returns the schedule, a function o
 
     >>> linear(start=1.0, end=0.0)(0.25)
     0.75
+
+`adaptive` is no function of ``t``: it gives a rule that moves sigma by what the discriminator does.
 """
 
 from __future__ import annotations
@@ -11,6 +13,11 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Schedule = Callable[[float], float]
 
@@ -63,7 +70,42 @@ def polynomial(*, start: float, end: float, power: float) -> Schedule:
     return lambda t: end + (start - end) * (1 - t) ** power
 
 
-SCHEDULES: dict[str, Callable[..., Schedule]] = {
+@dataclass(frozen=True)
+class Adaptive:
+    """A rule for sigma: more noise while the discriminator is too often right, less while it is too often wrong.
+
+    Attributes:
+      start: sigma at t = 0.
+      target: Accuracy to be held, in (0, 1).
+      rate: Change of log sigma over the whole training, per unit of excess accuracy.
+    """
+
+    start: float
+    target: float
+    rate: float
+
+    def next(self, sigma: Tensor, accuracy: Tensor, *, num_steps: int) -> Tensor:
+        """sigma after one of `num_steps` steps of training, elementwise; never beyond 1000 times or 1/1000 of start."""
+        moved = sigma * (self.rate / num_steps * (accuracy - self.target)).exp()
+        return moved.clamp(self.start / 1000, self.start * 1000)
+
+
+def adaptive(*, start: float, target: float, rate: float) -> Adaptive:
+    """``d log sigma / dt = rate (running accuracy of the discriminator - target)``; start > 0, target in (0, 1)
+
+    References:
+      Karras et al. (2020), "Training generative adversarial networks with limited data", whose augmentation
+      probability is driven in this way.
+    """
+    _check(start=start, target=target, rate=rate)
+    if start == 0:
+        raise ValueError("an adaptive schedule needs start > 0: sigma moves by factors")
+    if not 0 < target < 1:
+        raise ValueError(f"target must be in (0, 1), the accuracy to be held; got {target}")
+    return Adaptive(start, target, rate)
+
+
+SCHEDULES: dict[str, Callable[..., Schedule | Adaptive]] = {
     "constant": constant,
     "linear": linear,
     "exponential": exponential,
@@ -71,6 +113,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "step": step,
     "inverse_time": inverse_time,
     "polynomial": polynomial,
+    "adaptive": adaptive,
 }
 
 

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 
 from .bounds import Bound
 from .noise import truncation_radius
+from .samples import SampleSet, check_pair, chunks
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 _STEPS_PER_SIGMA = 4  # of the quadrature grid; the trapezoidal rule converges faster than any power on Gaussians
+_REACH = math.ceil(truncation_radius(sigma=1.0, dimension=1) * _STEPS_PER_SIGMA)
+_LARGEST_GRID = 2**17  # points along a direction; beyond it only the occupied ones are kept
 
 
 def random_directions(num: int, dimension: int, *, generator: Generator) -> Tensor:
@@ -65,7 +68,9 @@ class Projections:
         low = torch.minimum(self.real[:, :1], self.fake[:, :1]) - radius
         high = torch.maximum(self.real[:, -1:], self.fake[:, -1:]) + radius
         num_points = int(((high - low).max() / step).ceil()) + 2
-        p, q = (_densities(part, low, step=step, sigma=sigma, num_points=num_points) for part in (self.real, self.fake))
+        if num_points > _LARGEST_GRID:
+            return torch.stack([_sparse_jsd(*line, step=step) for line in zip(self.real, self.fake, low, strict=True)])
+        p, q = (_densities(part, low, step=step, num_points=num_points) for part in (self.real, self.fake))
         middle = (p + q) / 2
         return (torch.xlogy(p, p / middle).nan_to_num() + torch.xlogy(q, q / middle).nan_to_num()).sum(1) / 2
 
@@ -82,26 +87,54 @@ class Projections:
         return Bound(noise_term=2 * sigma, divergence_term=float((2 * diameters * divergence.sqrt()).mean()))
 
 
-def project(real: Tensor, fake: Tensor, directions: Tensor) -> Projections:
-    """Projections of ``real`` [n, d] and ``fake`` [m, d] on ``directions`` [l, d]."""
-    if real.shape[1] != fake.shape[1]:
-        raise ValueError(f"dimensions differ: real has {real.shape[1]}, fake has {fake.shape[1]}")
-    return Projections(
-        *((samples.to(directions) @ directions.T).T.sort(dim=1).values.contiguous() for samples in (real, fake))
+def project(real: SampleSet, fake: SampleSet, directions: Tensor) -> Projections:
+    """Projections of ``real`` [n, d] and ``fake`` [m, d] on ``directions`` [l, d]; rows are read in parts."""
+    import torch
+
+    check_pair(real, fake)
+
+    def along(samples: SampleSet) -> Tensor:
+        parts = [part @ directions.T for _, part in chunks(samples, device=directions.device)]
+        return torch.cat(parts).T.sort(dim=1).values.contiguous()
+
+    return Projections(along(real), along(fake))
+
+
+def _sparse_jsd(real: Tensor, fake: Tensor, low: Tensor, *, step: float) -> Tensor:
+    """`Projections.jsd` along one direction, on the occupied grid points alone: for sigma far below the range."""
+    import torch
+
+    weights, cells = zip(*(_kernels((part - low) / step) for part in (real, fake)), strict=True)
+    occupied, place = torch.cat(cells).unique(return_inverse=True)
+    p, q = (
+        torch.bincount(where, weights=weight, minlength=len(occupied)) / weight.sum()
+        for where, weight in zip(place.split([len(part) for part in cells]), weights, strict=True)
     )
+    middle = (p + q) / 2
+    return (torch.xlogy(p, p / middle).nan_to_num() + torch.xlogy(q, q / middle).nan_to_num()).sum() / 2
 
 
-def _densities(centres: Tensor, low: Tensor, *, step: float, sigma: float, num_points: int) -> Tensor:
+def _kernels(position: Tensor) -> tuple[Tensor, Tensor]:
+    """The Gaussian's values around every centre, and the grid points they belong to: ``[n (2 reach + 1)]`` each."""
+    import torch
+
+    offsets = torch.arange(-_REACH, _REACH + 1, device=position.device)
+    cells = position.round().long()[:, None] + offsets
+    distance = (cells - position[:, None]) / _STEPS_PER_SIGMA
+    kernel = (-0.5 * distance.square()).exp() * (distance.abs() <= _REACH / _STEPS_PER_SIGMA)
+    return kernel.flatten(), cells.flatten()
+
+
+def _densities(centres: Tensor, low: Tensor, *, step: float, num_points: int) -> Tensor:
     """Probabilities of the grid points ``low + step j`` under the noisy measure of each row: ``[l, num_points]``."""
     import torch
 
-    reach = math.ceil(truncation_radius(sigma=1.0, dimension=1) * _STEPS_PER_SIGMA)
     position = (centres - low) / step  # [l, n], in steps
     nearest = position.round()
     density = torch.zeros(len(centres), num_points, dtype=centres.dtype, device=centres.device)
-    for offset in range(-reach, reach + 1):
+    for offset in range(-_REACH, _REACH + 1):
         distance = (nearest + offset - position) / _STEPS_PER_SIGMA  # in sigmas
-        kernel = (-0.5 * distance.square()).exp() * (distance.abs() <= reach / _STEPS_PER_SIGMA)
+        kernel = (-0.5 * distance.square()).exp() * (distance.abs() <= _REACH / _STEPS_PER_SIGMA)
         index = (nearest.long() + offset).clamp(0, num_points - 1)
         density.scatter_add_(1, index, kernel)
     return density / density.sum(1, keepdim=True)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
+from scipy.special import xlogy
 from torch import Tensor
 
 from harness.theory.divergences import discrete_divergence, noisy_divergences
+from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise
 from tests.conftest import oracle
 
 LOG2 = math.log(2)
@@ -137,6 +143,38 @@ def test_kl_of_single_points_is_that_of_two_gaussians(case: dict) -> None:
         return
     for estimate in (found.kl_real_fake, found.kl_fake_real):
         assert abs(estimate.value - case["kl"]) < 4 * estimate.standard_error
+
+
+MAHALANOBIS = math.sqrt(
+    torch.tensor([1.0, -0.5]) @ torch.tensor([[2.0, 0.6], [0.6, 1.0]]).inverse() @ torch.tensor([1.0, -0.5])
+)
+
+
+@pytest.mark.parametrize(
+    ("noise", "fake", "density", "shift"),
+    [
+        (Gaussian(), [[1.5]], stats.norm.pdf, 1.5 / 0.8),
+        (Cauchy(), [[1.5]], stats.cauchy.pdf, 1.5 / 0.8),
+        # whitened, two points differ along one axis by their Mahalanobis distance
+        (FullCovariance(((2.0, 0.6), (0.6, 1.0))), [[1.0, -0.5]], stats.norm.pdf, MAHALANOBIS / 0.8),
+    ],
+    ids=["gaussian", "cauchy", "full_covariance"],
+)
+def test_two_points_under_other_noise_against_quadrature(
+    noise: Noise, fake: list[list[float]], density: Callable[[Any], Any], shift: float
+) -> None:
+    grid = np.concatenate(
+        [-np.geomspace(1e6, 20, 200_000), np.linspace(-20, 22, 400_001), np.geomspace(22, 1e6, 200_000)]
+    )
+    p, q = density(grid), density(grid - shift)
+    m = (p + q) / 2
+    jsd = np.trapezoid(xlogy(p, p / np.where(m > 0, m, 1)) + xlogy(q, q / np.where(m > 0, m, 1)), grid) / 2
+    tv = np.trapezoid(np.abs(p - q), grid) / 2
+    (found,) = noisy_divergences(
+        torch.zeros(1, len(fake[0])), points(fake), sigmas=[0.8], num_draws=50_000, generator=seeded(4), noise=noise
+    )
+    assert abs(found.jsd.value - jsd) < 4 * found.jsd.standard_error < 0.01
+    assert abs(found.tv.value - tv) < 4 * found.tv.standard_error < 0.02
 
 
 def test_kl_is_infinite_beyond_the_reach_of_bounded_noise() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
 from harness.theory import schedules
 from harness.theory.schedules import SCHEDULES
@@ -21,10 +22,10 @@ EXAMPLES = {
 
 
 def test_every_schedule_has_an_example_here() -> None:
-    assert set(EXAMPLES) == set(SCHEDULES)
+    assert {*EXAMPLES, "adaptive"} == set(SCHEDULES)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_values_at_start_middle_and_end(name: str) -> None:
     parameters, *expected = EXAMPLES[name]
     sigma = SCHEDULES[name](**parameters)
@@ -39,6 +40,53 @@ def test_unusable_values_are_refused(name: str, bad: float) -> None:
     parameters = dict.fromkeys(schedules.parameters(name), bad)
     with pytest.raises(ValueError, match="must be finite and >= 0"):
         SCHEDULES[name](**parameters)
+
+
+SMOOTH_SLOPES = {
+    # d sigma / dt at t = 0.3 by hand, for the parameters above
+    "constant": 0.0,
+    "linear": -0.5,
+    "exponential": 0.25**0.3 * math.log(0.25),
+    "cosine": -0.25 * math.pi * math.sin(0.3 * math.pi),
+    "step": 0.0,
+    "inverse_time": -2 / 1.6**2,
+    "polynomial": -0.7,
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_slopes_by_finite_differences_are_those_of_the_formula(name: str) -> None:
+    sigma = SCHEDULES[name](**EXAMPLES[name][0])
+    assert (sigma(0.3 + 1e-6) - sigma(0.3 - 1e-6)) / 2e-6 == pytest.approx(SMOOTH_SLOPES[name], abs=1e-8)
+
+
+@pytest.mark.parametrize("accuracy", [0.5, 0.8, 1.0])
+def test_an_adaptive_sigma_grows_exponentially_with_the_excess_accuracy(accuracy: float) -> None:
+    rule = schedules.adaptive(start=0.2, target=0.8, rate=5.0)
+    sigma = torch.tensor([0.2, 0.4], dtype=torch.float64)
+    for _ in range(1000):
+        sigma = rule.next(sigma, torch.full((2,), accuracy, dtype=torch.float64), num_steps=1000)
+    expected = math.exp(5.0 * (accuracy - 0.8))
+    assert sigma.tolist() == pytest.approx([0.2 * expected, 0.4 * expected], rel=1e-9)
+    assert sigma.dtype == torch.float64
+
+
+def test_an_adaptive_sigma_stays_within_a_factor_of_a_thousand() -> None:
+    rule = schedules.adaptive(start=0.2, target=0.5, rate=1e6)
+    grown, shrunk = (rule.next(torch.tensor(0.2), torch.tensor(a), num_steps=10).item() for a in (1.0, 0.0))
+    assert (grown, shrunk) == pytest.approx((200.0, 0.0002))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"start": 0.0, "target": 0.8, "rate": 1.0}, "start > 0"),
+        ({"start": 0.1, "target": 1.0, "rate": 1.0}, r"target must be in \(0, 1\)"),
+    ],
+)
+def test_an_adaptive_schedule_checks_itself(parameters: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        schedules.adaptive(**parameters)
 
 
 def test_cosine_is_flat_at_both_ends() -> None:

@@ -7,9 +7,8 @@ import math
 import ot
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from harness.theory import sliced
 from harness.theory.sliced import project, random_directions
 from tests.conftest import oracle
 
@@ -53,22 +52,20 @@ def test_a_shift_by_delta_has_the_sliced_distance_of_its_projections() -> None:
     assert project(samples, samples + shift, directions).w1() == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    seed=st.integers(0, 2**31),
-    dimension=st.integers(1, 64),
-    sizes=st.tuples(st.integers(2, 80), st.integers(2, 80)),
-    log_sigma=st.floats(math.log(0.01), math.log(10)),
-    shift=st.floats(0, 5),
-)
-def test_the_sliced_bound_is_never_below_the_sliced_distance(
-    seed: int, dimension: int, sizes: tuple[int, int], log_sigma: float, shift: float
-) -> None:
-    generator = seeded(seed)
-    real = torch.randn(sizes[0], dimension, generator=generator, dtype=torch.float64)
-    fake = torch.randn(sizes[1], dimension, generator=generator, dtype=torch.float64) + shift
-    projections = project(real, fake, random_directions(8, dimension, generator=generator))
-    assert projections.w1() <= projections.bound(math.exp(log_sigma)).value
+@pytest.mark.parametrize("sigma", [0.02, 0.3])
+def test_a_sparse_grid_gives_the_same_divergence(sigma: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far below the range of the data only occupied grid points are kept."""
+    real, fake = (torch.randn(num, 3, generator=seeded(num), dtype=torch.float64) for num in (50, 70))
+    projections = project(real, fake, random_directions(5, 3, generator=seeded()))
+    dense = projections.jsd(sigma)
+    monkeypatch.setattr(sliced, "_LARGEST_GRID", 10)
+    torch.testing.assert_close(projections.jsd(sigma), dense, rtol=0, atol=1e-12)
+
+
+def test_a_sigma_far_below_the_range_needs_no_memory() -> None:
+    line = project(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [0.5]]), torch.ones(1, 1, dtype=torch.float64))
+    # p and q share half their mass and no more: JSD = log 2 / 2
+    assert line.jsd(1e-9).item() == pytest.approx(math.log(2) / 2, abs=1e-9)
 
 
 def test_different_dimensions_are_refused() -> None:

@@ -1,0 +1,86 @@
+"""Two sample sets from anywhere against each other: what ``harness evaluate`` does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from .errors import HarnessError
+from .evaluation import log_spaced_sigmas, measure_sets
+from .identity import stream_seed
+from .records import CELLS
+from .samplesets import StoredSamples
+from .theory.bounds import diameter_limit, pooled_diameter
+from .theory.samples import Progress
+
+_MOST_FOR_DIAMETER = 2e12  # (n + m)^2 d; beyond it the exact diameter would take minutes
+
+
+def compare(
+    real: StoredSamples,
+    fake: StoredSamples,
+    *,
+    sigmas: Sequence[float] = (),
+    num_draws: int = 2000,
+    num_directions: int = 64,
+    most_for_w1: int = 4000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Divergences, bounds and transport between two sample sets, and remarks on what was left out.
+
+    Args:
+      real, fake: Samples ``[n, d]`` and ``[m, d]``, data units.
+      sigmas: Noise to look at, data units; 13 values over the useful range where none is given.
+      num_draws: From each noisy measure.
+      num_directions: Of the sliced distance and bound.
+      most_for_w1: Samples in the larger set up to which the exact W1 is computed; its memory is quadratic.
+      seed: Of draws and directions.
+      progress: Told of the work done.
+
+    Returns:
+      A row a sigma, with the names of the columns of ``cells``, and the remarks.
+
+    Raises:
+      HarnessError: If the dimensions differ or a sigma is not a number >= 0.
+    """
+    if real.shape[1] != fake.shape[1]:
+        raise HarnessError(
+            f"dimensions differ: a real sample has {real.shape[1]} coordinates, a fake one has {fake.shape[1]}; "
+            "images must have one size and the same channels (--size resizes those of folders)"
+        )
+    for sigma in sigmas:
+        if not (sigma >= 0 and math.isfinite(sigma)):
+            raise HarnessError(f"--sigma must be finite and >= 0, got {sigma:g}")
+    remarks = []
+    exact = (len(real) + len(fake)) ** 2 * real.shape[1] <= _MOST_FOR_DIAMETER
+    diameter = pooled_diameter(real, fake) if exact else diameter_limit(real, fake)
+    if not exact:
+        remarks.append("data_diameter is an upper limit, the sum of the two largest distances to the mean")
+    if diameter == 0:
+        raise HarnessError("all samples of both sets are one and the same point; there is nothing to compare")
+    if max(len(real), len(fake)) > most_for_w1:
+        remarks.append(f"w1 is left out: a set has more than {most_for_w1} samples (--w1-samples)")
+    grid = log_spaced_sigmas(diameter, real.shape[1])
+    rows = measure_sets(
+        real,
+        fake,
+        sigmas=list(dict.fromkeys(sigmas)) or grid,
+        grid=grid,
+        num_draws=num_draws,
+        num_directions=num_directions,
+        generator=torch.Generator().manual_seed(stream_seed("comparison", seed)),
+        data_diameter=diameter,
+        most_for_w1=most_for_w1,
+        progress=progress,
+    )
+    return [{"sigma": sigma, "noise": "truncated", **columns} for sigma, columns in rows.items()], remarks
+
+
+def to_table(rows: list[dict[str, Any]]) -> pa.Table:
+    """The rows as an Arrow table, in the order of the columns of ``cells``."""
+    return pa.Table.from_pylist(rows, schema=pa.schema([field for field in CELLS if field.name in rows[0]]))

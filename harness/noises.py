@@ -1,0 +1,48 @@
+"""From the noise a job names to the family that draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .components import AnyNoise, FullCovarianceNoise
+from .problems.sources import Source
+from .theory.noise import NOISES, FullCovariance, Noise
+
+_LARGEST_DIMENSION = 4096  # its covariance has 128 MiB, and a factorisation takes seconds
+
+
+def make_noises(specs: Sequence[AnyNoise], source: Source) -> list[Noise]:
+    """The family of each member; members that name the same share it."""
+    made = {spec: make_noise(spec, source) for spec in dict.fromkeys(specs)}
+    return [made[spec] for spec in specs]
+
+
+def make_noise(spec: AnyNoise, source: Source) -> Noise:
+    """A family of noise for the samples of a problem.
+
+    Raises:
+      ValueError: If a covariance does not fit the samples.
+    """
+    if not isinstance(spec, FullCovarianceNoise):
+        return NOISES[spec.name]()  # type: ignore[call-arg]
+    if spec.covariance == "data":
+        samples, _ = source.held_out_samples(10_000)
+        return FullCovariance(data_covariance(samples.flatten(1)))
+    return FullCovariance(spec.covariance)
+
+
+def data_covariance(samples: Tensor) -> Tensor:
+    """Nine parts of the samples' covariance, scaled to trace d, and one part identity: ``[n, d] -> [d, d]``."""
+    dimension = samples.shape[1]
+    if dimension > _LARGEST_DIMENSION:
+        raise ValueError(
+            f"full_covariance noise in {dimension} dimensions needs a matrix of {dimension}^2 numbers; "
+            f"use samples of at most {_LARGEST_DIMENSION} coordinates, or another family"
+        )
+    centred = (samples - samples.mean(0)).double()
+    covariance = centred.mT @ centred / (len(samples) - 1)
+    scaled = covariance * (dimension / covariance.diagonal().sum())
+    return 0.9 * scaled + 0.1 * torch.eye(dimension, dtype=torch.float64, device=samples.device)

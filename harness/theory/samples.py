@@ -1,0 +1,69 @@
+"""Sample sets that need not fit in memory as float64: what the exact estimators ask of one.
+
+A tensor ``[n, d]`` is a sample set; so is anything else of that shape whose rows can be read in parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ROWS_AT_ONCE = 1024
+Progress = Callable[[float], None]
+"""Told now and then which part of the work, in [0, 1], has been done."""
+
+
+class SampleSet(Protocol):
+    """n samples of d coordinates, data units."""
+
+    @property
+    def shape(self) -> Any:
+        """``(n, d)``."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Tensor:
+        """The rows of a slice, or of an index tensor ``[m]``: ``[m, d]``."""
+        ...
+
+
+def rows(samples: SampleSet, index: slice | Tensor, *, device: object = "cpu") -> Tensor:
+    """Some rows as float64 on a device: ``[m, d]``."""
+    import torch
+
+    return samples[index].to(device=device, dtype=torch.float64)  # type: ignore[call-overload,no-any-return]
+
+
+def chunks(samples: SampleSet, *, device: object = "cpu", size: int = ROWS_AT_ONCE) -> Iterator[tuple[slice, Tensor]]:
+    """All rows in order, `size` at once: their places and ``[size, d]``, float64."""
+    for start in range(0, len(samples), size):
+        part = slice(start, min(start + size, len(samples)))
+        yield part, rows(samples, part, device=device)
+
+
+def check_pair(real: SampleSet, fake: SampleSet) -> None:
+    """Raises ValueError if the two sets do not live in one space."""
+    if real.shape[1] != fake.shape[1]:
+        raise ValueError(f"dimensions differ: real has {real.shape[1]}, fake has {fake.shape[1]}")
+
+
+def pooled_mean(real: SampleSet, fake: SampleSet, *, device: object = "cpu") -> Tensor:
+    """The mean of both sets taken together, ``[d]``, float64.
+
+    Raises:
+      ValueError: If a sample is not finite.
+    """
+    import torch
+
+    total = torch.zeros(real.shape[1], dtype=torch.float64, device=device)  # type: ignore[call-overload]
+    for samples in (real, fake):
+        for _, part in chunks(samples, device=device):
+            total += part.sum(0)
+    if not bool(torch.isfinite(total).all()):
+        raise ValueError("samples must be finite")
+    mean: Tensor = total / (len(real) + len(fake))
+    return mean

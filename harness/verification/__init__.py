@@ -1,0 +1,11 @@
+"""The theorems of the source documents as numeric checks, each of which can fail.
+
+A check exercises the harness's own losses, networks, divergences, bounds and transport, and compares them with
+something independent: scipy's quadrature and distributions, autograd, finite differences, closed forms, exact
+transport, ranks by SVD.
+"""
+
+from .catalogue import CHECKS, run_checks
+from .findings import Finding
+
+__all__ = ["CHECKS", "Finding", "run_checks"]

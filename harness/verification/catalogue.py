@@ -1,0 +1,96 @@
+"""All checks in the order of the paper: a literal mapping, without torch until one of them runs."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from ..errors import suggest
+from .findings import Finding, Outcome
+
+
+@dataclass(frozen=True)
+class Check:
+    """A statement in a few words, and the function that checks it: its module in this package, and its name."""
+
+    title: str
+    module: str
+    function: str
+
+    def load(self) -> Callable[..., Outcome]:
+        module = importlib.import_module(f".{self.module}", __package__)
+        return cast(Callable[..., Outcome], getattr(module, self.function))
+
+
+CHECKS: dict[str, Check] = {
+    "optimal": Check("L(D*) = 2 JSD - 2 log 2, the maximum", "games", "optimal_discriminator"),
+    "lemma1": Check("samples of a network lie on manifolds of dimension <= dim Z", "manifolds", "lemma_1"),
+    "lemma2": Check("randomly shifted manifolds do not perfectly align", "manifolds", "lemma_2"),
+    "lemma3": Check("manifolds that do not align meet in a null set", "manifolds", "lemma_3"),
+    "2.1": Check("disjoint supports: perfect discriminator without gradient", "discrimination", "theorem_2_1"),
+    "2.2": Check("crossing supports: the same almost everywhere", "discrimination", "theorem_2_2"),
+    "2.3": Check("JSD = log 2 and KL = inf at any distance", "discrimination", "theorem_2_3"),
+    "2.4": Check("the generator's gradient vanishes as D approaches D*", "gradients", "theorem_2_4"),
+    "2.5": Check("-log D follows KL(P_g||P_r) - 2 JSD", "gradients", "theorem_2_5"),
+    "2.6": Check("-log D under white noise: centred Cauchy gradients", "gradients", "theorem_2_6"),
+    "3.1": Check("noise makes distributions absolutely continuous", "smoothing", "theorem_3_1"),
+    "corollary3.1": Check("noisy densities of three noise families", "smoothing", "corollary_3_1"),
+    "3.2": Check("the generator's gradient in terms of a(z) and b(z)", "smoothing", "theorem_3_2"),
+    "corollary3.2": Check("through noisy samples the gradient is that of 2 JSD", "smoothing", "corollary_3_2"),
+    "lemma4": Check("W(P_X, P_X+eps) <= sqrt V", "distances", "lemma_4"),
+    "3.3": Check("every bound is above the exact Wasserstein distance", "distances", "theorem_3_3"),
+    "dirac2": Check("Dirac-GAN: eigenvalues +- i f'(0)", "dirac", "lemma_2"),
+    "dirac2.3": Check("Dirac-GAN: theta^2 + psi^2 is constant", "dirac", "lemma_2_3"),
+    "dirac3.2": Check("Dirac-GAN with instance noise", "dirac", "lemma_3_2"),
+    "dirac3.3": Check("Dirac-GAN with R1", "dirac", "lemma_3_3"),
+    "relativistic": Check("relativistic gradients; P(real) falls as fakes improve", "games", "relativistic"),
+}
+
+
+def run_checks(only: Sequence[str] | None = None) -> Iterator[Finding]:
+    """Runs checks in the catalogue's order, one at a time as findings are asked for.
+
+    Args:
+      only: Identifiers of the statements to check; None for all.
+
+    Raises:
+      ValueError: If an identifier is unknown; at the call, before anything runs.
+    """
+    for statement in only or ():
+        if statement not in CHECKS:
+            raise ValueError(f"unknown statement '{statement}'.{suggest(statement, CHECKS)}")
+    return (_run(statement, check) for statement, check in CHECKS.items() if only is None or statement in only)
+
+
+def _run(statement: str, check: Check) -> Finding:
+    function = check.load()  # imports are not the check's time
+    with _one_thread():
+        start = time.perf_counter()
+        outcome = function()
+        seconds = time.perf_counter() - start
+    return Finding(
+        statement=statement,
+        title=check.title,
+        measured=outcome.measured,
+        theory=outcome.theory,
+        margin=outcome.margin,
+        passed=outcome.passed,
+        seconds=seconds,
+    )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The matrices are tiny: on a busy machine threads that wait for each other make them a hundred times slower."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,251 @@
+"""Theorems 2.4 to 2.6: what the generator's gradient becomes as the discriminator approaches the optimal one.
+
+References:
+  Arjovsky & Bottou (2017), section 2.2; arXiv:1701.04862.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import Generator, Tensor
+from torch.func import jacrev
+
+from ..components import MLP
+from ..networks import build_generator, initial_weights
+from ..packs import StackedModule
+from ..theory.losses import LOSSES
+from .findings import Outcome, at_least, at_most, judge
+
+_STEEPEST = 0.1875  # largest slope of the D* of Theorem 2.4, at x_1 = 10
+_FREQUENCY = 20.0  # of the perturbations; the higher, the more of their norm is gradient
+
+
+def theorem_2_4(
+    *,
+    epsilons: Sequence[float] = (0.3, 0.1, 0.01, 1e-4),
+    loss: str = "minimax",
+    constant: float = 1.0,
+    num_perturbations: int = 8,
+    seed: int = 0,
+) -> Outcome:
+    """``||grad_theta E log(1 - D(g(z)))|| <= M eps / (1 - eps)`` for ``||D - D*|| < eps``, ``M^2 = E ||J_theta g||^2``.
+
+    ``D = D* + h`` where D* is 0 around the generator's samples and ``h(x) = a/2 (1 + sin(w.x + c)) - a D*(x)``, which
+    keeps D in [0, 1] and has a norm ``sup |h| + ||grad h||`` of at most ``a/2 (1 + sqrt(1 + ||w||^2)) + a sup ||grad
+    D*||``; a is chosen for this to be eps. The left side is autograd through the harness's loss; the Jacobian's
+    spectral norm is by SVD. Generators: the harness's MLP under random w and c; and samples that move as one, on a
+    piece so short that grad h hardly varies, where the bound is nearly attained. There the gradient must exceed half
+    the bound as eps -> 0, or the check would not notice a constant that is wrong by 2.
+
+    Args:
+      epsilons: Norms of the perturbation, < 1.
+      loss: The generator's, by name; the theorem is about `minimax`.
+      constant: Factor of the bound, 1 in the theorem.
+      num_perturbations: Directions w and phases c, for the MLP.
+      seed: Of all draws.
+    """
+    draws = Generator().manual_seed(seed)
+    network, weights = _generator(latent=4, shape=(2,), draws=draws)
+    latents = torch.randn(256, 4, generator=draws, dtype=torch.float64)
+    pieces = torch.stack([torch.zeros(64), torch.linspace(0, 1e-3, 64)], 1).double()
+    east = torch.tensor([_FREQUENCY, 0.0], dtype=torch.float64)
+    directions = _FREQUENCY * torch.nn.functional.normalize(
+        torch.randn(num_perturbations, 2, generator=draws, dtype=torch.float64), dim=1
+    )
+    phases = 2 * math.pi * torch.rand(num_perturbations, generator=draws, dtype=torch.float64)
+
+    def generate(theta: Tensor) -> Tensor:
+        return network(theta, latents)
+
+    def move(theta: Tensor) -> Tensor:
+        return theta + pieces
+
+    def ratios(sample: Callable[[Tensor], Tensor], theta: Tensor, w: Tensor, phase: Tensor, m: float) -> list[float]:
+        return [
+            float(_generator_gradient(sample, theta, loss=loss, discriminator=_nearly_optimal(w, phase, eps)).norm())
+            / (constant * m * eps / (1 - eps))
+            for eps in epsilons
+        ]
+
+    still = torch.zeros(2, dtype=torch.float64)
+    moving = ratios(move, still, east, torch.zeros(()).double(), _root_mean_square_norm(move, still))
+    m = _root_mean_square_norm(generate, weights)
+    generated = [
+        each for w, phase in zip(directions, phases, strict=True) for each in ratios(generate, weights, w, phase, m)
+    ]
+    worst, tightest = max(*moving, *generated), moving[epsilons.index(min(epsilons))]
+    return judge(
+        f"gradient / bound <= {worst:.3f} over eps {min(epsilons):g} .. {max(epsilons):g} (MLP: {max(generated):.3f})",
+        "<= 1, and > 1/2 where the bound is nearly attained",
+        at_most(worst, 1.0),
+        at_least(tightest, 0.5),
+    )
+
+
+def theorem_2_5(
+    *,
+    theta: Sequence[float] = (0.4, -0.1),
+    loss: str = "non_saturating",
+    kl_weight: float = 1.0,
+    jsd_weight: float = -2.0,
+    grid: int = 20001,
+) -> Outcome:
+    """``E[-grad log D*(g(z))] = grad [KL(P_g||P_r) - 2 JSD]``, D* fixed at the present generator.
+
+    P_r is a mixture of two Gaussians, ``g(z) = theta_1 + e^theta_2 z``. Left: autograd through the harness's loss,
+    quadrature over z. Right: autograd of the divergences by their definition, quadrature over x.
+
+    Args:
+      theta: Of the generator.
+      loss: By name; `minimax` has the weights 0 and 2 instead.
+      kl_weight, jsd_weight: Of the divergences.
+      grid: Points of the quadrature over x.
+    """
+    parameters = torch.tensor(theta, dtype=torch.float64, requires_grad=True)
+    latents = torch.linspace(-12, 12, 4001, dtype=torch.float64)
+    weights = torch.exp(_log_normal(latents, torch.zeros(()), torch.zeros(()))) * (latents[1] - latents[0])
+    fixed = parameters.detach()
+    samples = parameters[0] + parameters[1].exp() * latents
+    logits = _log_real(samples) - _log_normal(samples, fixed[0], fixed[1])
+    (left,) = torch.autograd.grad((LOSSES[loss].generator_fake(logits) * weights).sum(), parameters)
+
+    x = torch.linspace(-25, 25, grid, dtype=torch.float64)
+    log_real, log_fake = _log_real(x), _log_normal(x, parameters[0], parameters[1])
+    log_middle = torch.logaddexp(log_real, log_fake) - math.log(2)
+    step = x[1] - x[0]
+    kl = (log_fake.exp() * (log_fake - log_real)).sum() * step
+    jsd = (log_real.exp() * (log_real - log_middle) + log_fake.exp() * (log_fake - log_middle)).sum() * step / 2
+    (right,) = torch.autograd.grad(kl_weight * kl + jsd_weight * jsd, parameters)
+    return judge(
+        f"[{left[0]:.10f}, {left[1]:.10f}]",
+        f"[{right[0]:.10f}, {right[1]:.10f}]",
+        # both quadratures are exact to rounding, which thousands of terms of size 1 add up to
+        at_most(float((left - right).norm()), 1e-9),
+    )
+
+
+def theorem_2_6(
+    *,
+    value: float = 0.0,
+    slope: float = 0.0,
+    noise_of_value: float = 0.1,
+    noise_of_slope: float = 1.0,
+    num_coordinates: int = 4,
+    num_draws: int = 4000,
+    seed: int = 0,
+) -> Outcome:
+    """Under white noise on D and its gradient, the gradient of -log D is centred Cauchy in every coordinate.
+
+    ``D = D* - e`` and ``grad D = grad D* - r`` with e and r independent centred Gaussians at every x; with D* = 0
+    around the samples, a coordinate of ``E_z[-J r(z) / e(z)]`` over b latents is Cauchy with scale
+    ``mean_z ||J_c(z)|| s_r / s_e``, for J of the harness's MLP by autograd. Kolmogorov-Smirnov must not reject this
+    very distribution (p > 0.01), a sign test must not reject the median 0 (p > 0.01), both corrected for the number
+    of coordinates, and a normal distribution of the same mean and variance must be rejected (p < 1e-6).
+
+    Args:
+      value: Of D* on the support of P_g; the theorem needs 0.
+      slope: Of D* there; the theorem needs 0.
+      noise_of_value, noise_of_slope: Standard deviations s_e and s_r.
+      num_coordinates: Parameters of the generator with the largest derivatives.
+      num_draws: Of the noisy discriminator.
+      seed: Of all draws.
+    """
+    draws = Generator().manual_seed(seed)
+    network, weights = _generator(latent=4, shape=(2,), draws=draws)
+    latents = torch.randn(8, 4, generator=draws, dtype=torch.float64)
+
+    def generate(theta: Tensor) -> Tensor:
+        return network(theta, latents)
+
+    jacobians = _jacobians(generate, weights)  # [b, d, p]
+    lengths = jacobians.norm(dim=1)
+    chosen = lengths.mean(0).topk(num_coordinates).indices
+    along = jacobians[:, :, chosen]
+    e = noise_of_value * torch.randn(num_draws, len(latents), generator=draws, dtype=torch.float64)
+    r = noise_of_slope * torch.randn(num_draws, len(latents), 2, generator=draws, dtype=torch.float64)
+    # -grad log D = -J grad D / D: [n, b, d], [b, d, c] -> [n, c]
+    gradients = torch.einsum("nbd,bdc->nc", -(slope - r) / (value - e)[..., None], along) / len(latents)
+    scales = lengths[:, chosen].mean(0) * noise_of_slope / noise_of_value
+    columns = [column.numpy() for column in gradients.T]
+    cauchy = [_fit(column, stats.cauchy(scale=float(scale))) for column, scale in zip(columns, scales, strict=True)]
+    normal = [_fit(column, stats.norm(column.mean(), column.std())) for column in columns]
+    median = [float(stats.binomtest(int((column > 0).sum()), len(column)).pvalue) for column in columns]
+    level = 0.01 / num_coordinates
+    return judge(
+        f"smallest p: Cauchy {min(cauchy):.2g}, median 0 {min(median):.2g}; largest p: normal {max(normal):.1g}",
+        f"Cauchy and median 0 not rejected (p > {level:g}), normal rejected (p < 1e-6)",
+        at_least(min(cauchy), level),
+        at_least(min(median), level),
+        at_most(max(normal), 1e-6),
+    )
+
+
+def _fit(values: NDArray[np.float64], distribution: Any) -> float:
+    """p-value of Kolmogorov and Smirnov's test that the values are of a frozen scipy distribution."""
+    return float(stats.kstest(values, distribution.cdf).pvalue)
+
+
+def _generator(
+    *, latent: int, shape: tuple[int, ...], draws: Generator
+) -> tuple[Callable[[Tensor, Tensor], Tensor], Tensor]:
+    """The harness's MLP as a function of its weights ``[p]`` and latents ``[b, latent]``, and random weights."""
+    module = StackedModule(build_generator(MLP(name="mlp", latent=latent, width=16), shape))
+    weights = initial_weights(module.template, generator=draws).double()
+    return lambda theta, latents: module(theta[None], latents[None])[0], weights
+
+
+def _jacobians(sample: Callable[[Tensor], Tensor], theta: Tensor) -> Tensor:
+    """``J_theta g(z)`` of every sample: ``[b, d, p]``."""
+    jacobians: Tensor = jacrev(sample)(theta)
+    return jacobians
+
+
+def _root_mean_square_norm(sample: Callable[[Tensor], Tensor], theta: Tensor) -> float:
+    """``M = sqrt(E ||J_theta g(z)||^2)``, spectral norms."""
+    return float(torch.linalg.matrix_norm(_jacobians(sample, theta), ord=2).square().mean().sqrt())
+
+
+def _nearly_optimal(w: Tensor, phase: Tensor, epsilon: float) -> Callable[[Tensor], Tensor]:
+    """``D = D* + h``, ``||h|| < epsilon``, as a function ``[b, 2] -> [b]``.
+
+    D* rises smoothly from 0 to 1 between x_1 = 5 and 15, where there are no samples.
+    """
+    amplitude = epsilon * (1 - 1e-9) / ((1 + math.sqrt(1 + float(w.square().sum()))) / 2 + _STEEPEST)
+
+    def discriminate(x: Tensor) -> Tensor:
+        t = ((x[:, 0] - 5) / 10).clamp(0, 1)
+        optimal = t**3 * (10 - 15 * t + 6 * t**2)
+        return (1 - amplitude) * optimal + amplitude / 2 * (1 + (x @ w + phase).sin())
+
+    return discriminate
+
+
+def _generator_gradient(
+    sample: Callable[[Tensor], Tensor], theta: Tensor, *, loss: str, discriminator: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """The gradient of the generator's loss in theta ``[p]``."""
+    theta = theta.detach().requires_grad_()
+    probability = discriminator(sample(theta))
+    value = LOSSES[loss].generator(None, probability.log() - (-probability).log1p())
+    (gradient,) = torch.autograd.grad(value, theta)
+    return gradient
+
+
+def _log_normal(x: Tensor, mean: Tensor, log_deviation: Tensor) -> Tensor:
+    return -((x - mean) / log_deviation.exp()).square() / 2 - log_deviation - math.log(2 * math.pi) / 2
+
+
+def _log_real(x: Tensor) -> Tensor:
+    """Log density of 0.3 N(-1, 0.7^2) + 0.7 N(1.5, 1.1^2)."""
+    parts = [
+        math.log(weight) + _log_normal(x, torch.tensor(mean), torch.tensor(deviation).log())
+        for weight, mean, deviation in ((0.3, -1.0, 0.7), (0.7, 1.5, 1.1))
+    ]
+    return torch.logaddexp(parts[0], parts[1])

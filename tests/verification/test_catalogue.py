@@ -1,0 +1,71 @@
+"""All checks pass, and the catalogue is what the command line can rely on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from harness.verification import CHECKS, Finding, run_checks
+from harness.verification.findings import at_least, at_most, close, holds, judge
+
+EXPECTED = (
+    *("optimal", "lemma1", "lemma2", "lemma3", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "3.1", "corollary3.1"),
+    *("3.2", "corollary3.2", "lemma4", "3.3", "dirac2", "dirac2.3", "dirac3.2", "dirac3.3", "relativistic"),
+)
+
+
+def test_the_catalogue_has_the_statements_of_the_table_in_their_order() -> None:
+    assert tuple(CHECKS) == EXPECTED
+
+
+@pytest.mark.parametrize("statement", EXPECTED)
+def test_the_statement_holds(statement: str) -> None:
+    (finding,) = run_checks([statement])
+    assert isinstance(finding, Finding)
+    assert finding.statement == statement
+    assert finding.passed, finding
+    assert 0 <= finding.margin <= 1
+    assert finding.seconds > 0
+
+
+def test_two_runs_of_a_check_measure_the_same() -> None:
+    first, second = (next(run_checks(["lemma4"])) for _ in range(2))
+    assert (first.measured, first.margin) == (second.measured, second.margin)
+
+
+def test_checks_run_in_the_catalogues_order_whatever_was_asked_for() -> None:
+    assert [finding.statement for finding in run_checks(["3.1", "2.5"])] == ["2.5", "3.1"]
+    assert list(run_checks([])) == []
+
+
+def test_an_unknown_statement_is_answered_at_the_call_with_the_valid_ones() -> None:
+    with pytest.raises(
+        ValueError, match=r"unknown statement 'lema4'. Did you mean 'lemma4'\?\n  Valid: 2.1, "
+    ) as error:
+        run_checks(["2.1", "lema4"])
+    assert all(statement in str(error.value) for statement in EXPECTED)
+
+
+def test_the_catalogue_loads_no_torch() -> None:
+    code = "import sys, harness.verification; print({'torch', 'scipy', 'ray'} & set(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "set()"
+
+
+def test_margins_are_shares_of_what_is_allowed() -> None:
+    assert close(1.5, 1.0, tolerance=1.0) == 0.5
+    assert close(3.0, 1.0, tolerance=1.0) == -1
+    assert at_most(0.25, 1.0) == 0.75
+    assert at_least(4.0, 1.0) == 0.75
+    assert at_least(0.5, 1.0) == -1
+    assert at_least(0.0, 1.0) < 0
+    assert (holds(True), holds(False)) == (1, -1)
+
+
+def test_the_worst_condition_decides_and_nan_is_a_failure() -> None:
+    assert judge("", "", 0.5, 0.0).passed
+    assert not judge("", "", 1.0, -1e-9).passed
+    assert not judge("", "", 1.0, float("nan")).passed
+    assert not judge("", "", float("nan"), 1.0).passed

@@ -1,0 +1,60 @@
+"""Each check of the Dirac-GAN's lemmas fails when the statement, or the code it rests on, is broken."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from harness.theory.dirac import DiracGAN
+from harness.verification import dirac
+
+
+@pytest.mark.parametrize("broken", [{"slope": 1.0}, {"loss": "least_squares"}], ids=str)
+def test_lemma_2_fails_with_another_slope_and_for_another_loss(broken: dict[str, object]) -> None:
+    assert not dirac.lemma_2(**broken).passed
+
+
+def test_lemma_2_fails_for_a_field_of_the_wrong_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = DiracGAN.losses
+
+    def cooperative(self: DiracGAN, theta, psi):
+        generator, discriminator = right(self, theta, psi)
+        return -generator, discriminator
+
+    monkeypatch.setattr(DiracGAN, "losses", cooperative)
+    assert not dirac.lemma_2().passed
+
+
+@pytest.mark.parametrize("broken", [{"sigma": 0.5}, {"gamma": 0.1}, {"loss": "least_squares"}], ids=str)
+def test_lemma_2_3_fails_with_noise_with_a_penalty_and_for_another_loss(broken: dict[str, object]) -> None:
+    assert not dirac.lemma_2_3(**broken).passed
+
+
+@pytest.mark.parametrize(
+    "broken", [{"curvature": 0.25}, {"curvature": -0.5}, {"slope": 1.0}, {"loss": "wasserstein"}], ids=str
+)
+def test_lemma_3_2_fails_with_other_derivatives_and_for_a_loss_noise_does_not_damp(broken: dict[str, object]) -> None:
+    assert not dirac.lemma_3_2(**broken).passed
+
+
+def test_lemma_3_2_fails_when_the_noise_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dirac, "_game", lambda loss, *, sigma: DiracGAN(dirac.LOSSES[loss]))
+    assert not dirac.lemma_3_2().passed
+
+
+@pytest.mark.parametrize("broken", [{"slope": 1.0}, {"penalty": "zero_centred"}, {"loss": "wasserstein"}], ids=str)
+def test_lemma_3_3_fails_with_another_slope_for_twice_the_penalty_and_for_another_loss(
+    broken: dict[str, object],
+) -> None:
+    assert not dirac.lemma_3_3(**broken).passed
+
+
+def test_lemma_3_3_fails_when_a_critical_strength_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dirac, "critical_gamma", lambda loss: 0.5)
+    assert not dirac.lemma_3_3().passed
+
+
+def test_lemma_3_2_fails_when_a_critical_noise_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dirac, "critical_sigma", lambda loss: math.sqrt(3))
+    assert not dirac.lemma_3_2().passed

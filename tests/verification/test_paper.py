@@ -1,0 +1,221 @@
+"""Each check of Arjovsky & Bottou's statements fails when the statement, or the code it rests on, is broken."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness.theory import losses
+from harness.theory.bounds import Bound
+from harness.theory.losses import HINGE, LOSSES
+from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Truncated
+from harness.theory.sliced import Projections
+from harness.verification import discrimination, distances, games, gradients, manifolds, smoothing
+
+DOUBLED = 4.0  # of squared distances: the kernel of half the sigma
+
+
+# --- the optimal discriminator and the relativistic losses -------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", [{"offset": -math.log(2)}, {"tilt": 0.1}], ids=str)
+def test_optimal_fails_with_another_constant_or_another_discriminator(broken: dict[str, float]) -> None:
+    assert not games.optimal_discriminator(**broken).passed
+
+
+def test_optimal_fails_for_another_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(games, "CROSS_ENTROPY", HINGE)
+    assert not games.optimal_discriminator().passed
+
+
+def test_optimal_fails_for_a_wrong_monte_carlo_divergence(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = games.noisy_divergences
+    monkeypatch.setattr(games, "noisy_divergences", lambda *sets, sigmas, **rest: right(*sets, sigmas=[2.0], **rest))
+    assert not games.optimal_discriminator().passed
+
+
+@pytest.mark.parametrize("broken", [{"paired": "minimax"}, {"average": "relativistic"}], ids=str)
+def test_relativistic_fails_for_another_loss(broken: dict[str, str]) -> None:
+    assert not games.relativistic(**broken).passed
+
+
+def test_relativistic_fails_when_the_means_are_detached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def detached(real: Tensor, fake: Tensor, *, comparison: str) -> tuple[Tensor, Tensor]:
+        if comparison == "paired":
+            return real - fake, fake - real
+        return real - fake.mean(-1, keepdim=True).detach(), fake - real.mean(-1, keepdim=True).detach()
+
+    monkeypatch.setattr(losses, "compare", detached)
+    assert not games.relativistic().passed
+
+
+def test_relativistic_fails_when_real_samples_are_judged_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(games, "compare", lambda real, fake, *, comparison: (real, fake))
+    assert not games.relativistic().passed
+
+
+# --- manifolds ---------------------------------------------------------------------------------------------------
+
+
+def test_lemma_1_fails_for_noisy_samples() -> None:
+    assert not manifolds.lemma_1(noise=0.1).passed
+
+
+def test_lemma_1_fails_when_latents_are_as_large_as_samples() -> None:
+    assert not manifolds.lemma_1(latents=(2, 9)).passed
+
+
+def test_lemma_2_fails_without_shifts() -> None:
+    assert not manifolds.lemma_2(shift=0.0).passed
+
+
+def test_lemma_3_fails_for_manifolds_that_align() -> None:
+    assert not manifolds.lemma_3(num_shared=2).passed
+
+
+# --- discrimination ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", [{"distance": 0.0}, {"num_steps": 20}], ids=str)
+def test_theorem_2_1_fails_on_one_segment_and_for_an_untrained_discriminator(broken: dict[str, float]) -> None:
+    assert not discrimination.theorem_2_1(**broken).passed
+
+
+@pytest.mark.parametrize("broken", [{"angle": 0.0}, {"num_steps": 20}], ids=str)
+def test_theorem_2_2_fails_on_aligned_segments_and_for_an_untrained_discriminator(broken: dict[str, float]) -> None:
+    assert not discrimination.theorem_2_2(**broken).passed
+
+
+@pytest.mark.parametrize(
+    "broken", [{"sigma": 0.5}, {"distances": (1.0, 0.0)}, {"angles": (0.0,)}, {"jsd": 2 * math.log(2)}], ids=str
+)
+def test_theorem_2_3_fails_with_noise_without_distance_and_as_printed(broken: dict[str, object]) -> None:
+    assert not discrimination.theorem_2_3(**broken).passed
+
+
+# --- gradients ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", [{"constant": 0.5}, {"loss": "non_saturating"}, {"loss": "wasserstein"}], ids=str)
+def test_theorem_2_4_fails_with_half_the_bound_and_for_losses_that_do_not_saturate(broken: dict[str, object]) -> None:
+    assert not gradients.theorem_2_4(**broken).passed
+
+
+@pytest.mark.parametrize("broken", [{"jsd_weight": 2.0}, {"kl_weight": 0.0}, {"loss": "minimax"}], ids=str)
+def test_theorem_2_5_fails_with_other_weights_and_for_another_loss(broken: dict[str, object]) -> None:
+    assert not gradients.theorem_2_5(**broken).passed
+
+
+def test_the_original_loss_follows_twice_the_jsd_as_the_proof_of_theorem_2_5_uses() -> None:
+    assert gradients.theorem_2_5(loss="minimax", kl_weight=0.0, jsd_weight=2.0).passed
+
+
+@pytest.mark.parametrize("broken", [{"value": 0.3}, {"slope": 2.0}], ids=str)
+def test_theorem_2_6_fails_where_the_discriminator_is_not_perfect(broken: dict[str, float]) -> None:
+    assert not gradients.theorem_2_6(**broken).passed
+
+
+# --- smoothing ---------------------------------------------------------------------------------------------------
+
+
+def test_theorem_3_1_fails_without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        Truncated, "unit", lambda self, num, dimension, *, generator: torch.zeros(num, dimension).double()
+    )
+    assert not smoothing.theorem_3_1().passed
+
+
+@pytest.mark.parametrize(
+    ("noise", "check"),
+    [
+        (Truncated, smoothing.theorem_3_1),
+        (Gaussian, smoothing.corollary_3_1),
+        (FullCovariance, smoothing.corollary_3_1),
+        (Cauchy, smoothing.corollary_3_1),
+        (Gaussian, smoothing.theorem_3_2),
+        (Gaussian, smoothing.corollary_3_2),
+    ],
+)
+def test_a_check_of_densities_fails_for_a_wrong_kernel(noise, check, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = noise.log_kernel
+    monkeypatch.setattr(
+        noise, "log_kernel", lambda self, squared, *, dimension: right(self, squared * DOUBLED, dimension=dimension)
+    )
+    assert not check().passed
+
+
+def test_corollary_3_1_fails_when_the_tail_has_the_exponent_of_another_dimension(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = Cauchy.log_kernel
+    monkeypatch.setattr(
+        Cauchy, "log_kernel", lambda self, squared, *, dimension: right(self, squared, dimension=dimension + 1)
+    )
+    assert not smoothing.corollary_3_1().passed
+
+
+def test_corollary_3_1_fails_when_the_covariance_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FullCovariance, "whiten", lambda self, points: points)
+    assert not smoothing.corollary_3_1().passed
+
+
+def test_theorem_3_2_fails_with_a_and_b_exchanged() -> None:
+    assert not smoothing.theorem_3_2(exponent=-1.0).passed
+
+
+@pytest.mark.parametrize("check", [smoothing.theorem_3_2, smoothing.corollary_3_2])
+def test_the_gradient_under_noise_fails_for_another_loss(check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOSSES, "minimax", LOSSES["non_saturating"])
+    assert not check().passed
+
+
+def test_corollary_3_2_fails_when_the_generator_step_has_no_noise() -> None:
+    assert not smoothing.corollary_3_2(generator_sigma=0.0).passed
+
+
+def test_corollary_3_2_fails_when_the_harness_drops_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoothing, "add_noise", lambda samples, sigma, unit_noise: samples)
+    assert not smoothing.corollary_3_2().passed
+
+
+# --- distances ---------------------------------------------------------------------------------------------------
+
+
+def test_lemma_4_fails_for_more_noise_than_v_counts() -> None:
+    assert not distances.lemma_4(noise_scale=1.5).passed
+
+
+@pytest.mark.parametrize("noise", [Truncated, Gaussian])
+def test_lemma_4_fails_when_v_forgets_the_dimension(noise, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noise, "variance", lambda self, *, sigma, dimension: sigma**2)
+    assert not distances.lemma_4().passed
+
+
+@pytest.mark.parametrize("broken", [{"noise_weight": 0.0}, {"divergence_weight": 0.5}], ids=str)
+def test_theorem_3_3_fails_without_one_of_the_terms(broken: dict[str, float]) -> None:
+    assert not distances.theorem_3_3(**broken).passed
+
+
+@pytest.mark.parametrize("term", ["noise_term", "divergence_term"])
+@pytest.mark.parametrize("name", ["paper", "sharp", "weighted", "sliced"])
+def test_theorem_3_3_fails_when_any_one_bound_loses_a_term(
+    name: str, term: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, attribute = (Projections, "bound") if name == "sliced" else (distances, f"{name}_bound")
+    right = getattr(owner, attribute)
+
+    def crippled(*positional: object, **named: object) -> Bound:
+        return dataclasses.replace(right(*positional, **named), **{term: 0.0})
+
+    monkeypatch.setattr(owner, attribute, crippled)
+    assert not distances.theorem_3_3().passed
+
+
+def test_theorem_3_3_fails_with_the_radius_for_the_diameter(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = distances.noisy_diameter
+    monkeypatch.setattr(distances, "noisy_diameter", lambda *args, **rest: right(*args, **rest) / 2)
+    assert not distances.theorem_3_3().passed
