@@ -45,7 +45,9 @@ def verify(
             )
     failed = [row["statement"] for row in rows if not row["passed"]]
     if json_:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        # JSON has no infinity; its readers take 1e999 for one
+        text = json.dumps(rows, indent=2).replace('"margin": -Infinity', '"margin": -1e999')
+        sys.stdout.write(text + "\n")
     else:
         seconds = sum(row["seconds"] for row in rows)
         text = f"{len(rows) - len(failed)} of {len(rows)} statements hold, {seconds:.0f} s"

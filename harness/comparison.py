@@ -15,9 +15,11 @@ from .identity import stream_seed
 from .records import CELLS
 from .samplesets import StoredSamples
 from .theory.bounds import diameter_limit, pooled_diameter
-from .theory.samples import Progress
+from .theory.samples import Progress, chunks
 
 _MOST_FOR_DIAMETER = 2e12  # (n + m)^2 d; beyond it the exact diameter would take minutes
+_LEAST_DIAMETER = 1e-100  # the squares of shorter distances underflow
+_SIGMA_RANGE = (1e-6, 1e6)  # in diameters; below, rounding tells coinciding points apart; above, nothing is left
 
 
 def compare(
@@ -46,7 +48,8 @@ def compare(
       A row a sigma, with the names of the columns of ``cells``, and the remarks.
 
     Raises:
-      HarnessError: If the dimensions differ or a sigma is not a number >= 0.
+      HarnessError: If the dimensions differ, all samples are one point, or a sigma is negative, not finite, or out
+        of all proportion to the data.
     """
     if real.shape[1] != fake.shape[1]:
         raise HarnessError(
@@ -56,13 +59,21 @@ def compare(
     for sigma in sigmas:
         if not (sigma >= 0 and math.isfinite(sigma)):
             raise HarnessError(f"--sigma must be finite and >= 0, got {sigma:g}")
+    if _is_one_point(real, fake):
+        raise HarnessError("all samples of both sets are one and the same point; there is nothing to compare")
     remarks = []
     exact = (len(real) + len(fake)) ** 2 * real.shape[1] <= _MOST_FOR_DIAMETER
     diameter = pooled_diameter(real, fake) if exact else diameter_limit(real, fake)
     if not exact:
         remarks.append("data_diameter is an upper limit, the sum of the two largest distances to the mean")
-    if diameter == 0:
-        raise HarnessError("all samples of both sets are one and the same point; there is nothing to compare")
+    if diameter < _LEAST_DIAMETER:
+        raise HarnessError(f"all samples are within {_LEAST_DIAMETER:g} of each other; rescale them")
+    for sigma in sigmas:
+        if sigma > 0 and not _SIGMA_RANGE[0] <= sigma / diameter <= _SIGMA_RANGE[1]:
+            raise HarnessError(
+                f"--sigma {sigma:g} is out of proportion to the data, whose diameter is {diameter:g}; "
+                f"valid: 0, and {_SIGMA_RANGE[0]:g} to {_SIGMA_RANGE[1]:g} diameters"
+            )
     if max(len(real), len(fake)) > most_for_w1:
         remarks.append(f"w1 is left out: a set has more than {most_for_w1} samples (--w1-samples)")
     grid = log_spaced_sigmas(diameter, real.shape[1])
@@ -84,3 +95,9 @@ def compare(
 def to_table(rows: list[dict[str, Any]]) -> pa.Table:
     """The rows as an Arrow table, in the order of the columns of ``cells``."""
     return pa.Table.from_pylist(rows, schema=pa.schema([field for field in CELLS if field.name in rows[0]]))
+
+
+def _is_one_point(real: StoredSamples, fake: StoredSamples) -> bool:
+    """Whether all samples are equal, exactly: distances to a mean would differ from 0 by rounding."""
+    first = real[:1]
+    return all(bool((part == first).all()) for samples in (real, fake) for _, part in chunks(samples))

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 DIRAC_VERSION = 1
 """Raised when the same settings give other numbers."""
 
-_POINTS_KEPT = 500
+_POINTS_KEPT = 10_000
 _SECONDS_PER_STEP = 1.2e-4  # of one simulated update on one core
 
 

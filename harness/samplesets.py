@@ -16,6 +16,7 @@ from .problems.specs import ImageFolder
 from .theory.samples import chunks
 
 FEWEST = 2
+LARGEST = 1e100  # of a coordinate, data units; the squares of larger ones overflow
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class StoredSamples:
     def __getitem__(self, index: Any) -> Tensor:
         """``[m, d]``, float64, data units."""
         values = self.read(index.numpy() if isinstance(index, Tensor) else index)
-        flat = torch.from_numpy(np.asarray(values, dtype=np.float64).reshape(len(values), -1))
+        flat = torch.from_numpy(np.asarray(values, dtype=np.float64).reshape(len(values), self.shape[1]))
         return flat if self.scale == 1 and self.offset == 0 else flat * self.scale + self.offset
 
 
@@ -50,7 +51,7 @@ def open_samples(path: str, *, size: int | None = None) -> StoredSamples:
       size: Images are resized to this height and width; None for images that all have one size.
 
     Raises:
-      HarnessError: If they cannot be read, are too few, or hold a value that is not finite.
+      HarnessError: If they cannot be read, are too few, or hold a value that is not finite or too large.
     """
     if not Path(path).exists():
         raise HarnessError(f"{path}: no such file or folder")
@@ -61,10 +62,13 @@ def open_samples(path: str, *, size: int | None = None) -> StoredSamples:
     if len(samples) < FEWEST:
         raise HarnessError(f"{path}: has {len(samples)} samples; needed: at least {FEWEST}")
     for part, values in chunks(samples):
-        sound = torch.isfinite(values).all(1)
+        sound = (values.abs() <= LARGEST).all(1)  # so is no NaN
         if not bool(sound.all()):
-            first = part.start + int((~sound).nonzero()[0])
-            raise HarnessError(f"{path}: sample {first} holds a value that is NaN or infinite; remove such samples")
+            first = int((~sound).nonzero()[0])
+            what = f"beyond {LARGEST:g}; rescale the samples"
+            if not bool(torch.isfinite(values[first]).all()):
+                what = "that is NaN or infinite; remove such samples"
+            raise HarnessError(f"{path}: sample {part.start + first} holds a value {what}")
     return samples
 
 
@@ -89,6 +93,9 @@ def _array(path: str) -> StoredSamples:
 def _folder(path: str, size: int | None) -> StoredSamples:
     from .problems.images import folder_pixels
 
-    pixels = folder_pixels(ImageFolder.model_construct(name="image_folder", root=path, size=size, channels=3))
+    try:
+        pixels = folder_pixels(ImageFolder.model_construct(name="image_folder", root=path, size=size, channels=3))
+    except ValueError as error:
+        raise ValueError(str(error).replace("problem.size", "--size")) from error  # here it is no job file's
     flat = pixels.flatten(1).numpy()
     return StoredSamples((len(flat), flat.shape[1]), lambda index: flat[index], scale=1 / 127.5, offset=-1.0)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import math
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from ..errors import suggest
@@ -67,11 +70,16 @@ def run_checks(only: Sequence[str] | None = None) -> Iterator[Finding]:
 
 
 def _run(statement: str, check: Check) -> Finding:
-    function = check.load()  # imports are not the check's time
-    with _one_thread():
-        start = time.perf_counter()
-        outcome = function()
-        seconds = time.perf_counter() - start
+    """The finding of one check; what it raises is a failure of this statement, and the others are still checked."""
+    start = time.perf_counter()
+    try:
+        function = check.load()
+        with _one_thread():
+            start = time.perf_counter()  # imports are not the check's time
+            outcome = function()
+    except Exception as error:  # noqa: BLE001 - a check exercises the whole harness, which may break in any way
+        outcome = Outcome(_describe(error), "the check runs to its end", -math.inf)
+    seconds = time.perf_counter() - start
     return Finding(
         statement=statement,
         title=check.title,
@@ -81,6 +89,13 @@ def _run(statement: str, check: Check) -> Finding:
         passed=outcome.passed,
         seconds=seconds,
     )
+
+
+def _describe(error: Exception) -> str:
+    """``ValueError: its message (module.py:12)``, on one line."""
+    text = " ".join("".join(traceback.format_exception_only(error)).split())
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{text} ({Path(where.filename).name}:{where.lineno})"
 
 
 @contextmanager

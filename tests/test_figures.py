@@ -1,0 +1,149 @@
+"""Figures: what is drawn are the rows of the store, and mistakes are told apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from harness import figures
+from harness.cli import app
+from harness.errors import HarnessError
+from harness.figures import Selection
+from harness.query import Results
+from harness.store import Store, new_part
+from harness.theory.schedules import linear
+
+ITERATIONS = [1, 10, 100]
+# made up: seed s, epoch e -> cross-entropy at each iteration
+D_LOSS = {
+    (1, 0): [1.0, 0.1, 0.01],
+    (1, 1): [2.0, 0.3, 0.03],
+    (1, 2): [3.0, 0.2, 0.02],
+    (10, 0): [1.2, 1.1, 0.9],
+}
+
+
+def add_probe(store: Store, epoch: int, seed: int, *, loss: str = "minimax", sigma: float = 0.0) -> None:
+    part, cell = new_part(), f"{loss}-{epoch}-{seed}-{sigma}"
+    row = {"cell_id": cell, "status": "completed", "protocol": "probe", "loss": loss, "sigma": sigma, "epoch": epoch}
+    store.write_part("job", "cells", [{**row, "seed": seed, "schedule": str(sigma), "batch_norm": "joint"}], part=part)
+    points: list[dict[str, Any]] = [
+        {
+            "cell_id": cell,
+            "iteration": iteration,
+            "d_loss": value + sigma,
+            "accuracy": 1 - value / 4,
+            "grad_norm_minimax": 10 * value,
+            "grad_norm_non_saturating": 5 / value,
+            "grad_variance": 7 / value,
+        }
+        for iteration, value in zip(ITERATIONS, D_LOSS[epoch, seed], strict=True)
+    ]
+    store.write_part("job", "curves", points, part=part)
+
+
+@pytest.fixture
+def results(store: Store) -> Results:
+    for epoch, seed in D_LOSS:
+        for loss in ("minimax", "non_saturating"):
+            add_probe(store, epoch, seed, loss=loss)
+    add_probe(store, 1, 0, sigma=0.5)
+    return Results(store.root)
+
+
+def drawn(axes: Any) -> dict[str, list[float]]:
+    return {line.get_label(): [float(y) for y in line.get_ydata()] for line in axes.lines}
+
+
+def test_figure_1_shows_medians_over_seeds_by_epoch(results: Results) -> None:
+    error, right = figures.figure_1(results, "job", Selection()).axes
+    assert drawn(error) == {"1": [2.0, 0.2, 0.02], "10": [1.2, 1.1, 0.9]}
+    assert drawn(right)["1"] == pytest.approx([0.5, 0.95, 0.995])
+    assert list(error.lines[0].get_xdata()) == ITERATIONS
+    assert (error.get_xscale(), error.get_yscale(), right.get_yscale()) == ("log", "log", "linear")
+
+
+def test_the_band_is_the_range_over_seeds(results: Results) -> None:
+    error, _ = figures.figure_1(results, "job", Selection()).axes
+    heights = error.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (0.01, 3.0)
+
+
+def test_figures_2_and_3_show_the_two_gradients(results: Results) -> None:
+    (minimax,) = figures.figure_2(results, "job", Selection()).axes
+    assert drawn(minimax)["10"] == pytest.approx([12, 11, 9])
+    norm, variance = figures.figure_3(results, "job", Selection()).axes
+    assert drawn(norm)["10"] == pytest.approx([5 / 1.2, 5 / 1.1, 5 / 0.9])
+    assert drawn(variance)["10"] == pytest.approx([7 / 1.2, 7 / 1.1, 7 / 0.9])
+    assert minimax.get_yscale() == norm.get_yscale() == "log"
+
+
+def test_lines_may_be_told_apart_by_sigma(results: Results) -> None:
+    error, _ = figures.figure_1(results, "job", Selection(by="sigma", epoch=1)).axes
+    assert drawn(error) == {"0": [2.0, 0.2, 0.02], "0.5": [1.5, 0.6, 0.51]}
+
+
+@pytest.mark.parametrize("suffix", figures.FORMATS)
+def test_the_command_writes_every_format(results: Results, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"figure{suffix}"
+    answer = CliRunner().invoke(
+        app, ["figure", "fig1", "--job", "job", "--results", results.store.root, "-o", str(path)]
+    )
+    assert answer.exit_code == 0, answer.output
+    magic = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[suffix]
+    assert path.read_bytes().startswith(magic)
+    if suffix == ".svg":
+        assert "epochs of training" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fig1", "-o", "a.gif", "--job", "job"], "must end in .png, .pdf, .svg"),
+        (["fig1", "-o", "a.png", "--job", "jb"], "Did you mean 'job'"),
+        (["fig1", "-o", "a.png"], "needs --job"),
+        (["fig1", "-o", "a.png", "--job", "job", "--by", "sigma", "--epoch", "3"], "no epoch 3. Valid: 1, 10"),
+        (["trajectories", "-o", "a.png", "--job", "job"], "no trajectories"),
+        (["sigma", "-o", "a.png", "--job", "job"], "no rows in training"),
+        (["schedule", "-o", "a.png"], "needs --schedule"),
+        (["schedule", "-o", "a.png", "--schedule", "{schedule: linar}"], "Did you mean 'linear'"),
+        (["schedule", "-o", "a.png", "--schedule", "{schedule: adaptive, start: 1, target: 0.8, rate: 5}"], "adaptive"),
+    ],
+)
+def test_mistakes_have_clear_messages(results: Results, arguments: list[str], message: str) -> None:
+    answer = CliRunner().invoke(app, ["figure", *arguments, "--results", results.store.root])
+    assert isinstance(answer.exception, HarnessError)
+    assert message in str(answer.exception)
+
+
+def test_a_schedule_is_drawn_as_its_formula() -> None:
+    (axes,) = figures.schedules({"linear": linear(start=1.0, end=0.0)}).axes
+    (line,) = axes.lines
+    assert line.get_ydata() == pytest.approx(1 - line.get_xdata())
+
+
+def test_the_noise_of_a_job_is_drawn_as_it_was(store: Store) -> None:
+    part = new_part()
+    cells = [{"cell_id": "c", "status": "completed", "run_id": "r", "schedule": "adaptive", "epoch": 1, "seed": 0}]
+    store.write_part("job", "cells", cells, part=part)
+    rows = [{"run_id": "r", "epoch": n, "step": 10 * n, "sigma": 1 / n} for n in (1, 2, 4)]
+    store.write_part("job", "training", rows, part=part)
+    (axes,) = figures.noise_over_training(Results(store.root), "job", Selection()).axes
+    assert drawn(axes) == {"adaptive": [1.0, 0.5, 0.25]}
+    assert list(axes.lines[0].get_xdata()) == [10, 20, 40]
+
+
+def test_paths_of_games_have_a_panel_each_and_say_how_they_ended(store: Store) -> None:
+    for penalty, verdict in (("none", "cycles"), ("r1(gamma=1)", "converges")):
+        part = new_part()
+        cell = {"cell_id": penalty, "status": "completed", "loss": "minimax", "penalty": penalty, "sigma": 0.0}
+        store.write_part("job", "cells", [{**cell, "updates": "simultaneous", "verdict": verdict}], part=part)
+        path = [{"cell_id": penalty, "iteration": n, "theta": 1.0 / (n + 1), "psi": 0.5 * n} for n in range(3)]
+        store.write_part("job", "trajectories", path, part=part)
+    panels = figures.trajectories(Results(store.root), "job", Selection()).axes
+    assert [panel.get_title().splitlines()[-1] for panel in panels] == ["cycles", "converges"]
+    assert list(panels[0].lines[0].get_xdata()) == [1.0, 0.5, pytest.approx(1 / 3)]
+    assert list(panels[0].lines[0].get_ydata()) == [0.0, 0.5, 1.0]
