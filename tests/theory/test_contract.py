@@ -1,0 +1,143 @@
+"""One contract for everything that acts inside a training step: losses, penalties, schedules and noise families.
+
+Each must give one number a member, the same in a pack as alone, in the type and on the device it is given, without
+reading a value back (a ``meta`` tensor has none), and with the gradient that finite differences find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness.theory import penalties, schedules
+from harness.theory.losses import LOSSES
+from harness.theory.noise import NOISES, FullCovariance
+from harness.theory.penalties import PENALTIES
+from harness.theory.schedules import SCHEDULES
+
+K, B, D = 3, 5, 2
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A function of tensors whose first axis is the member's, and the shapes of its arguments."""
+
+    name: str
+    function: Callable[..., Tensor]
+    shapes: Sequence[tuple[int, ...]]
+
+
+def quadratic(weights: Tensor) -> Callable[[Tensor], Tensor]:
+    """``D(x) = w.x + (w.x)^2 / 2``, whose gradient ``(1 + w.x) w`` depends on x: ``[k, b, d] -> [k, b]``."""
+
+    def discriminate(x: Tensor) -> Tensor:
+        projection = (x * weights[:, None]).sum(-1)
+        return projection + projection.square() / 2
+
+    return discriminate
+
+
+def penalty_of(name: str) -> Callable[..., Tensor]:
+    """A penalty by its definition in the table of section 2: of weights, real, fake and alpha."""
+
+    def norms(weights: Tensor, points: Tensor) -> Tensor:
+        return penalties.squared_gradient_norms(quadratic(weights), points)
+
+    def value(weights: Tensor, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
+        between = penalties.on_segments(real, fake, alpha)
+        match name:
+            case "none":
+                return 0.0 * weights.sum(1)
+            case "weight_clip":
+                return penalties.clip_weights(weights, limit=0.5).sum(1)
+            case "gradient_penalty":
+                return penalties.towards_one(norms(weights, between), weight=10.0)
+            case "zero_centred":
+                return penalties.towards_zero(norms(weights, between), weight=10.0)
+            case "dragan":
+                moved = penalties.around(real, alpha, torch.ones_like(real), spread=0.5)
+                return penalties.towards_one(norms(weights, moved), weight=10.0)
+            case "r1":
+                return penalties.towards_zero(norms(weights, real), weight=5.0)
+            case "r2":
+                return penalties.towards_zero(norms(weights, fake), weight=5.0)
+        raise AssertionError(f"{name} has no definition here")
+
+    return value
+
+
+def schedule_of(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """sigma after a step: of sigma now and the discriminator's accuracy, which only an adaptive one looks at."""
+    parameters = dict.fromkeys(schedules.parameters(name), 0.4)
+    schedule = SCHEDULES[name](**parameters)
+    if isinstance(schedule, schedules.Adaptive):
+        return lambda sigma, accuracy: schedule.next(sigma, accuracy, num_steps=10)
+    return lambda sigma, accuracy: sigma * 0 + schedule(0.3) + accuracy * 0
+
+
+def noise_of(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """Mean of a noisy batch: of samples and sigma, with draws as a step makes them."""
+    noise = FullCovariance(((1.0, 0.3), (0.3, 0.5))) if name == "full_covariance" else NOISES[name]()  # type: ignore[call-arg]
+    draws = noise.training_draws(B, D, generator=torch.Generator().manual_seed(0))
+
+    def noisy(samples: Tensor, sigma: Tensor) -> Tensor:
+        return (samples + sigma[:, None, None] * draws.to(samples)).mean((1, 2))
+
+    return noisy
+
+
+SUBJECTS = [
+    *(Subject(f"{loss.name} D", loss.discriminator, [(K, B), (K, B)]) for loss in LOSSES.values()),
+    *(Subject(f"{loss.name} G", loss.generator, [(K, B), (K, B)]) for loss in LOSSES.values()),
+    *(Subject(name, penalty_of(name), [(K, D), (K, B, D), (K, B, D), (K, B)]) for name in PENALTIES),
+    *(Subject(name, schedule_of(name), [(K,), (K,)]) for name in SCHEDULES),
+    *(Subject(name, noise_of(name), [(K, B, D), (K,)]) for name in NOISES),
+]
+EACH = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+
+
+def arguments(subject: Subject, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    # away from 0, where relu and clamp have kinks, and in (0.1, 0.9), where alphas and accuracies live
+    return [(0.1 + 0.8 * torch.rand(shape, generator=generator)).to(dtype) for shape in subject.shapes]
+
+
+@EACH
+def test_one_finite_number_a_member(subject: Subject) -> None:
+    value = subject.function(*arguments(subject))
+    assert value.shape == (K,)
+    assert torch.isfinite(value).all()
+
+
+@EACH
+@pytest.mark.parametrize("member", range(K))
+def test_the_same_alone_as_in_a_pack(subject: Subject, member: int) -> None:
+    together, given = subject.function(*arguments(subject)), arguments(subject)
+    alone = subject.function(*(argument[member : member + 1] for argument in given))
+    torch.testing.assert_close(alone[0], together[member], rtol=0, atol=1e-13)
+
+
+@EACH
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_type_is_that_of_the_arguments(subject: Subject, dtype: torch.dtype) -> None:
+    value = subject.function(*arguments(subject, dtype))
+    assert value.dtype == dtype
+    torch.testing.assert_close(value.double(), subject.function(*arguments(subject)), rtol=1e-5, atol=1e-6)
+
+
+@EACH
+def test_nothing_is_read_back_from_the_device(subject: Subject) -> None:
+    value = subject.function(*(argument.to("meta").requires_grad_() for argument in arguments(subject)))
+    assert value.device.type == "meta"
+    value.sum().backward()
+
+
+@EACH
+def test_gradients_match_finite_differences(subject: Subject) -> None:
+    inputs = [argument.requires_grad_() for argument in arguments(subject)]
+    wanted = inputs[:1] if subject.name in PENALTIES else inputs  # a penalty is differentiated in the weights alone
+    assert torch.autograd.gradcheck(lambda *values: subject.function(*values, *inputs[len(wanted) :]), wanted)
