@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -35,11 +35,9 @@ def verify(
         rows.append(asdict(finding))
         if not json_:
             verdict = "pass" if finding.passed else "FAIL"
-            name, title = finding.statement, finding.title
-            console.print(f"{verdict}  {name:<13} {title}", markup=False, soft_wrap=True)
             console.print(
-                f"      measured {finding.measured}\n      theory   {finding.theory}\n"
-                f"      margin {finding.margin:.3g}, {finding.seconds:.1f} s",
+                f"{verdict}  {finding.statement:<13} margin {finding.margin:6.3f} {finding.seconds:5.1f} s  "
+                f"{finding.title}: measured {finding.measured}; theory {finding.theory}",
                 markup=False,
                 soft_wrap=True,
             )
@@ -63,6 +61,9 @@ def evaluate(
         list[float] | None, typer.Option("--sigma", help="Noise, in data units; may be repeated. 13 values without it.")
     ] = None,
     size: Annotated[int | None, typer.Option("--size", min=1, help="Resize the images of folders.")] = None,
+    channels: Annotated[
+        Literal["1", "3"], typer.Option("--channels", help="Of the images of folders: 3, or 1 for grey.")
+    ] = "3",
     draws: Annotated[int, typer.Option("--draws", min=10, help="From each noisy measure.")] = 2000,
     directions: Annotated[int, typer.Option("--directions", min=1, help="Of the sliced bound.")] = 64,
     w1_samples: Annotated[
@@ -81,8 +82,8 @@ def evaluate(
     err = Console(stderr=True, highlight=False)
     with work_display(err, "evaluate", enabled=not quiet) as progress:
         rows, remarks = compare(
-            open_samples(real, size=size),
-            open_samples(fake, size=size),
+            open_samples(real, size=size, channels=3 if channels == "3" else 1),
+            open_samples(fake, size=size, channels=3 if channels == "3" else 1),
             sigmas=sigma or (),
             num_draws=draws,
             num_directions=directions,
@@ -104,6 +105,7 @@ def evaluate(
         console.print(to_rich(table.select([name for name in _BY_SIGMA if name in table.column_names])))
     if not all(row["bound_holds"] for row in rows):
         err.print("a bound is below the distance it bounds: this must not happen, please report it", style="red")
+        raise typer.Exit(1)
 
 
 _SHARED = (

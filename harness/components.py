@@ -206,6 +206,10 @@ class PlainNoise(Spec):
         return self.name
 
 
+LARGEST_COVARIANCE = 4096
+"""Coordinates of samples whose covariance is still made: it has 128 MiB, and factorising it takes seconds."""
+
+
 class FullCovarianceNoise(Spec):
     """Gaussian noise with a covariance of its own.
 
@@ -225,7 +229,7 @@ class FullCovarianceNoise(Spec):
         if value != "data":
             import numpy as np
 
-            if any(len(row) != len(value) for row in value):
+            if not value or any(len(row) != len(value) for row in value):
                 raise ValueError("must be a square matrix, or data")
             matrix = np.array(value)
             if not np.allclose(matrix, matrix.T) or np.linalg.eigvalsh(matrix).min() <= 0:
@@ -307,7 +311,7 @@ def _parse_sigma(value: Any) -> Any:
 
 def _parse_noise(value: Any) -> AnyNoise:
     name = value.get("name") if isinstance(value, dict) else getattr(value, "name", value)
-    if name not in NOISES:
+    if not isinstance(name, str) or name not in NOISES:
         raise ValueError(f"unknown noise {name!r}.{suggest(str(name), NOISES)}")
     try:
         return _noise_adapter.validate_python(value)

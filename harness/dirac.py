@@ -45,11 +45,11 @@ _SECONDS_PER_STEP = 1.2e-4  # of one simulated update on one core
 
 def _known_updates(value: str) -> str:
     words = value.split()
-    if words and words[0] in ("simultaneous", "alternating"):
-        if words == ["simultaneous"] or words == ["alternating"]:
-            return value
-        if words[0] == "alternating" and len(words) == 2 and words[1].isdecimal() and int(words[1]) >= 1:
-            return " ".join(words)
+    if words in (["simultaneous"], ["alternating"]):
+        return words[0]
+    if len(words) == 2 and words[0] == "alternating" and words[1].isdecimal() and int(words[1]) >= 1:
+        # one spelling for each, so that no game is played twice
+        return words[0] if int(words[1]) == 1 else f"{words[0]} {int(words[1])}"
     raise ValueError(
         f"unknown updates {value!r}. Valid: simultaneous, alternating, or alternating N with N discriminator steps each"
     )
@@ -73,10 +73,16 @@ class Dynamics(Spec):
     tolerance: FiniteFloat = Field(0.01, gt=0)
 
 
+def _free_name(value: str) -> str:
+    if value == "snapshots":
+        raise ValueError("'snapshots' is the store's own folder; choose another name")
+    return value
+
+
 class DiracJob(Spec):
     """A grid of Dirac-GANs."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"), AfterValidator(_free_name)]
     protocol: Literal["dirac"]
     problem: Dirac = Dirac(name="dirac")
     grid: Annotated[tuple[DiracGrid, ...], BeforeValidator(one_or_more), Field(min_length=1)]

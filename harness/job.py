@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -20,9 +21,11 @@ from pydantic import (
 
 from .components import (
     DCGAN,
+    LARGEST_COVARIANCE,
     MLP,
     SMALLEST_SIGMA,
     BatchNorm,
+    FullCovarianceNoise,
     LossName,
     Networks,
     Optimizer,
@@ -229,6 +232,7 @@ def contradictions(job: Job) -> Iterator[tuple[PathInJob, str]]:
             ("training",),
             "a problem without a fixed data set needs training.steps_per_epoch, the length of an epoch",
         )
+    yield from _noise_contradictions(job, math.prod(facts.shape))
     for part in ("training", "probe"):
         settings = getattr(job, part)
         if settings is not None and facts.num_training is not None and settings.batch > facts.num_training:
@@ -236,6 +240,30 @@ def contradictions(job: Job) -> Iterator[tuple[PathInJob, str]]:
                 (part, "batch"),
                 f"a batch of {settings.batch} is larger than the {facts.num_training} training samples",
             )
+
+
+def _noise_contradictions(job: Job, dimension: int) -> Iterator[tuple[PathInJob, str]]:
+    """Covariances that do not fit the samples."""
+    places: list[tuple[PathInJob, Sigma]] = [
+        (("grid", number, "sigma", index), sigma)
+        for number, grid in enumerate(job.grid)
+        for index, sigma in enumerate(grid.sigma)
+    ]
+    if job.reference is not None:
+        places.append((("reference", "sigma"), job.reference.sigma))
+    for place, sigma in places:
+        noise = sigma.noise
+        if not isinstance(noise, FullCovarianceNoise):
+            continue
+        if noise.covariance == "data" and dimension > LARGEST_COVARIANCE:
+            yield (
+                place,
+                f"full_covariance noise in {dimension} dimensions needs a matrix of {dimension}^2 numbers; use samples "
+                f"of at most {LARGEST_COVARIANCE} coordinates, or another family",
+            )
+        elif noise.covariance != "data" and len(noise.covariance) != dimension:
+            size = len(noise.covariance)
+            yield place, f"the covariance is {size}x{size}, a sample has {dimension} coordinates; give one of its size"
 
 
 _DCGAN_SIZES = (8, 16, 32, 64, 128)

@@ -11,8 +11,6 @@ from .components import AnyNoise, FullCovarianceNoise
 from .problems.sources import Source
 from .theory.noise import NOISES, FullCovariance, Noise
 
-_LARGEST_DIMENSION = 4096  # its covariance has 128 MiB, and a factorisation takes seconds
-
 
 def make_noises(specs: Sequence[AnyNoise], source: Source) -> list[Noise]:
     """The family of each member; members that name the same share it."""
@@ -35,14 +33,15 @@ def make_noise(spec: AnyNoise, source: Source) -> Noise:
 
 
 def data_covariance(samples: Tensor) -> Tensor:
-    """Nine parts of the samples' covariance, scaled to trace d, and one part identity: ``[n, d] -> [d, d]``."""
+    """Nine parts of the samples' covariance, scaled to trace d, and one part identity: ``[n, d] -> [d, d]``.
+
+    Raises:
+      ValueError: If the samples are all the same.
+    """
     dimension = samples.shape[1]
-    if dimension > _LARGEST_DIMENSION:
-        raise ValueError(
-            f"full_covariance noise in {dimension} dimensions needs a matrix of {dimension}^2 numbers; "
-            f"use samples of at most {_LARGEST_DIMENSION} coordinates, or another family"
-        )
     centred = (samples - samples.mean(0)).double()
     covariance = centred.mT @ centred / (len(samples) - 1)
+    if not covariance.diagonal().sum() > 0:
+        raise ValueError("full_covariance noise needs samples that differ from each other; use another family")
     scaled = covariance * (dimension / covariance.diagonal().sum())
     return 0.9 * scaled + 0.1 * torch.eye(dimension, dtype=torch.float64, device=samples.device)

@@ -84,7 +84,8 @@ def work_display(console: Console, name: str, *, enabled: bool) -> Iterator[Call
     try:
         yield report
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def describe(state: State) -> str:

@@ -130,7 +130,7 @@ CELLS = _schema(
     _field("w1_sliced", _real, "mean 1-D Wasserstein-1 distance over the same directions", "data units"),
     _field("bound_holds", _flag, "no bound of the row, at its upper 95 % limit, is below the distance it bounds"),
     _field("vacuous", _flag, "bound_paper exceeds data_diameter, which bounds w1 trivially"),
-    _field("num_samples", _int, "samples in each of the two sets"),
+    _field("num_samples", _int, "samples in each of the two sets; in the fake one where they differ"),
     _field("real_num_samples", _int, "samples in each half of held-out data, for the real-against-real baseline"),
     _field("real_jsd_mixture", _real, "jsd_mixture of two halves of held-out data", "nats"),
     _field("real_tv", _real, "tv of two halves of held-out data"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -44,11 +44,12 @@ class StoredSamples:
         return flat if self.scale == 1 and self.offset == 0 else flat * self.scale + self.offset
 
 
-def open_samples(path: str, *, size: int | None = None) -> StoredSamples:
+def open_samples(path: str, *, size: int | None = None, channels: Literal[1, 3] = 3) -> StoredSamples:
     """The samples of a .npy file of shape ``[n, ...]`` (in its own units), or of a folder of images (in [-1, 1]).
 
     Args:
       size: Images are resized to this height and width; None for images that all have one size.
+      channels: Of images: 3 for colour, 1 for grey.
 
     Raises:
       HarnessError: If they cannot be read, are too few, or hold a value that is not finite or too large.
@@ -56,7 +57,7 @@ def open_samples(path: str, *, size: int | None = None) -> StoredSamples:
     if not Path(path).exists():
         raise HarnessError(f"{path}: no such file or folder")
     try:
-        samples = _folder(path, size) if Path(path).is_dir() else _array(path)
+        samples = _folder(path, size, channels) if Path(path).is_dir() else _array(path)
     except ValueError as error:
         raise HarnessError(f"{path}: {error}") from error
     if len(samples) < FEWEST:
@@ -90,11 +91,12 @@ def _array(path: str) -> StoredSamples:
     return StoredSamples((len(array), array[0].size), lambda index: np.array(opened()[index]))
 
 
-def _folder(path: str, size: int | None) -> StoredSamples:
+def _folder(path: str, size: int | None, channels: Literal[1, 3]) -> StoredSamples:
     from .problems.images import folder_pixels
 
     try:
-        pixels = folder_pixels(ImageFolder.model_construct(name="image_folder", root=path, size=size, channels=3))
+        folder = ImageFolder.model_construct(name="image_folder", root=path, size=size, channels=channels)
+        pixels = folder_pixels(folder)
     except ValueError as error:
         raise ValueError(str(error).replace("problem.size", "--size")) from error  # here it is no job file's
     flat = pixels.flatten(1).numpy()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 LOG2 = math.log(2.0)
+_ROUNDING = 1e-14  # of a squared distance, relative to the squared norms it comes from
 _LARGEST_EXPONENT = 650.0  # sums of millions stay finite; a centre nearer than that settles the logit anyway
 _DRAWS_AT_ONCE = 256  # times ROWS_AT_ONCE: a kernel matrix of 2 MB, which stays in cache
 
@@ -205,13 +206,13 @@ class _Draws:
         import torch
 
         centres, units, dimension = self.centres[block], self.units[block], self.centres.shape[1]
-        between = (centres.square().sum(1, keepdim=True) + others.square().sum(1) - 2 * centres @ others.T).clamp_(
-            min=0
-        )
+        norms = centres.square().sum(1, keepdim=True) + others.square().sum(1)
+        between = (norms - 2 * centres @ others.T).clamp_(min=0)
         along = (centres * units).sum(1, keepdim=True) - units @ others.T  # [block, m]
-        is_own = own[:, None] == torch.arange(len(others), device=own.device)
-        between.masked_fill_(is_own, 0.0)
-        along.masked_fill_(is_own, 0.0)
+        # points that coincide, here or in both sets, must not be told apart by the rounding of large norms
+        coincide = (between <= _ROUNDING * norms) | (own[:, None] == torch.arange(len(others), device=own.device))
+        between.masked_fill_(coincide, 0.0)
+        along.masked_fill_(coincide, 0.0)
         lengths = units.square().sum(1, keepdim=True)
         own_kernel = self.noise.log_kernel(lengths.clone(), dimension=dimension)
         sums = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import pickle
 import struct
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
+from scipy import stats
 
 from harness.job import Problem
 from harness.problems.sources import Source, load_samples, make_source
@@ -78,6 +80,11 @@ def array_file(path: Path) -> Path:
 MAKERS: dict[str, Callable[[Path, pytest.MonkeyPatch], ProblemSpec]] = {
     "ring": lambda path, patch: spec_of(name="ring"),
     "segments": lambda path, patch: spec_of(name="segments", dimension=3),
+    "gaussian": lambda path, patch: spec_of(name="gaussian"),
+    "line": lambda path, patch: spec_of(name="line"),
+    "circle": lambda path, patch: spec_of(name="circle"),
+    "four_lines": lambda path, patch: spec_of(name="four_lines"),
+    "dirac": lambda path, patch: spec_of(name="dirac"),
     "digits": lambda path, patch: spec_of(name="digits"),
     "arrays": lambda path, patch: spec_of(name="arrays", path=str(array_file(path / "a.npy"))),
     "mnist": lambda path, patch: spec_of(
@@ -116,7 +123,7 @@ def test_a_problem_keeps_its_promises(name: str, tmp_path: Path, monkeypatch: py
     again, _ = source.held_out_samples(10)
     assert torch.equal(real, again)
     assert 4 <= len(halves[0]) == len(halves[1]) <= 10
-    assert not torch.equal(*halves)
+    assert torch.equal(*halves) == (name == "dirac")  # all its mass is in one point
     if len(facts.shape) == 3:
         assert -1 <= batch.min() < -0.5 < 0.5 < batch.max() <= 1
 
@@ -141,6 +148,83 @@ def test_segments_are_parallel_unit_segments_at_their_distance() -> None:
     assert samples[:, 0].var() == pytest.approx(1 / 12, rel=0.05)
     assert samples[:, 1].unique().tolist() == pytest.approx([-0.15, 0.15], abs=1e-7)
     assert (samples[:, 2:] == 0).all()
+
+
+def drawn(num: int = 20_000, **content: Any) -> torch.Tensor:
+    source = source_of(spec_of(**content))
+    assert source.draw is not None
+    return source.draw(num, torch.Generator().manual_seed(0))
+
+
+def is_uniform(values: torch.Tensor, low: float, high: float) -> bool:
+    """By the Kolmogorov-Smirnov test, and without a value outside."""
+    inside = low <= values.min() and values.max() <= high
+    return bool(inside) and stats.kstest(values.double().numpy(), stats.uniform(low, high - low).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("std", [0.5, 2.0])
+def test_a_gaussian_is_isotropic_about_the_origin(std: float) -> None:
+    samples = drawn(name="gaussian", std=std)
+    assert samples.shape == (20_000, 2)
+    for axis in ([1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [0.6, -0.8]):
+        projected = (samples @ torch.tensor(axis)).double().numpy()
+        assert stats.kstest(projected, stats.norm(0, std).cdf).pvalue > 1e-3
+
+
+def test_the_default_gaussian_has_standard_deviation_one_half() -> None:
+    assert drawn(name="gaussian").std(0) == pytest.approx([0.5, 0.5], rel=0.03)
+
+
+def test_a_line_is_the_segment_from_minus_1_to_1_on_the_first_axis() -> None:
+    samples = drawn(name="line")
+    assert is_uniform(samples[:, 0], -1, 1)
+    assert not is_uniform(samples[:, 0], -1.1, 1.1)
+    assert (samples[:, 1] == 0).all()
+
+
+@pytest.mark.parametrize("radius", [1.0, 0.3])
+def test_a_circle_has_uniform_angles_and_one_radius(radius: float) -> None:
+    samples = drawn(name="circle", radius=radius)
+    torch.testing.assert_close(samples.norm(dim=1), torch.full((20_000,), radius))
+    assert is_uniform(torch.atan2(samples[:, 1], samples[:, 0]), -math.pi, math.pi)
+
+
+def test_four_lines_are_four_equally_likely_segments_of_length_2() -> None:
+    samples = drawn(name="four_lines")
+    heights, counts = samples[:, 1].unique(return_counts=True)
+    assert heights.tolist() == pytest.approx([-1, -1 / 3, 1 / 3, 1], abs=1e-6)
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-3
+    for height in heights:  # along each of them
+        assert is_uniform(samples[samples[:, 1] == height, 0], -1, 1)
+
+
+def test_the_dirac_problem_has_all_its_mass_at_0_in_1_d() -> None:
+    samples = drawn(50, name="dirac")
+    assert samples.shape == (50, 1)
+    assert (samples == 0).all()
+
+
+@pytest.mark.parametrize("name", ["ring", "segments", "gaussian", "line", "circle", "four_lines"])
+def test_draws_depend_on_the_generator_alone_and_differ_between_seeds(name: str) -> None:
+    source = source_of(spec_of(name=name))
+    assert source.draw is not None
+    first, again, other = (source.draw(50, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"name": "gaussian", "std": 0}, "greater than 0"),
+        ({"name": "circle", "radius": -1}, "greater than 0"),
+        ({"name": "line", "length": 3}, "Extra inputs are not permitted"),
+        ({"name": "dirac", "dimension": 2}, "Extra inputs are not permitted"),
+    ],
+)
+def test_unusable_options_of_the_plane_problems_are_refused(content: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        spec_of(**content)
 
 
 def test_digits_are_scikit_learns_each_of_them_once() -> None:

@@ -203,3 +203,11 @@ def test_discrete_measures_have_their_own_kl_and_weighted_total_variation() -> N
     assert found.weighted_tv.value == pytest.approx(1.0, abs=1e-12)
     same = discrete_divergence(points([[0.0], [1.0], [1.0]]), points([[0.0], [0.0], [1.0]]))
     assert same.kl_real_fake.value == pytest.approx(1 / 3 * math.log(1 / 2) + 2 / 3 * math.log(2))
+
+
+@pytest.mark.parametrize("sigma", [1e-9, 1e-7, 1e-5])
+def test_rounding_tells_no_equal_sets_apart(sigma: float) -> None:
+    """Squared distances come from norms; their rounding must not tell coinciding points apart."""
+    samples = 50 + torch.randn(20, 3072, generator=seeded(8), dtype=torch.float64)
+    (found,) = noisy_divergences(samples, samples.clone(), sigmas=[sigma], num_draws=60, generator=seeded())
+    assert found.jsd.value == pytest.approx(0, abs=1e-12)
