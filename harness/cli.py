@@ -140,7 +140,9 @@ def plan(
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="Over the tables cells, curves, training and trials.")],
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="Over the tables cells, curves, training, trajectories and trials.")
+    ],
     results: Results = "results",
     form: Annotated[
         Literal["table", "json", "csv", "parquet"], typer.Option("--format", help="Of the answer.")

@@ -76,7 +76,7 @@ def evaluate(
     """Measure any two sample sets: exact divergences under noise, all bounds, W1 and sliced W1."""
     from .comparison import compare, to_table
     from .progress import work_display
-    from .rendering import results_console, to_json, to_rich
+    from .rendering import results_console, to_rich, to_text
     from .samplesets import open_samples
 
     err = Console(stderr=True, highlight=False)
@@ -95,7 +95,7 @@ def evaluate(
         err.print(remark, markup=False, soft_wrap=True)
     table = to_table(rows)
     if json_:
-        sys.stdout.write(to_json(table))
+        sys.stdout.write(to_text(table, form="json"))
     else:
         console = results_console()
         shared = [name for name in _SHARED if name in table.column_names]

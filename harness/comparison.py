@@ -17,6 +17,7 @@ from .samplesets import StoredSamples
 from .theory.bounds import diameter_limit, pooled_diameter
 from .theory.samples import Progress, chunks
 
+_MOST_FOR_DRAWS = 2**27  # numbers: 1 GiB of float64, held some four times over
 _MOST_FOR_DIAMETER = 2e12  # (n + m)^2 d; beyond it the exact diameter would take minutes
 _LEAST_DIAMETER = 1e-100  # the squares of shorter distances underflow
 _SIGMA_RANGE = (1e-6, 1e6)  # in diameters; below, rounding tells coinciding points apart; above, nothing is left
@@ -61,6 +62,11 @@ def compare(
             raise HarnessError(f"--sigma must be finite and >= 0, got {sigma:g}")
     if _is_one_point(real, fake):
         raise HarnessError("all samples of both sets are one and the same point; there is nothing to compare")
+    if 2 * num_draws * real.shape[1] > _MOST_FOR_DRAWS:
+        raise HarnessError(
+            f"{num_draws} draws of {real.shape[1]} coordinates need too much memory; use at most "
+            f"--draws {_MOST_FOR_DRAWS // (2 * real.shape[1])}, or smaller images (--size)"
+        )
     remarks = []
     exact = (len(real) + len(fake)) ** 2 * real.shape[1] <= _MOST_FOR_DIAMETER
     diameter = pooled_diameter(real, fake) if exact else diameter_limit(real, fake)

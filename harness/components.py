@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
@@ -174,7 +175,10 @@ def find_loss(name: str) -> Loss:
     loss = resolve(name, LOSSES, kind="loss")
     if not isinstance(loss, Loss):
         raise ValueError(f"'{name}' is a {type(loss).__name__}; a loss must be a harness.theory.losses.Loss")
-    return loss
+    if name in LOSSES or any(loss.objective is known.objective for known in LOSSES.values()):
+        return loss
+    # losses share probes and packs by their objective's name: a user's own must not be taken for another
+    return replace(loss, objective=replace(loss.objective, name=f"{name} {loss.objective.name}"))
 
 
 def named_with_source(loss: str) -> str:
@@ -213,7 +217,7 @@ LARGEST_COVARIANCE = 4096
 class FullCovarianceNoise(Spec):
     """Gaussian noise with a covariance of its own.
 
-    `covariance` is that of the noise at sigma 1, a matrix, or ``data``: nine parts of the covariance of the held-out
+    `covariance` is that of the noise at sigma 1, a matrix, or ``data``: nine parts of the covariance of the training
     samples, scaled to trace d, and one part identity, so that constant pixels get noise too.
     """
 

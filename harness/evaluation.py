@@ -113,8 +113,8 @@ def sigma_grid(real: Tensor, evaluation: Evaluation) -> list[float]:
 
 
 def log_spaced_sigmas(diameter: float, dimension: int) -> list[float]:
-    """13 values up to where the noise term of the bound, ``2 sigma sqrt(d)``, is twice the diameter."""
-    largest = diameter / math.sqrt(dimension)
+    """13 values up to where the noise term of the bound, ``2 sigma sqrt(d)``, is twice the diameter; 1 stands for 0."""
+    largest = (diameter or 1.0) / math.sqrt(dimension)
     return [largest * 0.005 ** (1 - index / 12) for index in range(13)]
 
 
@@ -156,8 +156,11 @@ def measure_sets(
         both = noisy_divergences(real, fake, sigmas=[*sigmas, *grid], progress=progress, **settings)
         own, over_grid = both[: len(sigmas)], both[len(sigmas) :]
     else:
+        # the same draws for the grid as in the other branch: the best bounds do not depend on the cell's noise
+        for_grid = Generator(generator.device)
+        for_grid.set_state(generator.get_state())
         own = noisy_divergences(real, fake, sigmas=sigmas, noise=noise, **settings)
-        over_grid = noisy_divergences(real, fake, sigmas=grid, progress=progress, **settings)
+        over_grid = noisy_divergences(real, fake, sigmas=grid, progress=progress, **{**settings, "generator": for_grid})
     geometry = Geometry(dimension, pooled_diameter(real, fake) if data_diameter is None else data_diameter)
     best = min(over_grid, key=lambda divergence: paper(divergence, geometry).value)
     sliced = {sigma: projections.bound(sigma).value for sigma in grid}
@@ -213,7 +216,7 @@ def _judged(columns: Columns) -> Columns:
 
     def least(*names: str) -> float:
         values: list[float] = [columns[name] for name in names if columns.get(name) is not None]
-        return min(values) * (1 + 1e-9)
+        return min(values) * (1 + 1e-9) + 1e-12 * float(columns["data_diameter"])  # of rounding
 
     full = least(*(f"bound_{name}_upper" for name in ("paper", "sharp", "weighted", "best")))
     holds = columns["w1_sliced"] <= least("bound_sliced", "bound_sliced_best")
@@ -261,7 +264,7 @@ def generate(
 ) -> Tensor:
     """Samples for evaluation from k generators: ``[k, num, *shape]``.
 
-    Made in batches of the training's size, since the generator normalises over its batch.
+    Made in batches of the size it is trained or probed with, since the generator normalises over its batch.
     """
     latents = Streams("evaluation", seeds, device=weights.device).normal("latents", batch, latent)
     batches = [generator(weights, latents.next()) for _ in range(-(-num // batch))]

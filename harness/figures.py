@@ -94,18 +94,19 @@ def figure_3(results: Results, job: str, selection: Selection) -> Figure:
 def trajectories(results: Results, job: str, selection: Selection) -> Figure:
     """Paths of Dirac-GANs in the plane of their two parameters, one panel a method, one line an update rule."""
     rows = results.query(
-        f"""SELECT loss, penalty, sigma, updates, verdict, iteration, theta, psi
+        f"""SELECT loss, penalty, sigma, learning_rate, updates, verdict, iteration, theta, psi
             FROM trajectories JOIN cells USING (job, cell_id) WHERE job = {_quoted(job)}
-            ORDER BY sigma, penalty = 'none' DESC, loss, penalty, length(updates), updates DESC, iteration"""
+            ORDER BY sigma, penalty = 'none' DESC, loss, penalty, learning_rate, updates, iteration"""
     ).to_pylist()
     if not rows:
         raise HarnessError(f"job '{job}' has no trajectories; run a job of protocol dirac first")
-    panels = _grouped(rows, lambda row: (row["loss"], row["penalty"], row["sigma"]))
+    panels = _grouped(rows, lambda row: (row["loss"], row["penalty"], row["sigma"], row["learning_rate"]))
+    varied_rates = len({row["learning_rate"] for row in rows}) > 1
     rules = sorted({row["updates"] for row in rows}, key=lambda rule: ("simultaneous" not in rule, rule))
     columns = min(5, len(panels))
     height = -(-len(panels) // columns)
     figure, axes = _canvas(height, columns, width=max(5.0, 2.1 * columns), height=2.3 * height + 0.4)
-    for panel, ((loss, penalty, sigma), members) in zip(axes, panels.items(), strict=False):
+    for panel, ((loss, penalty, sigma, rate), members) in zip(axes, panels.items(), strict=False):
         paths = _grouped(members, lambda row: row["updates"])
         for rule in (rule for rule in rules if rule in paths):
             points = np.array([(row["theta"], row["psi"]) for row in paths[rule]])
@@ -117,6 +118,7 @@ def trajectories(results: Results, job: str, selection: Selection) -> Figure:
         verdicts = [paths[rule][0]["verdict"] for rule in rules if rule in paths]
         shown = verdicts[:1] if len(set(verdicts)) == 1 else verdicts
         help_ = [penalty] * (penalty != "none") + [f"sigma = {sigma:.3g}"] * (sigma > 0)
+        help_ += [f"learning rate {rate:g}"] * varied_rates
         panel.set_title(f"{loss}\n{', '.join(help_) or 'no help'}\n{' / '.join(shown)}", fontsize=7)
         panel.tick_params(labelsize=6)
     for panel in axes[len(panels) :]:
@@ -132,10 +134,11 @@ def noise_over_training(results: Results, job: str, selection: Selection) -> Fig
     """sigma over the steps of every run of a job, as it was; adaptive schedules differ between seeds."""
     rows = results.query(
         f"""SELECT DISTINCT schedule, t.run_id, t.step, t.sigma
-            FROM training t JOIN cells c USING (job, run_id) WHERE job = {_quoted(job)} ORDER BY t.run_id, t.step"""
+            FROM training t JOIN cells c USING (job, run_id)
+            WHERE job = {_quoted(job)} AND protocol = 'train' ORDER BY t.run_id, t.step"""
     ).to_pylist()
     if not rows:
-        raise HarnessError(f"job '{job}' has no rows in training; run it first")
+        raise HarnessError(f"job '{job}' has no runs with a noise of their own; run a job of protocol train first")
     figure, (axes,) = _canvas(1, 1, width=5.0, height=3.2)
     names = list(dict.fromkeys(row["schedule"] for row in rows))
     for (name, _), run in _grouped(rows, lambda row: (row["schedule"], row["run_id"])).items():
@@ -197,7 +200,7 @@ def _curves(results: Results, job: str, selection: Selection, *, loss: str = "mi
     """Name, iterations ``[t]`` and values ``{column: [seeds, t]}`` of every line."""
     where = [f"job = {_quoted(job)}", f"loss = {_quoted(loss)}", "protocol = 'probe'"]
     chosen = _chosen(results, job, selection, loss)
-    where += [f"{axis} = {_literal(value)}" for axis, value in chosen.items()]
+    where += [f"{axis} IS NOT DISTINCT FROM {_literal(value)}" for axis, value in chosen.items()]
     rows = results.query(
         f"""SELECT {selection.by} AS line, seed, iteration, u.d_loss, u.accuracy, u.grad_norm_minimax,
                    u.grad_norm_non_saturating, u.grad_variance
@@ -207,11 +210,11 @@ def _curves(results: Results, job: str, selection: Selection, *, loss: str = "mi
     lines: list[_Line] = []
     for line, members in _grouped(rows, lambda row: row["line"]).items():
         by_seed = _grouped(members, lambda row: row["seed"])
-        iterations = sorted(set.intersection(*({row["iteration"] for row in seed} for seed in by_seed.values())))
+        iterations = sorted({row["iteration"] for row in members})
+        at = [{row["iteration"]: row for row in seed} for seed in by_seed.values()]
         values = {
-            column: np.array(
-                [[row[column] for row in seed if row["iteration"] in iterations] for seed in by_seed.values()],
-                dtype=float,
+            column: np.array(  # a seed that diverged has no values from there on
+                [[seed[n][column] if n in seed else None for n in iterations] for seed in at], dtype=float
             )
             for column in ("d_loss", "accuracy", "grad_norm_minimax", "grad_norm_non_saturating", "grad_variance")
         }
@@ -224,7 +227,7 @@ def _chosen(results: Results, job: str, selection: Selection, loss: str) -> dict
     if job not in results.store.jobs():
         raise HarnessError(f"--job {job}: no such job in {results.store.root}.{suggest(job, results.store.jobs())}")
     chosen = {}
-    for axis in _AXES:
+    for axis in (*_AXES, "penalty", "learning_rate", "noise"):
         if axis == selection.by:
             continue
         there = results.query(
@@ -233,7 +236,7 @@ def _chosen(results: Results, job: str, selection: Selection, loss: str) -> dict
         )["v"].to_pylist()
         if not there:
             raise HarnessError(f"job '{job}' has no probes with loss {loss}; fig1 to fig3 need them")
-        wanted = getattr(selection, axis)
+        wanted = getattr(selection, axis, None)
         if wanted is None:  # the paper's form where the job has it
             wanted = "separate" if axis == "batch_norm" and "separate" in there else there[0]
         if wanted not in there:
@@ -247,7 +250,7 @@ def _quoted(text: str) -> str:
 
 
 def _literal(value: Any) -> str:
-    return _quoted(value) if isinstance(value, str) else repr(value)
+    return "NULL" if value is None else _quoted(value) if isinstance(value, str) else repr(value)
 
 
 def _grouped(rows: Sequence[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
@@ -270,9 +273,11 @@ def _canvas(num_rows: int, num_columns: int, *, width: float, height: float) -> 
 def _band(axes: Axes, name: str, iterations: Any, values: Any, *, log: bool) -> None:
     """The median over seeds ``[seeds, t]`` as a line, their range as a band."""
     colour = _COLOURS[len(axes.lines) % len(_COLOURS)]
-    values = np.where(values > 0, values, np.nan) if log else values
-    axes.plot(iterations, np.nanmedian(values, axis=0), color=colour, label=name, linewidth=1.3)
-    axes.fill_between(iterations, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+    lowest, middle, highest = np.nanmin(values, axis=0), np.nanmedian(values, axis=0), np.nanmax(values, axis=0)
+    if log:  # a log axis has no 0, to which float32 may round
+        lowest, middle = (np.where(part > 0, part, np.nan) for part in (lowest, middle))
+    axes.plot(iterations, middle, color=colour, label=name, linewidth=1.3)
+    axes.fill_between(iterations, lowest, highest, color=colour, alpha=0.2, linewidth=0)
 
 
 def _label(

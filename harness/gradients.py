@@ -9,7 +9,8 @@ from torch import Tensor
 
 from .theory.statistics import cauchy_advantage, hill_tail_index, standardised
 
-MIN_BATCHES_FOR_TAILS = 8
+MIN_BATCHES_FOR_TAILS = 16
+"""The deviation of fewer draws is so uncertain that dividing by it makes a normal distribution look heavy-tailed."""
 _COORDINATES_FOR_TAILS = 4096
 GRADIENT_SUMMARY = ("grad_norm", "grad_norm_std", "grad_variance", "grad_tail_index", "grad_cauchy_advantage")
 

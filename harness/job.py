@@ -44,7 +44,7 @@ PathInJob = tuple[str | int, ...]
 
 
 class Training(Spec):
-    """How generators are trained. Omitted values take the loss's usual defaults (see `plan.resolve`)."""
+    """How generators are trained. Omitted values take the loss's usual defaults (`grid.default_*`)."""
 
     batch: int = Field(64, ge=2)
     steps_per_epoch: int | None = Field(None, ge=1)
@@ -67,7 +67,7 @@ class ProbeSettings(Spec):
     batch: int = Field(64, ge=2)
     optimizer: Optimizer | None = None
     measurements: int = Field(20, ge=1)
-    generator_batches: int = Field(8, ge=2)
+    generator_batches: int = Field(16, ge=2)
 
 
 SigmaGrid = Annotated[

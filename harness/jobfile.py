@@ -237,7 +237,7 @@ def _keys_at(loc: tuple[Any, ...], grammar: type[BaseModel]) -> list[str]:
     model: Any = grammar
     for part in loc:
         model = _step(model, part)
-    return list(getattr(model, "model_fields", {}))
+    return sorted({name for candidate in _models(model) for name in candidate.model_fields})
 
 
 def _step(annotation: Any, part: Any) -> Any:

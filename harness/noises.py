@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from .components import AnyNoise, FullCovarianceNoise
+from .identity import stream_seed
 from .problems.sources import Source
 from .theory.noise import NOISES, FullCovariance, Noise
 
@@ -27,9 +28,16 @@ def make_noise(spec: AnyNoise, source: Source) -> Noise:
     if not isinstance(spec, FullCovarianceNoise):
         return NOISES[spec.name]()  # type: ignore[call-arg]
     if spec.covariance == "data":
-        samples, _ = source.held_out_samples(10_000)
-        return FullCovariance(data_covariance(samples.flatten(1)))
+        return FullCovariance(data_covariance(_training_samples(source, 10_000).flatten(1)))
     return FullCovariance(spec.covariance)
+
+
+def _training_samples(source: Source, num: int) -> Tensor:
+    """Samples that are not the held-out ones, the same at every call: ``[at most num, *shape]``."""
+    if source.training is not None:
+        return source.training[:num]
+    assert source.draw is not None
+    return source.draw(num, Generator(source.device).manual_seed(stream_seed("covariance")))
 
 
 def data_covariance(samples: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ _GRADIENTS = (
     ),
     _field("grad_norm_std", _real, "standard deviation of that norm over batches"),
     _field("grad_variance", _real, "total variance of that gradient over batches, E||g - E g||^2"),
-    _field("grad_tail_index", _real, "Hill index of its coordinates over batches: 1 Cauchy; null below 8 batches"),
+    _field("grad_tail_index", _real, "Hill index of its coordinates over batches: 1 Cauchy; null below 16 batches"),
     _field(
         "grad_cauchy_advantage", _real, "mean log-likelihood of Cauchy less normal; > 0: Cauchy fits better", "nats"
     ),
@@ -56,7 +56,7 @@ CELLS = _schema(
     _field("attempt", _int, "which execution of the pack wrote the row, from 1"),
     _field("status", _text, "completed, diverged, failed, timeout or lost"),
     _field("error", _text, "why the cell did not complete; a traceback where there is one"),
-    _field("protocol", _text, "probe or train"),
+    _field("protocol", _text, "probe, train or dirac"),
     _field("problem", _text, "source of the real samples"),
     _field("network", _text, "networks and their options"),
     _field("batch_norm", _text, "of the discriminator: joint, separate or none; separate batches leak the label"),
@@ -85,8 +85,12 @@ CELLS = _schema(
     _field("jsd_mixture", _real, "exact JSD of the noisy sample sets, by Monte Carlo", "nats"),
     _field("jsd_mixture_se", _real, "its standard error", "nats"),
     _field("tv", _real, "total variation of the noisy sample sets, by the same draws"),
-    _field("kl_real_fake", _real, "KL(P_r+eps || P_g+eps), by the same draws; may be infinite", "nats"),
-    _field("kl_fake_real", _real, "KL(P_g+eps || P_r+eps), by the same draws; may be infinite", "nats"),
+    _field(
+        "kl_real_fake", _real, "KL(P_r+eps || P_g+eps), by the same draws; infinite if one left the support", "nats"
+    ),
+    _field(
+        "kl_fake_real", _real, "KL(P_g+eps || P_r+eps), by the same draws; infinite if one left the support", "nats"
+    ),
     _field(
         "noise_variance",
         _real,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -18,20 +19,17 @@ Format = Literal["table", "json", "csv", "parquet"]
 
 
 def to_text(table: pa.Table, *, form: Literal["json", "csv"]) -> str:
-    """An Arrow table as JSON (a list of objects) or CSV with a header."""
+    """An Arrow table as JSON (a list of objects; infinity as 1e999, which readers of JSON take for it) or CSV."""
     rows = table.to_pylist()
     if form == "json":
-        return json.dumps(rows, indent=2, default=_plain) + "\n"
+        marked = [{name: _marked(value) for name, value in row.items()} for row in rows]
+        text_ = json.dumps(marked, indent=2, default=_plain, allow_nan=False)
+        return text_.replace(json.dumps(f"-{_INFINITY}"), "-1e999").replace(json.dumps(_INFINITY), "1e999") + "\n"
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=table.column_names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def to_json(table: pa.Table) -> str:
-    """An Arrow table as JSON, a list of objects; infinities as 1e999, which JSON's readers take for one."""
-    return to_text(table, form="json").replace(": Infinity", ": 1e999").replace(": -Infinity", ": -1e999")
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
@@ -57,6 +55,16 @@ def results_console() -> Console:
     """Standard output: as wide as the terminal, or unlimited where it is not one, so that nothing is cut in a pipe."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=10_000)
+
+
+_INFINITY = "\x00infinity"
+
+
+def _marked(value: Any) -> Any:
+    """A value JSON can hold, with a mark for infinity and null for NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else f"{'-' if value < 0 else ''}{_INFINITY}"
+    return value
 
 
 def _cell(value: Any) -> str:

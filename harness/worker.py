@@ -120,9 +120,10 @@ class Worker:
                 continue
             unwritten += _training_rows(pack, result)
             if result.epoch in pack.epochs:
-                yield from self._write_snapshots(pack, result)
+                # before the snapshots, whose presence says that this training need not be done again
                 self._store.write_part(self._settings.job, "training", unwritten, part=execution.part)
                 unwritten = []
+                yield from self._write_snapshots(pack, result)
                 yield from self._write_trained_cells(pack, result, execution)
 
     def _write_snapshots(self, pack: TrainingPack, epoch: Epoch) -> Iterator[Event]:

@@ -107,7 +107,7 @@ def test_the_command_writes_every_format(results: Results, tmp_path: Path, suffi
         (["fig1", "-o", "a.png"], "needs --job"),
         (["fig1", "-o", "a.png", "--job", "job", "--by", "sigma", "--epoch", "3"], "no epoch 3. Valid: 1, 10"),
         (["trajectories", "-o", "a.png", "--job", "job"], "no trajectories"),
-        (["sigma", "-o", "a.png", "--job", "job"], "no rows in training"),
+        (["sigma", "-o", "a.png", "--job", "job"], "no runs with a noise"),
         (["schedule", "-o", "a.png"], "needs --schedule"),
         (["schedule", "-o", "a.png", "--schedule", "{schedule: linar}"], "Did you mean 'linear'"),
         (["schedule", "-o", "a.png", "--schedule", "{schedule: adaptive, start: 1, target: 0.8, rate: 5}"], "adaptive"),
@@ -127,7 +127,17 @@ def test_a_schedule_is_drawn_as_its_formula() -> None:
 
 def test_the_noise_of_a_job_is_drawn_as_it_was(store: Store) -> None:
     part = new_part()
-    cells = [{"cell_id": "c", "status": "completed", "run_id": "r", "schedule": "adaptive", "epoch": 1, "seed": 0}]
+    cells = [
+        {
+            "cell_id": "c",
+            "status": "completed",
+            "protocol": "train",
+            "run_id": "r",
+            "schedule": "adaptive",
+            "epoch": 1,
+            "seed": 0,
+        }
+    ]
     store.write_part("job", "cells", cells, part=part)
     rows = [{"run_id": "r", "epoch": n, "step": 10 * n, "sigma": 1 / n} for n in (1, 2, 4)]
     store.write_part("job", "training", rows, part=part)

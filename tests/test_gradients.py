@@ -34,7 +34,7 @@ def summary_of(batches: Sequence[Tensor] | Tensor) -> dict[str, list[float]]:
     return moments.summary()
 
 
-@pytest.mark.parametrize("num_batches", [2, 4, 8, 33])
+@pytest.mark.parametrize("num_batches", [2, 4, 16, 33])
 def test_norms_and_variances_are_numpys(num_batches: int) -> None:
     batches = gradients(num_batches)
     found, values = summary_of(batches), batches.double().numpy()
@@ -54,7 +54,7 @@ def test_the_variance_survives_a_mean_far_larger_than_the_spread() -> None:
 
 
 def test_equal_gradients_have_no_variance_and_no_tails() -> None:
-    found = summary_of([torch.ones(2, 300)] * 8)
+    found = summary_of([torch.ones(2, 300)] * 16)
     assert found["grad_variance"] == [0, 0]
     assert found["grad_norm_std"] == [0, 0]
     assert all(math.isnan(value) for name in ("grad_tail_index", "grad_cauchy_advantage") for value in found[name])
@@ -70,8 +70,8 @@ def test_gradients_are_not_changed_by_being_added() -> None:
 
 
 def test_tails_are_null_below_8_batches() -> None:
-    assert MIN_BATCHES_FOR_TAILS == 8
-    for num_batches, is_known in ((7, False), (8, True)):
+    assert MIN_BATCHES_FOR_TAILS == 16
+    for num_batches, is_known in ((15, False), (16, True)):
         found = summary_of(gradients(num_batches))
         assert set(found) == set(GRADIENT_SUMMARY)
         for name in ("grad_tail_index", "grad_cauchy_advantage"):
@@ -106,7 +106,7 @@ def test_of_a_large_gradient_evenly_spaced_coordinates_count() -> None:
 
 
 def test_a_member_alone_has_the_summary_it_has_in_a_pack() -> None:
-    batches = gradients(10, 4)
+    batches = gradients(16, 4)
     together = summary_of(batches)
     for member in range(4):
         alone = summary_of(batches[:, member : member + 1])
@@ -114,16 +114,16 @@ def test_a_member_alone_has_the_summary_it_has_in_a_pack() -> None:
             assert alone[name][0] == pytest.approx(together[name][member], rel=1e-5)
 
 
-@pytest.mark.parametrize("generator_batches", [7, 8])
-def test_a_probes_rows_and_curves_have_tails_from_8_batches_on(store: Store, generator_batches: int) -> None:
+@pytest.mark.parametrize("generator_batches", [15, 16])
+def test_a_probes_rows_and_curves_have_tails_from_16_batches_on(store: Store, generator_batches: int) -> None:
     grid: dict[str, Any] = {"loss": ["minimax", "wasserstein"], "sigma": [0.5], "epoch": [1], "seed": [0]}
     settings = {"generator_batches": generator_batches, "iterations": 3, "measurements": 2}
     job = make_job(PROBE, grid=grid, probe=settings)
     assert harness.run(job, results=store.root, executor="serial").statuses == {"completed": 2}
     results = Results(store.root)
     for row in results.table("cells").to_pylist() + results.table("curves").to_pylist():
-        assert (row["grad_tail_index"] is not None) == (generator_batches == 8)
-        assert (row["grad_cauchy_advantage"] is not None) == (generator_batches == 8)
+        assert (row["grad_tail_index"] is not None) == (generator_batches == 16)
+        assert (row["grad_cauchy_advantage"] is not None) == (generator_batches == 16)
         assert row["grad_variance"] > 0
         assert row["grad_norm"] > 0
 

@@ -66,10 +66,10 @@ def test_a_member_is_the_same_alone_and_in_a_pack(penalty: str) -> None:
     runs, source = members_of(TRAIN, penalty)
     together, alone = Members(runs, source, num_epochs=1), Members([runs[1]], source, num_epochs=1)
     for step in range(10):
-        packed = together.discriminator_step(together.sigmas[step])
-        torch.testing.assert_close(packed[1], alone.discriminator_step(alone.sigmas[step])[0], atol=1e-4, rtol=1e-4)
-        together.generator_step(together.sigmas[step])
-        alone.generator_step(alone.sigmas[step])
+        packed = together.discriminator_step(together.sigma(step))
+        torch.testing.assert_close(packed[1], alone.discriminator_step(alone.sigma(step))[0], atol=1e-4, rtol=1e-4)
+        together.generator_step(together.sigma(step))
+        alone.generator_step(alone.sigma(step))
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -96,7 +96,7 @@ def test_r1_flattens_the_discriminator_on_real_samples() -> None:
         runs, source = members_of(TRAIN, penalty, seed=[0], epoch=[30], learning_rate=[1e-2])
         members = Members(runs, source, num_epochs=30)
         for step in range(200):
-            members.discriminator_step(members.sigmas[step])
+            members.discriminator_step(members.sigma(step))
         regulariser = Regulariser(members_of(TRAIN, "r1")[0][0].penalty, members.adversaries)
         assert source.draw is not None
         real = source.draw(32, torch.Generator().manual_seed(0))[None]

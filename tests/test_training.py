@@ -10,6 +10,7 @@ from harness.grid import expand
 from harness.packs import Streams
 from harness.plan import _unique
 from harness.problems.sources import make_source
+from harness.theory.noise import Truncated
 from harness.training import Epoch, Members, sigma_table, train
 from tests.conftest import TRAIN, make_job
 
@@ -45,14 +46,16 @@ def test_a_run_of_one_follows_a_plain_loop(loss: str, discriminator_steps: int) 
     streams = Streams("train", [4], device=CPU)
     real = streams.real("train data", source, 32)
     latents = streams.normal("train latents", 32, 4)
-    real_noise, fake_noise = (streams.unit_noise(f"train {kind} noise", 32, (2,)) for kind in ("real", "fake"))
+    real_noise, fake_noise = (
+        streams.unit_noise(f"train {kind} noise", 32, (2,), [Truncated()]) for kind in ("real", "fake")
+    )
 
     def noisy(samples: Tensor, noise: Tensor) -> Tensor:
         return samples + 0.3 * noise
 
     for step in range(10):
         for _ in range(discriminator_steps):
-            d_loss = members.discriminator_step(members.sigmas[step])
+            d_loss = members.discriminator_step(members.sigma(step))
             x = noisy(real()[0], real_noise.next()[0])
             y = noisy(generator(latents.next()[0]).detach(), fake_noise.next()[0])
             expected = nn.functional.binary_cross_entropy_with_logits(
@@ -62,7 +65,7 @@ def test_a_run_of_one_follows_a_plain_loop(loss: str, discriminator_steps: int) 
             expected.backward()
             optimizers[0].step()
             assert d_loss.item() == pytest.approx(expected.item(), abs=1e-5)
-        g_loss = members.generator_step(members.sigmas[step])
+        g_loss = members.generator_step(members.sigma(step))
         expected = TARGETS[loss](discriminator(noisy(generator(latents.next()[0]), fake_noise.next()[0])))
         optimizers[1].zero_grad()
         expected.backward()

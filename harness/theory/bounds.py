@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .noise import TRUNCATED, Noise, mean_noise_norm, noise_variance, truncation_radius
-from .samples import ROWS_AT_ONCE, SampleSet, chunks, pooled_mean, rows
+from .samples import SampleSet, chunks, pooled_mean, rows, rows_at_once
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,16 +101,16 @@ def pooled_diameter(real: SampleSet, fake: SampleSet) -> float:
     radii = torch.cat([(part - mean).norm(dim=1) for samples in (real, fake) for _, part in chunks(samples)])
     order = radii.argsort(descending=True)
     radii = radii[order]
-    largest = 0.0
-    for start in range(0, len(order), ROWS_AT_ONCE):
+    largest, size = 0.0, rows_at_once(real.shape[1])
+    for start in range(0, len(order), size):
         outermost = float(radii[start])
         if 2 * outermost <= largest:
             break
-        block = pooled.rows(order[start : start + ROWS_AT_ONCE]) - mean
-        for other in range(start, len(order), ROWS_AT_ONCE):
+        block = pooled.rows(order[start : start + size]) - mean
+        for other in range(start, len(order), size):
             if outermost + float(radii[other]) <= largest:
                 break
-            candidates = pooled.rows(order[other : other + ROWS_AT_ONCE]) - mean
+            candidates = pooled.rows(order[other : other + size]) - mean
             largest = max(largest, float(torch.cdist(block, candidates).max()))
     return largest
 

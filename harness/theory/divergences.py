@@ -95,7 +95,7 @@ def noisy_divergences(
     if any(not (sigma >= 0 and math.isfinite(sigma)) for sigma in sigmas):
         raise ValueError(f"sigmas must be finite and >= 0, got {list(sigmas)}")
     mean = pooled_mean(real, fake, device=generator.device)
-    positive = [sigma for sigma in sigmas if sigma > 0]
+    positive = list(dict.fromkeys(sigma for sigma in sigmas if sigma > 0))
     noisy: dict[float, NoisyDivergence] = {}
     if positive:
         draws = _Draws.make(real, fake, mean, num_draws=num_draws, generator=generator, noise=noise)

@@ -153,8 +153,13 @@ class FullCovariance(_Normal):
             raise ValueError("a covariance must be symmetric and positive definite")
 
     @functools.cached_property
+    def _single(self) -> dict[object, Tensor]:
+        """`factor` as float32, by device: converted once, not at every step."""
+        return {}
+
+    @functools.cached_property
     def factor(self) -> Tensor:
-        """L, lower triangular, with ``L L^T = S``: ``[d, d]``, float64, on the CPU."""
+        """L, lower triangular, with ``L L^T = S``: ``[d, d]``, float64, where the covariance is."""
         import torch
 
         factor: Tensor = torch.linalg.cholesky(torch.as_tensor(self.covariance, dtype=torch.float64))
@@ -166,7 +171,9 @@ class FullCovariance(_Normal):
     def training_draws(self, *shape: int, generator: Generator) -> Tensor:
         self._check(shape[-1])
         draws = _normal(*shape, generator=generator)
-        return draws @ self.factor.to(draws).mT
+        if draws.device not in self._single:
+            self._single[draws.device] = self.factor.to(draws)
+        return draws @ self._single[draws.device].mT
 
     def whiten(self, points: Tensor) -> Tensor:
         import torch
@@ -286,7 +293,8 @@ def _normal(*shape: int, generator: Generator, double: bool = False) -> Tensor:
 
 def _as_cauchy(draws: Tensor) -> Tensor:
     """Standard normal ``[..., d + 1]`` to multivariate Cauchy ``[..., d]``: a normal vector over a normal number."""
-    return draws[..., :-1] / draws[..., -1:].abs()
+    # float32 draws are exactly 0 once in 2^24; that mass lies below 2^-24
+    return draws[..., :-1] / draws[..., -1:].abs().clamp_min(2.0**-24)
 
 
 def _mean_of_chi(dimension: int) -> float:

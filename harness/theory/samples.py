@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ROWS_AT_ONCE = 1024
+_NUMBERS_AT_ONCE = 2**22  # 32 MiB of float64
 Progress = Callable[[float], None]
 """Told now and then which part of the work, in [0, 1], has been done."""
 
@@ -38,8 +39,14 @@ def rows(samples: SampleSet, index: slice | Tensor, *, device: object = "cpu") -
     return samples[index].to(device=device, dtype=torch.float64)  # type: ignore[call-overload,no-any-return]
 
 
-def chunks(samples: SampleSet, *, device: object = "cpu", size: int = ROWS_AT_ONCE) -> Iterator[tuple[slice, Tensor]]:
-    """All rows in order, `size` at once: their places and ``[size, d]``, float64."""
+def rows_at_once(dimension: int) -> int:
+    """How many rows are read at a time: at most 1024, fewer of large samples."""
+    return max(1, min(ROWS_AT_ONCE, _NUMBERS_AT_ONCE // dimension))
+
+
+def chunks(samples: SampleSet, *, device: object = "cpu", size: int | None = None) -> Iterator[tuple[slice, Tensor]]:
+    """All rows in order, `size` at once (`rows_at_once`): their places and ``[size, d]``, float64."""
+    size = size or rows_at_once(samples.shape[1])
     for start in range(0, len(samples), size):
         part = slice(start, min(start + size, len(samples)))
         yield part, rows(samples, part, device=device)

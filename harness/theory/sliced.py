@@ -63,7 +63,8 @@ class Projections:
         """
         import torch
 
-        step = sigma / _STEPS_PER_SIGMA
+        # noise below the resolution of the projections themselves is not told from none
+        step = max(sigma / _STEPS_PER_SIGMA, 1e-15 * float(self.ranges().max()))
         radius = truncation_radius(sigma=sigma, dimension=1)
         low = torch.minimum(self.real[:, :1], self.fake[:, :1]) - radius
         high = torch.maximum(self.real[:, -1:], self.fake[:, -1:]) + radius

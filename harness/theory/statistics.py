@@ -45,20 +45,22 @@ def hill_tail_index(values: Tensor, *, fraction: float = 0.05) -> float:
       fraction: Of the values that count as tail.
 
     Returns:
-      ``alpha > 0``; NaN for fewer than 10 values in the tail.
+      ``alpha > 0``, infinite where the tail has one value only; NaN for fewer than 10 values in the tail.
     """
     num = int(fraction * len(values))
     if num < 10:
         return math.nan
     largest = values.abs().double().topk(num + 1).values
-    return 1 / float((largest[:-1] / largest[-1]).log().mean())
+    mean_log_ratio = float((largest[:-1] / largest[-1]).log().mean())
+    return 1 / mean_log_ratio if mean_log_ratio > 0 else math.inf
 
 
 def cauchy_advantage(values: Tensor) -> float:
     """Mean log-likelihood of a centred Cauchy less that of a centred normal, both fitted (nats a value).
 
     The Cauchy's scale is the median of ``|x|``, the normal's the root mean square (the maximum of its likelihood).
-    Positive values speak for the Cauchy; a normal sample gives about -0.22, a Cauchy sample grows without limit.
+    Positive values speak for the Cauchy; a normal sample gives about -0.22 (-0.1 if its coordinates were standardised
+    by 16 draws each), a Cauchy sample grows without limit.
 
     Args:
       values: ``[m]``, centred; NaN for an empty one.

@@ -54,7 +54,6 @@ def test_too_few_values_have_no_tail() -> None:
     assert math.isfinite(hill_tail_index(draws(stats.cauchy, 200)))
 
 
-@pytest.mark.xfail(strict=True, raises=ZeroDivisionError, reason="log ratios of equal values are 0, and 1 / 0 raises")
 def test_a_tail_of_equal_values_is_no_crash() -> None:
     """Coordinates that take two values: no power law, but no reason to fail a cell either."""
     assert not hill_tail_index(torch.tensor([1.0, -1.0] * 500)) < math.inf
@@ -126,19 +125,16 @@ def test_coordinates_of_different_scales_do_not_look_heavy_tailed_once_standardi
     assert hill_tail_index(standardised(samples)) > 4
 
 
-@pytest.mark.parametrize(
-    "num", [pytest.param(8, marks=pytest.mark.xfail(strict=True, reason="too few batches")), 16, 64]
-)
+@pytest.mark.parametrize("num", [16, 64])
 def test_standardised_normal_coordinates_are_not_taken_for_cauchy(num: int) -> None:
-    """The deviation of 8 draws is so uncertain that dividing by it fattens the tails: the advantage is +0.02.
-
-    8 is the default of ``probe.generator_batches``, and the least number of batches the columns are filled for.
+    """16 is the least number of batches the columns are filled for: the deviation of 8 draws is so uncertain that
+    dividing by it fattens the tails until a Cauchy fits better (an advantage of +0.02).
     """
     samples = torch.randn(num, 4096, generator=torch.Generator().manual_seed(0))
     assert cauchy_advantage(standardised(samples)) < 0
 
 
-@pytest.mark.parametrize("num", [8, 16, 64])
+@pytest.mark.parametrize("num", [16, 64])
 def test_standardised_cauchy_coordinates_stay_cauchy(num: int) -> None:
     generator = torch.Generator().manual_seed(0)
     samples = torch.randn(num, 4096, generator=generator) / torch.randn(num, 4096, generator=generator)
