@@ -57,16 +57,16 @@ def compare(
             f"dimensions differ: a real sample has {real.shape[1]} coordinates, a fake one has {fake.shape[1]}; "
             "images must have one size and the same channels (--size resizes those of folders)"
         )
-    for sigma in sigmas:
-        if not (sigma >= 0 and math.isfinite(sigma)):
-            raise HarnessError(f"--sigma must be finite and >= 0, got {sigma:g}")
-    if _is_one_point(real, fake):
-        raise HarnessError("all samples of both sets are one and the same point; there is nothing to compare")
     if 2 * num_draws * real.shape[1] > _MOST_FOR_DRAWS:
         raise HarnessError(
             f"{num_draws} draws of {real.shape[1]} coordinates need too much memory; use at most "
             f"--draws {_MOST_FOR_DRAWS // (2 * real.shape[1])}, or smaller images (--size)"
         )
+    for sigma in sigmas:
+        if not (sigma >= 0 and math.isfinite(sigma)):
+            raise HarnessError(f"--sigma must be finite and >= 0, got {sigma:g}")
+    if _is_one_point(real, fake):
+        raise HarnessError("all samples of both sets are one and the same point; there is nothing to compare")
     remarks = []
     exact = (len(real) + len(fake)) ** 2 * real.shape[1] <= _MOST_FOR_DIAMETER
     diameter = pooled_diameter(real, fake) if exact else diameter_limit(real, fake)

@@ -118,7 +118,8 @@ def trajectories(results: Results, job: str, selection: Selection) -> Figure:
         verdicts = [paths[rule][0]["verdict"] for rule in rules if rule in paths]
         shown = verdicts[:1] if len(set(verdicts)) == 1 else verdicts
         help_ = [penalty] * (penalty != "none") + [f"sigma = {sigma:.3g}"] * (sigma > 0)
-        help_ += [f"learning rate {rate:g}"] * varied_rates
+        if varied_rates:
+            help_.append(f"learning rate {rate:g}")
         panel.set_title(f"{loss}\n{', '.join(help_) or 'no help'}\n{' / '.join(shown)}", fontsize=7)
         panel.tick_params(labelsize=6)
     for panel in axes[len(panels) :]:

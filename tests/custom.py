@@ -1,14 +1,22 @@
-"""A user's own loss that raises: it shares the cross-entropy discriminator, so it shares packs with minimax."""
+"""A user's own losses."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from harness.theory.losses import CROSS_ENTROPY, Loss
+from harness.theory.losses import CROSS_ENTROPY, Loss, Objective
 
 
 def _explode(logits: Tensor) -> Tensor:
     raise RuntimeError("this loss always fails")
 
 
+# shares the cross-entropy discriminator, so it shares packs with minimax
 exploding = Loss("exploding", CROSS_ENTROPY, generator_fake=_explode)
+
+# an objective with the name of a built-in one, but a wider margin
+wide_hinge = Loss(
+    "wide_hinge",
+    Objective("hinge", real=lambda t: (2 - t).relu(), fake=lambda t: (2 + t).relu(), threshold=0.0),
+    generator_fake=lambda t: -t,
+)

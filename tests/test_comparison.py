@@ -26,9 +26,10 @@ from sklearn.datasets import load_digits
 
 from harness import comparison, evaluation
 from harness.comparison import compare
+from harness.errors import HarnessError
 from harness.records import CELLS
 from harness.samplesets import StoredSamples, open_samples
-from harness.theory import bounds, samples
+from harness.theory import samples
 from harness.theory.bounds import Bound
 
 from .in_process import harness
@@ -385,10 +386,7 @@ def test_the_size_of_the_parts_does_not_change_the_numbers(monkeypatch: pytest.M
     settings: dict[str, Any] = {"sigmas": [0, 0.2, 1], "num_draws": 60}
     whole, _ = compare(real, fake, **settings)
     for size in (7, 1):
-        assert samples.chunks.__kwdefaults__ is not None
-        monkeypatch.setitem(samples.chunks.__kwdefaults__, "size", size)
         monkeypatch.setattr(samples, "ROWS_AT_ONCE", size)
-        monkeypatch.setattr(bounds, "ROWS_AT_ONCE", size)
         assert [len(part) for _, part in samples.chunks(fake)] == [size] * (33 // size) + [33 % size] * (33 % size > 0)
         parts, _ = compare(real, fake, **settings)
         assert_alike(parts, whole, tolerance=1e-10)
@@ -610,3 +608,9 @@ def test_the_command_itself_ends_without_a_traceback(tmp_path: Path, saved: Call
     assert (answer.returncode, answer.stdout) == (2, "")
     assert "nowhere.npy: no such file or folder" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_draws_that_would_not_fit_in_memory_are_refused() -> None:
+    huge = StoredSamples((10, 3 * 1024 * 1024), lambda index: np.zeros((0, 1)))
+    with pytest.raises(HarnessError, match="use at most --draws 21, or smaller images"):
+        compare(huge, huge, num_draws=2000)

@@ -58,6 +58,10 @@ def test_a_probe_job_fills_every_column_that_applies(probe_job: JobMaker, store:
         "jsd_discriminator",
         "grad_norm_minimax",
         "grad_norm_non_saturating",
+        "grad_tail_index",  # of 16 batches and more
+        "grad_cauchy_advantage",
+        *("updates", "modulus", "predicted_modulus", "verdict", "steps_to_tolerance"),  # protocol dirac
+        *(f"{which}eigenvalues_{part}" for which in ("", "predicted_") for part in ("real", "imag")),
     }
     rows = cells(store)
     assert len(rows) == 24

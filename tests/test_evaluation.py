@@ -11,9 +11,10 @@ from harness import evaluation
 from harness.evaluation import Evaluator, discriminator_jsd, measure_sets, sigma_grid
 from harness.job import Evaluation
 from harness.problems.sources import make_source
-from harness.problems.specs import Ring
+from harness.problems.specs import Dirac, Ring
 from harness.theory.bounds import Bound
 from harness.theory.losses import LOSSES
+from harness.theory.noise import Cauchy, Gaussian, Truncated
 
 CPU = torch.device("cpu")
 SOURCE = make_source(Ring(name="ring"), None, device=CPU)
@@ -94,3 +95,23 @@ def test_only_cross_entropy_says_something_of_the_jsd() -> None:
     assert discriminator_jsd(LOSSES["minimax"].objective, 0.0) == pytest.approx(math.log(2))
     assert discriminator_jsd(LOSSES["wasserstein"].objective, 0.0) is None
     assert discriminator_jsd(LOSSES["relativistic"].objective, 0.0) is None
+
+
+def test_the_best_bounds_do_not_depend_on_the_family_of_the_cells_noise() -> None:
+    real, fake = fresh_ring(60, seed=1), fresh_ring(60, seed=2)
+    settings = {"grid": [0.1, 0.3], "num_draws": 200, "num_directions": 8}
+    by_family = [
+        measure_sets(real, fake, sigmas=[0.2], noise=noise, generator=seeded(), **settings)[0.2]
+        for noise in (Truncated(), Gaussian(), Cauchy())
+    ]
+    for name in ("bound_best", "bound_best_sigma", "bound_sliced_best", "w1", "w1_sliced"):
+        assert len({columns[name] for columns in by_family}) == 1
+    assert by_family[0]["jsd_mixture"] != by_family[2]["jsd_mixture"]
+
+
+def test_a_problem_of_one_point_is_evaluated() -> None:
+    source = make_source(Dirac(name="dirac"), None, device=CPU)
+    columns = Evaluator(source, SETTINGS).against_real(torch.full((200, 1), 0.3), [0.5], seed=0)[0.5]
+    assert columns["w1"] == pytest.approx(0.3)
+    assert columns["real_w1"] == 0
+    assert columns["bound_holds"]

@@ -157,3 +157,27 @@ def test_paths_of_games_have_a_panel_each_and_say_how_they_ended(store: Store) -
     assert [panel.get_title().splitlines()[-1] for panel in panels] == ["cycles", "converges"]
     assert list(panels[0].lines[0].get_xdata()) == [1.0, 0.5, pytest.approx(1 / 3)]
     assert list(panels[0].lines[0].get_ydata()) == [0.0, 0.5, 1.0]
+
+
+def test_games_that_differ_in_their_learning_rate_have_panels_of_their_own(store: Store) -> None:
+    for rate in (0.1, 0.5):
+        part = new_part()
+        cell = {"cell_id": str(rate), "status": "completed", "loss": "minimax", "penalty": "none", "sigma": 0.0}
+        row = {**cell, "updates": "simultaneous", "verdict": "cycles", "learning_rate": rate}
+        store.write_part("job", "cells", [row], part=part)
+        path = [{"cell_id": str(rate), "iteration": n, "theta": rate * n, "psi": 0.0} for n in range(3)]
+        store.write_part("job", "trajectories", path, part=part)
+    panels = figures.trajectories(Results(store.root), "job", Selection()).axes
+    assert [list(panel.lines[0].get_xdata()) for panel in panels] == [[0, 0.1, 0.2], [0, 0.5, 1.0]]
+    assert "learning rate 0.5" in panels[1].get_title()
+
+
+def test_a_seed_that_diverged_ends_its_part_of_the_line_alone(store: Store) -> None:
+    add_probe(store, 1, 0)
+    add_probe(store, 1, 1)
+    part = new_part()
+    cell = {"cell_id": "short", "status": "diverged", "protocol": "probe", "loss": "minimax", "sigma": 0.0, "epoch": 1}
+    store.write_part("job", "cells", [{**cell, "seed": 2, "schedule": "0", "batch_norm": "joint"}], part=part)
+    store.write_part("job", "curves", [{"cell_id": "short", "iteration": 1, "d_loss": 9.0, "accuracy": 0.5}], part=part)
+    error, _ = figures.figure_1(Results(store.root), "job", Selection()).axes
+    assert drawn(error)["1"] == pytest.approx([2.0, 0.2, 0.02])  # medians of 1, 2, 9; of 0.1, 0.3; of 0.01, 0.03

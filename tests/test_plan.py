@@ -204,3 +204,12 @@ def test_a_constant_sigma_does_not_depend_on_the_last_epoch_but_a_schedule_does(
 def test_seeds_are_the_sha_256_of_their_names() -> None:
     # printf '["train","latents",0]' | sha256sum  begins with 97028ec89519a86c
     assert stream_seed("train", "latents", 0) == 0x97028EC89519A86C >> 1
+
+
+def test_a_users_objective_is_not_taken_for_a_built_in_one_of_the_same_name() -> None:
+    losses = ["hinge", "tests.custom:wide_hinge", "minimax", "tests.custom:exploding"]
+    made = plan(make_job(PROBE, grid={"loss": losses, "sigma": [0], "epoch": [1], "seed": [0]}))
+    hinge, wide, minimax, exploding = (cell.probe for cell in made.cells if isinstance(cell, Cell))
+    assert hinge != wide
+    assert minimax == exploding  # a built-in objective itself is shared
+    assert len(made.probes) == 3

@@ -14,6 +14,7 @@ from harness.packs import StackedModule, Streams
 from harness.plan import _unique
 from harness.probing import Probed, log_spaced, probe
 from harness.problems.sources import load_samples, make_source
+from harness.theory.noise import Truncated
 from tests.conftest import PROBE, TRAIN, make_job
 
 CPU = torch.device("cpu")
@@ -44,7 +45,7 @@ def test_measured_gradients_are_those_of_a_plain_backward_pass() -> None:
     streams = Streams("probe", [3], device=CPU)
     real = streams.real("measure data", source, 32)  # type: ignore[arg-type]
     latents = streams.normal("measure latents", 32, 8)
-    noises = [streams.unit_noise(f"measure {kind} noise", 32, (1, 8, 8)) for kind in ("real", "fake")]
+    noises = [streams.unit_noise(f"measure {kind} noise", 32, (1, 8, 8), [Truncated()]) for kind in ("real", "fake")]
     norms: dict[str, list[float]] = {"minimax": [], "non_saturating": []}
     for _ in range(2):
         x = real()[0] + 0.5 * noises[0].next()[0]

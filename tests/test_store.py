@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from harness.errors import QueryError, StoreError
 from harness.query import Results
 from harness.records import TABLES
+from harness.rendering import to_text
 from harness.store import Store, new_part
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -143,7 +146,17 @@ def test_repeated_column_names_are_numbered(store: Store) -> None:
 
 
 def test_a_wrong_statement_gets_duckdbs_answer_and_the_tables(store: Store) -> None:
-    with pytest.raises(QueryError, match=r"(?s)nosuch.*Tables: cells, curves, training, trials"):
+    with pytest.raises(QueryError, match=r"(?s)nosuch.*Tables: cells, curves, training, trajectories, trials"):
         Results(store.root).query("SELECT nosuch FROM cells")
     with pytest.raises(QueryError, match="no table 'cell'"):
         Results(store.root).table("cell")
+
+
+def test_infinity_in_json_is_a_number_that_readers_take_for_it(store: Store) -> None:
+    row = {**cell(), "kl_real_fake": math.inf, "kl_fake_real": -math.inf, "error": "Infinity"}
+    store.write_part("j", "cells", [row], part=new_part())
+    answer = Results(store.root).query("SELECT kl_real_fake, kl_fake_real, error FROM cells")
+    text = to_text(answer, form="json")
+    assert json.loads(text, parse_constant=pytest.fail) == [
+        {"kl_real_fake": math.inf, "kl_fake_real": -math.inf, "error": "Infinity"}
+    ]

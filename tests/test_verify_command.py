@@ -78,9 +78,9 @@ def test_a_statement_that_fails_is_named_and_ends_with_exit_code_1(replace_2_3: 
     code, text = verify("--only", "2.3,2.5")
     assert code == 1
     assert verdicts(text) == [("FAIL", "2.3"), ("pass", "2.5")]
-    assert "measured JSD 1.386\n" in text
-    assert "theory   JSD 0.693\n" in text
-    assert "margin -0.25, " in text
+    assert "measured JSD 1.386;" in text
+    assert "theory JSD 0.693" in text
+    assert "margin -0.250 " in text
     assert text.splitlines()[-1].startswith("1 of 2 statements hold, ")
     assert text.endswith("; failed: 2.3\n")
 
@@ -103,7 +103,7 @@ def test_a_check_that_raises_is_a_failure_and_the_others_are_still_checked(repla
     assert code == 1
     assert verdicts(text) == [("FAIL", "2.3"), ("pass", "2.5")]
     line = raising.__code__.co_firstlineno + 1
-    assert f"measured ZeroDivisionError: [/red] no quotient (test_verify_command.py:{line})\n" in text
+    assert f"measured ZeroDivisionError: [/red] no quotient (test_verify_command.py:{line});" in text
     assert "Traceback" not in text
     code, text = verify("--json", "--only", "2.3,2.5")
     first, second = strict_json(text)

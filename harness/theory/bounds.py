@@ -98,7 +98,7 @@ def pooled_diameter(real: SampleSet, fake: SampleSet) -> float:
 
     pooled = _Pooled(real, fake)
     mean = pooled_mean(real, fake)
-    radii = torch.cat([(part - mean).norm(dim=1) for samples in (real, fake) for _, part in chunks(samples)])
+    radii = _radii(real, fake, mean)
     order = radii.argsort(descending=True)
     radii = radii[order]
     largest, size = 0.0, rows_at_once(real.shape[1])
@@ -117,11 +117,19 @@ def pooled_diameter(real: SampleSet, fake: SampleSet) -> float:
 
 def diameter_limit(real: SampleSet, fake: SampleSet) -> float:
     """An upper limit of `pooled_diameter`, in one pass: the sum of the two largest distances to the pooled mean."""
+    return float(_radii(real, fake, pooled_mean(real, fake)).topk(2).values.sum())
+
+
+def _radii(real: SampleSet, fake: SampleSet, mean: Tensor) -> Tensor:
+    """Distances to the mean of both sets, one after the other: ``[n + m]``."""
     import torch
 
-    mean = pooled_mean(real, fake)
-    radii = torch.cat([(part - mean).norm(dim=1) for samples in (real, fake) for _, part in chunks(samples)])
-    return float(radii.topk(2).values.sum())
+    # filled in place: small results kept between large temporary ones would break up the heap until it holds all data
+    radii = torch.empty(len(real) + len(fake), dtype=torch.float64)
+    for samples, offset in ((real, 0), (fake, len(real))):
+        for part, values in chunks(samples):
+            radii[offset + part.start : offset + part.stop] = (values - mean).norm(dim=1)
+    return radii
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,10 @@ def project(real: SampleSet, fake: SampleSet, directions: Tensor) -> Projections
     check_pair(real, fake)
 
     def along(samples: SampleSet) -> Tensor:
-        parts = [part @ directions.T for _, part in chunks(samples, device=directions.device)]
-        return torch.cat(parts).T.sort(dim=1).values.contiguous()
+        projected = torch.empty(len(directions), len(samples), dtype=torch.float64, device=directions.device)
+        for part, values in chunks(samples, device=directions.device):
+            projected[:, part] = directions @ values.T  # in place, see `bounds._radii`
+        return projected.sort(dim=1).values
 
     return Projections(along(real), along(fake))
 

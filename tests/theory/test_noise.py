@@ -18,6 +18,7 @@ from harness.theory.noise import (
     Gaussian,
     Noise,
     Truncated,
+    _as_cauchy,
     confine,
     mean_noise_norm,
     noise_variance,
@@ -174,3 +175,10 @@ def test_confining_touches_nothing_inside_and_pulls_the_rest_to_the_surface() ->
     confined = confine(draws, dimension=2)
     torch.testing.assert_close(confined[0], draws[0])
     torch.testing.assert_close(confined[1], radius * torch.tensor([0.6, 0.8]))
+
+
+def test_a_cauchy_draw_is_never_infinite() -> None:
+    """torch's float32 normals are exactly 0 once in 2^24 draws, and the last one is the divisor."""
+    draws = _as_cauchy(torch.tensor([[1.0, -2.0, 0.0]]))
+    assert torch.isfinite(draws).all()
+    assert draws.abs().min() >= 2.0**24

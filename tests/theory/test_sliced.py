@@ -71,3 +71,12 @@ def test_a_sigma_far_below_the_range_needs_no_memory() -> None:
 def test_different_dimensions_are_refused() -> None:
     with pytest.raises(ValueError, match="dimensions differ"):
         project(torch.zeros(4, 2), torch.zeros(4, 3), torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize("sigma", [1e-20, 1e-12])
+def test_the_sliced_bound_holds_for_noise_below_the_resolution_of_the_data(sigma: float) -> None:
+    real, fake = (torch.randn(40, 3, generator=seeded(num), dtype=torch.float64) for num in (1, 2))
+    projections = project(real, fake, random_directions(6, 3, generator=seeded()))
+    # without common points the divergence is log 2, and the bound 2 sqrt(log 2) times the range at least
+    assert projections.jsd(sigma).tolist() == pytest.approx([math.log(2)] * 6)
+    assert projections.w1() <= projections.bound(sigma).value
