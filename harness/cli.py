@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from . import cli_checks, cli_figures
+from . import cli_checks, cli_figures, cli_tune
 from .errors import HarnessError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
 
 app.add_typer(cli_checks.app)
 app.add_typer(cli_figures.app)
+app.add_typer(cli_tune.app)
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB", help="A job file, such as jobs/quickstart.yaml.")]
 Results = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -299,7 +300,7 @@ def _parse_sigma(value: Any) -> Any:
     noise = _parse_noise(value.get("noise", TRUNCATED))
     value = {"schedule": "constant", **{name: item for name, item in value.items() if name != "noise"}}
     given = {name: item for name, item in value.items() if name != "schedule"}
-    factory = resolve(str(value["schedule"]), SCHEDULES, kind="schedule")
+    resolve(str(value["schedule"]), SCHEDULES, kind="schedule")
     for name, item in given.items():
         if isinstance(item, bool) or not isinstance(item, (int, float)):
             raise ValueError(f"{name} must be a number, got {item!r}")
@@ -308,9 +309,18 @@ def _parse_sigma(value: Any) -> Any:
             f"schedule {value['schedule']} takes {', '.join(schedules.parameters(value['schedule']))}; "
             f"got {', '.join(given) or 'nothing'}"
         )
-    _check_schedule(factory, given)
-    parameters = tuple(sorted((name, float(x)) for name, x in given.items()))
-    return Sigma(schedule=value["schedule"], parameters=parameters, noise=noise)
+    return sigma_from(value["schedule"], given, noise)
+
+
+def sigma_from(schedule: str, parameters: Mapping[str, float], noise: AnyNoise) -> Sigma:
+    """A schedule from its parameters, checked.
+
+    Raises:
+      ValueError: If they do not make a schedule.
+    """
+    _check_schedule(resolve(schedule, SCHEDULES, kind="schedule"), dict(parameters))
+    given = tuple(sorted((name, float(x)) for name, x in parameters.items()))
+    return Sigma(schedule=schedule, parameters=given, noise=noise)
 
 
 def _parse_noise(value: Any) -> AnyNoise:

@@ -31,6 +31,7 @@ from .messages import (
     WorkerSettings,
 )
 from .plan import AnyCell, Pack, Plan, ProbePack, SnapshotKey, TrainingPack, make_plan
+from .problems.specs import ProblemSpec
 from .records import Status
 from .rows import cell_row, versions_json
 from .store import Store, new_part
@@ -134,24 +135,66 @@ def run(
     plan = make_plan(job, store, slots=1, retry=retry)
     if not plan.missing:
         return Outcome(plan, plan.difference.done, num_computed=0, seconds=0.0, executor="")
-    with _opened(executor, job.resources, address) as running:
-        plan = make_plan(job, store, slots=running.num_slots, retry=retry)
-        store.write_job(job.name, dump_job(job))
+    with session(
+        job.name,
+        job.problem,
+        job.resources,
+        results=results,
+        executor=executor,
+        address=address,
+        announce=announce,
+        num_tasks=len(plan.missing),
+    ) as opened:
+        return opened.run(job, retry=retry, observer=observer)
+
+
+@dataclass(frozen=True)
+class Session:
+    """Workers that are ready for jobs of one name, problem and resources, one after another."""
+
+    store: Store
+    executor: Executor
+    provenance: Provenance
+
+    def run(self, job: AnyJob, *, retry: Iterable[str] = (), observer: Observer | None = None) -> Outcome:
+        """`run` on these workers."""
+        plan = make_plan(job, self.store, slots=self.executor.num_slots, retry=tuple(retry))
+        if not plan.missing:
+            return Outcome(plan, plan.difference.done, num_computed=0, seconds=0.0, executor="")
+        self.store.write_job(job.name, dump_job(job))
+        driver = Driver(plan, self.store, self.executor, self.provenance, observer=observer or (lambda state: None))
+        driver.run()
+        state = driver.state
+        return Outcome(plan, state.statuses, len(plan.missing), state.seconds, self.executor.description)
+
+
+@contextmanager
+def session(
+    name: str,
+    problem: ProblemSpec,
+    resources: Resources,
+    *,
+    results: str | Path,
+    executor: ExecutorName,
+    address: str | None,
+    announce: Callable[[str], None] | None,
+    num_tasks: int,
+) -> Iterator[Session]:
+    """Starts the workers, no more than `num_tasks`; they end with the block."""
+    store = Store(results)
+    with _opened(executor, resources, address) as running:
         settings = WorkerSettings(
-            job=job.name,
+            job=name,
             results=store.absolute_root,
             provenance=Provenance(versions_json(), git_commit()),
             num_threads=running.threads_per_slot,
             allow_gpu=running.uses_gpus,
-            timeout_seconds=job.resources.timeout_seconds,
+            timeout_seconds=resources.timeout_seconds,
         )
-        running.open(settings, job.problem, num_tasks=len(plan.packs))
+        running.open(settings, problem, num_tasks=num_tasks)
         if announce is not None:
             announce(running.description)
-        driver = Driver(plan, store, running, settings.provenance, observer=observer or (lambda state: None))
-        driver.run()
-        state = driver.state
-        return Outcome(plan, state.statuses, len(plan.missing), state.seconds, running.description)
+        yield Session(store, running, settings.provenance)
 
 
 class Driver:

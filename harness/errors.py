@@ -26,6 +26,10 @@ class ClusterError(HarnessError):
     """A Ray cluster that cannot be reached or cannot hold what was asked for."""
 
 
+class TuneError(HarnessError):
+    """A search without a single usable trial. The command line exits with 1."""
+
+
 def suggest(value: object, valid: Iterable[str]) -> str:
     """``Did you mean ...?`` where a valid name is close, and always the list of valid names."""
     names = sorted(valid)

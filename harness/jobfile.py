@@ -24,6 +24,7 @@ from .errors import JobError, suggest
 from .job import Job, PathInJob, contradictions
 from .problems.specs import PROBLEMS
 from .theory.penalties import PENALTIES
+from .tune_job import TuneJob, example_grid
 
 _TABLES: dict[str, Any] = {
     "problem": PROBLEMS,
@@ -43,10 +44,35 @@ class _Mistake:
 
 
 AnyJob = Job | DiracJob
+_GRAMMARS: dict[str, type[BaseModel]] = {"dirac": DiracJob, "tune": TuneJob}
 
 
 def load_job(path: str | Path) -> AnyJob:
-    """Reads and checks a job file.
+    """`load` of a job that ``harness run`` can run.
+
+    Raises:
+      JobError: As `load`, and if the file describes a search.
+    """
+    job = load(path)
+    if isinstance(job, TuneJob):
+        raise JobError(f"{path}: protocol tune is a search: run it with 'harness tune {path}'")
+    return job
+
+
+def load_tune_job(path: str | Path) -> TuneJob:
+    """`load` of a search.
+
+    Raises:
+      JobError: As `load`, and if the file describes no search.
+    """
+    job = load(path)
+    if not isinstance(job, TuneJob):
+        raise JobError(f"{path}: protocol {job.protocol} is no search: run it with 'harness run {path}'")
+    return job
+
+
+def load(path: str | Path) -> AnyJob | TuneJob:
+    """Reads and checks a file of any protocol.
 
     Raises:
       JobError: If the file is missing, is not YAML, or has any mistake; the text names them all.
@@ -60,32 +86,37 @@ def load_job(path: str | Path) -> AnyJob:
         raise JobError(f"{path}: is a folder, not a job file{_nearby(path / 'x')}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise JobError(f"{path}: cannot be read: {error}") from error
-    return parse_job(text, source=str(path))
+    return parse(text, source=str(path))
 
 
 def parse_job(text: str, *, source: str = "<job>") -> AnyJob:
     """`load_job` on a text; `source` stands before line and column in messages."""
+    job = parse(text, source=source)
+    assert not isinstance(job, TuneJob), "a search is no job to run"
+    return job
+
+
+def parse(text: str, *, source: str = "<job>") -> AnyJob | TuneJob:
+    """`load` on a text."""
     document = _parse_yaml(text, source)
     try:
-        grammar = _grammar(document)
-        job = grammar.model_validate(_plain(document))
+        grammar = _GRAMMARS.get(str(document.get("protocol")), Job)
+        job: Any = grammar.model_validate(_plain(document))
     except ValidationError as error:
         mistakes = [_explain(document, item, grammar) for item in error.errors()]
     else:
         if isinstance(job, DiracJob):
             return job
-        mistakes = [_Mistake(_place_in(document, place), text) for place, text in contradictions(job)]
+        # a search's trainings must be possible as well
+        checked = job.training_job(job.name, (example_grid(job),)) if isinstance(job, TuneJob) else job
+        mistakes = [_Mistake(_place_in(document, place), text) for place, text in contradictions(checked)]
         if not mistakes:
-            return job
+            return job  # type: ignore[no-any-return]
     located = sorted({(_locate(document, mistake), _dotted(mistake.place), mistake.text) for mistake in mistakes})
     raise JobError("\n".join(f"{source}:{line}:{col}: {name}: {text}" for (line, col), name, text in located))
 
 
-def _grammar(document: CommentedMap) -> type[Job] | type[DiracJob]:
-    return DiracJob if document.get("protocol") == "dirac" else Job
-
-
-def dump_job(job: AnyJob) -> str:
+def dump_job(job: AnyJob | TuneJob) -> str:
     """A job as the text of a job file, defaults written out; `parse_job` gives the same job back."""
     stream = io.StringIO()
     yaml = YAML()
@@ -142,7 +173,7 @@ def _explain(document: CommentedMap, error: Any, grammar: type[BaseModel]) -> _M
     if kind == "missing":
         return _Mistake(place[:-1], f"'{error['loc'][-1]}' is missing")
     if kind == "literal_error":
-        expected = "'probe', 'train', 'dirac'" if place == ("protocol",) else context["expected"]
+        expected = "'probe', 'train', 'dirac', 'tune'" if place == ("protocol",) else context["expected"]
         return _Mistake(place, f"got {value!r}.{suggest(value, _literals(expected))}")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         table = _TABLES[_part_name(place)]
@@ -154,7 +185,8 @@ def _explain(document: CommentedMap, error: Any, grammar: type[BaseModel]) -> _M
     if kind == "too_short":
         return _Mistake(place, "is empty; give at least one value")
     if kind == "value_error":
-        return _Mistake(place, str(context["error"]))
+        # of a whole object: what pydantic then names last is the tag of a union, which the document does not have
+        return _Mistake(place if _holds(document, place) else place[:-1], str(context["error"]))
     return _Mistake(place, f"{_sentence(error['msg'])}, got {_shown(value)}")
 
 

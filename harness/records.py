@@ -188,10 +188,11 @@ TRAINING = _schema(
 TRIALS = _schema(
     _JOB,
     _field("trial", _int, "number of the trial"),
-    _field("state", _text, "complete, pruned, running or failed"),
+    _field("state", _text, "complete or fail"),
     _field("family", _text, "schedule family"),
     _field("parameters", _text, "JSON: parameters of the schedule"),
-    _field("value", _real, "objective"),
+    _field("value", _real, "objective: a bound, reduced over seeds", "data units"),
+    _field("distance", _real, "the exact distance it bounds, reduced over seeds", "data units"),
     _field("spread", _real, "largest minus smallest value over seeds"),
     _field("seconds", _real, "time of the trial", "s"),
     _PART,

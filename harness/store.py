@@ -73,6 +73,11 @@ class Store:
         """Keeps the text of the job file with its results."""
         self._put(f"{job}/job.yaml", text.encode())
 
+    def write_text(self, job: str, name: str, text: str) -> str:
+        """Keeps a text beside a job's results; its path."""
+        self._put(f"{job}/{name}", text.encode())
+        return f"{self.root}/{job}/{name}"
+
     def write_snapshot(self, run_id: str, epoch: int, content: bytes) -> None:
         """Keeps a generator, in safetensors format."""
         self._put(_snapshot(run_id, epoch), content)

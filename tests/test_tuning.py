@@ -1,0 +1,193 @@
+"""Searches: honest values, nothing lost to a kill, nothing computed twice."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from scipy.stats import spearmanr
+
+from harness import driver
+from harness.errors import JobError, TuneError
+from harness.jobfile import load_job, load_tune_job, parse, parse_job
+from harness.query import Results
+from harness.store import Store
+from harness.tune_job import TuneJob
+from harness.tuning import FIRST_CONFIRMATION_SEED, _values, _warnings, tune
+
+TEXT = """\
+name: search
+protocol: tune
+problem: {name: ring}
+networks: {name: mlp, width: 8, depth: 1, latent: 2}
+training: {batch: 16, steps_per_epoch: 5}
+epochs: 2
+space:
+  schedule:
+    constant: {sigma: {low: 0.01, high: 1, log: true}}
+    linear: {start: {low: 0.05, high: 2}, end: 0.0}
+search: {trials: 5, seeds: 3, batch: 2, confirmation_seeds: 2}
+evaluation: {samples: 40, draws: 60, directions: 4, sigmas: [0.5]}
+"""
+
+
+def replaced(*pairs: tuple[str, str]) -> TuneJob:
+    text = TEXT
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    job = parse(text)
+    assert isinstance(job, TuneJob)
+    return job
+
+
+def trials(store: Store) -> list[dict[str, Any]]:
+    return Results(store.root).query("SELECT * FROM trials ORDER BY trial").to_pylist()
+
+
+def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(store: Store) -> None:
+    tuned = tune(replaced(), results=store.root, executor="serial")
+    rows = trials(store)
+    assert [row["trial"] for row in rows] == list(range(5))
+    assert len({row["parameters"] for row in rows}) == 5
+    cells = Results(store.root).query("SELECT * FROM cells WHERE job = 'search'").to_pylist()
+    assert len(cells) == 15
+    for row in rows:
+        parameters = json.loads(row["parameters"])
+        own = [
+            cell
+            for cell in cells
+            if all(
+                f"{value:.17g}"[:8] in cell["schedule"]
+                for value in parameters.values()
+                if isinstance(value, float) and value
+            )
+        ]
+        assert sorted(cell["seed"] for cell in own) == [0, 1, 2]
+        assert row["value"] == statistics.median(cell["bound_best"] for cell in own)
+        assert row["distance"] == statistics.median(cell["w1"] for cell in own)
+        assert row["value"] >= row["distance"]
+    assert tuned.best_value == min(row["value"] for row in rows)
+    expected = spearmanr([row["value"] for row in rows], [row["distance"] for row in rows]).statistic
+    assert tuned.rank_correlation == pytest.approx(expected)
+    fresh = Results(store.root).query("SELECT DISTINCT seed FROM cells WHERE job = 'search-confirmation'")
+    assert sorted(fresh["seed"].to_pylist()) == [FIRST_CONFIRMATION_SEED, FIRST_CONFIRMATION_SEED + 1]
+    names = [row["candidate"] for row in tuned.confirmed]
+    assert "no noise" in names
+    assert sum(name.startswith("trial") for name in names) == 3
+    medians = [row["median bound_best"] for row in tuned.confirmed]
+    assert medians == sorted(medians)
+    best = load_job(tuned.best_file)
+    assert best.protocol == "train"
+
+
+def test_a_search_that_was_killed_goes_on_and_repeats_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+    original = driver.Session.run
+
+    def dying(self: driver.Session, job: Any, **arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        outcome = original(self, job, **arguments)
+        if calls == 2:  # the cells of the second batch are there, the study does not know it
+            raise KeyboardInterrupt
+        return outcome
+
+    monkeypatch.setattr(driver.Session, "run", dying)
+    with pytest.raises(KeyboardInterrupt):
+        tune(replaced(), results=store.root, executor="serial")
+    before = store.dataset("cells", job="search").to_table()["cell_id"].to_pylist()
+    assert len(before) == 12
+    assert len(trials(store)) == 2
+    monkeypatch.setattr(driver.Session, "run", original)
+    tune(replaced(), results=store.root, executor="serial")
+    rows = trials(store)
+    assert [row["trial"] for row in rows] == list(range(5))
+    assert len({row["parameters"] for row in rows}) == 5
+    after = store.dataset("cells", job="search").to_table()["cell_id"].to_pylist()
+    assert len(after) == len(set(after)) == 15
+    assert set(before) < set(after)
+
+
+def test_a_finished_search_computes_nothing_again(store: Store) -> None:
+    first = tune(replaced(), results=store.root, executor="serial")
+    parts = store.dataset("cells").to_table().num_rows
+    again = tune(replaced(), results=store.root, executor="serial")
+    assert again == first
+    assert store.dataset("cells").to_table().num_rows == parts
+    assert len(trials(store)) == 5
+
+
+def test_a_search_in_which_every_trial_diverges_says_so(store: Store) -> None:
+    diverging = replaced(
+        ("steps_per_epoch: 5}", "steps_per_epoch: 5, optimizer: {name: sgd, learning_rate: 1e9}}"),
+        ("trials: 5", "trials: 2"),
+    )
+    with pytest.raises(TuneError, match="all 2 trials diverged or failed"):
+        tune(diverging, results=store.root, executor="serial")
+
+
+def test_a_diverged_seed_counts_with_the_diameter_at_least() -> None:
+    rows = [
+        {"status": "completed", "bound_best": 1.0, "data_diameter": 2.0},
+        {"status": "diverged", "bound_best": 0.5, "data_diameter": 2.1},
+        {"status": "diverged", "bound_best": 9.0, "data_diameter": 2.0},
+        {"status": "failed", "bound_best": None, "data_diameter": None},
+    ]
+    assert _values(rows, "bound_best") == [1.0, 2.1, 9.0, 2.1]
+    assert _values(rows[-1:], "bound_best") == []
+
+
+@pytest.mark.parametrize(("values", "warned"), [([2.0, 2.0001, 2.0], True), ([1.0, 2.0, 3.0], False)])
+def test_a_saturated_objective_is_named(values: list[float], warned: bool) -> None:
+    study = optuna.create_study()
+    for value in values:
+        study.add_trial(optuna.trial.create_trial(value=value))
+    assert bool(_warnings(study)) == warned
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "low: 0.01, high: 1, log: true",
+            "low: 1, high: 0.1",
+            r"9:23: space.schedule.constant.sigma: low must be below",
+        ),
+        ("low: 0.01, high: 1, log: true", "low: 0, high: 1, log: true", "a log scale needs low > 0"),
+        ("constant:", "constnt:", "Did you mean 'constant'"),
+        ("end: 0.0", "stop: 0.0", "schedule linear takes start, end; got start, stop"),
+        ("low: 0.05, high: 2", "low: -1, high: 2", "must be finite and >= 0"),
+        ("trials: 5", "trails: 5", "Did you mean 'trials'"),
+        ("epochs: 2\n", "", "'epochs' is missing"),
+        ("steps_per_epoch: 5", "batch_size: 5", "unknown key"),
+        (", steps_per_epoch: 5", "", "needs training.steps_per_epoch"),
+    ],
+)
+def test_an_impossible_search_is_refused_with_its_place(old: str, new: str, message: str) -> None:
+    assert old in TEXT
+    with pytest.raises(JobError, match=message):
+        parse(TEXT.replace(old, new), source="job.yaml")
+
+
+def test_each_protocol_names_its_command(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(TEXT)
+    with pytest.raises(JobError, match=r"harness tune .*job\.yaml"):
+        load_job(path)
+    path.write_text(
+        TEXT.split("epochs:")[0].replace("tune", "train") + "grid: {loss: [minimax], sigma: [0], epoch: [1], seed: [0]}"
+    )
+    with pytest.raises(JobError, match=r"harness run .*job\.yaml"):
+        load_tune_job(path)
+    assert parse_job(path.read_text()).protocol == "train"
+
+
+def test_the_default_bound_is_the_informative_one() -> None:
+    assert replaced().bound == "bound_best"
+    digits = replaced(("{name: ring}", "{name: digits}"))
+    assert digits.bound == "bound_sliced_best"
