@@ -19,6 +19,7 @@ from . import ray_environment
 from .errors import ClusterError
 from .jobfile import AnyJob, dump_job
 
+_AGENT_SECONDS = 60
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -94,7 +95,7 @@ class Cluster:
             command = ["python", "-m", "harness", "run", "job.yaml", "--results", results, *arguments]
             try:
                 return str(
-                    self._client.submit_job(
+                    self._submit_when_ready(
                         entrypoint=shlex.join(command),
                         submission_id=submission.submission_id,
                         runtime_env={**environment, "working_dir": str(folder)},
@@ -107,6 +108,17 @@ class Cluster:
                 )
             except (RuntimeError, ValueError, OSError) as error:
                 raise ClusterError(f"{self.address} refused the job: {_last_line(error)}") from error
+
+    def _submit_when_ready(self, **request: Any) -> str:
+        """Submits; a head that has just started answers before its agent can take jobs."""
+        deadline = time.monotonic() + _AGENT_SECONDS
+        while True:
+            try:
+                return str(self._client.submit_job(**request))
+            except RuntimeError as error:
+                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
 
     def follow(self, submission_id: str, output: TextIO) -> int:
         """Copies a job's log until it ends; its exit code."""
