@@ -181,3 +181,26 @@ def test_a_seed_that_diverged_ends_its_part_of_the_line_alone(store: Store) -> N
     store.write_part("job", "curves", [{"cell_id": "short", "iteration": 1, "d_loss": 9.0, "accuracy": 0.5}], part=part)
     error, _ = figures.figure_1(Results(store.root), "job", Selection()).axes
     assert drawn(error)["1"] == pytest.approx([2.0, 0.2, 0.02])  # medians of 1, 2, 9; of 0.1, 0.3; of 0.01, 0.03
+
+
+REFERENCE = Path(__file__).parent.parent / "results" / "reference"
+
+
+def test_the_reference_results_are_complete_and_no_bound_is_violated() -> None:
+    (counts,) = (
+        Results(REFERENCE)
+        .query(
+            """SELECT count(*) AS cells, bool_and(status = 'completed') AS completed, bool_and(bound_holds) AS holds,
+                      count(DISTINCT seed) AS seeds, count(DISTINCT batch_norm) AS modes FROM cells"""
+        )
+        .to_pylist()
+    )
+    assert counts == {"cells": 150, "completed": True, "holds": True, "seeds": 3, "modes": 3}
+
+
+@pytest.mark.parametrize("name", ["fig1", "fig2", "fig3"])
+def test_the_papers_figures_regenerate_from_the_reference_results(name: str, tmp_path: Path) -> None:
+    figure = figures.FIGURES[name](Results(REFERENCE), "figures", Selection())
+    assert [line.get_label() for line in figure.axes[0].lines] == ["1", "10", "25"]
+    assert figure.axes[0].lines[0].get_xdata()[-1] == 4000
+    figures.save(figure, tmp_path / f"{name}.png")
