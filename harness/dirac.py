@@ -28,7 +28,7 @@ from .components import (
     to_tuple,
 )
 from .identity import canonical_json, digest
-from .job import Resources, axis, one_or_more
+from .job import JobName, Resources, axis, one_or_more
 from .problems.specs import Dirac
 from .spec import FiniteFloat, Spec, exact
 
@@ -73,16 +73,10 @@ class Dynamics(Spec):
     tolerance: FiniteFloat = Field(0.01, gt=0)
 
 
-def _free_name(value: str) -> str:
-    if value == "snapshots":
-        raise ValueError("'snapshots' is the store's own folder; choose another name")
-    return value
-
-
 class DiracJob(Spec):
     """A grid of Dirac-GANs."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"), AfterValidator(_free_name)]
+    name: JobName
     protocol: Literal["dirac"]
     problem: Dirac = Dirac(name="dirac")
     grid: Annotated[tuple[DiracGrid, ...], BeforeValidator(one_or_more), Field(min_length=1)]

@@ -162,13 +162,23 @@ def one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, (dict, Spec)) else to_tuple(value)
 
 
+def _free_name(value: str) -> str:
+    if value == "snapshots":
+        raise ValueError("'snapshots' is the store's own folder; choose another name")
+    return value
+
+
+JobName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"), AfterValidator(_free_name)]
+"""The name of a job of any protocol, and of its folder of results."""
+
+
 class Job(Spec):
     """Cells and everything that determines their numbers.
 
     `grid` is one grid or a list of them, whose cells are united.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: JobName
     protocol: Literal["probe", "train"]
     problem: Problem
     networks: Networks
@@ -204,8 +214,6 @@ def contradictions(job: Job) -> Iterator[tuple[PathInJob, str]]:
     except (ValueError, OSError) as error:
         yield ("problem",), str(error)
         return
-    if job.name == "snapshots":
-        yield ("name",), "'snapshots' is the store's own folder; choose another name"
     if job.protocol == "train":
         for part in ("reference", "probe"):
             if getattr(job, part) is not None:

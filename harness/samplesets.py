@@ -94,10 +94,6 @@ def _array(path: str) -> StoredSamples:
 def _folder(path: str, size: int | None, channels: Literal[1, 3]) -> StoredSamples:
     from .problems.images import folder_pixels
 
-    try:
-        folder = ImageFolder.model_construct(name="image_folder", root=path, size=size, channels=channels)
-        pixels = folder_pixels(folder)
-    except ValueError as error:
-        raise ValueError(str(error).replace("problem.size", "--size")) from error  # here it is no job file's
-    flat = pixels.flatten(1).numpy()
+    spec = ImageFolder.model_construct(name="image_folder", root=path, size=size, channels=channels)
+    flat = folder_pixels(spec).flatten(1).numpy()
     return StoredSamples((len(flat), flat.shape[1]), lambda index: flat[index], scale=1 / 127.5, offset=-1.0)

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from .components import TRUNCATED, LossName, Networks, Sigma, sigma_from, to_tuple
 from .errors import suggest
-from .job import Evaluation, Grid, Job, Problem, Resources, Training
+from .job import Evaluation, Grid, Job, JobName, Problem, Resources, Training
 from .spec import FiniteFloat, Spec
 from .theory import schedules
 from .theory.schedules import SCHEDULES
@@ -88,7 +88,7 @@ class Search(Spec):
 class TuneJob(Spec):
     """A search for the noise schedule whose trained generator has the least Wasserstein bound."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: JobName
     protocol: Literal["tune"]
     problem: Problem
     networks: Networks

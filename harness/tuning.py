@@ -121,7 +121,7 @@ def _search(
     """Asks, trains and tells, a batch at a time, until all trials are finished."""
     while (num_finished := len(_finished(study))) < job.search.trials:
         # what a killed search had asked for comes first
-        asked = {trial.number: dict(trial.params) for trial in _running(study)}
+        asked = {trial.number: _suggest(job, trial) for trial in _running(study)}
         while len(asked) < min(job.search.batch, job.search.trials - num_finished):
             trial = study.ask()
             asked[trial.number] = _suggest(job, trial)
@@ -247,13 +247,10 @@ def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
 
-def _running(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Trials asked for and not told; one without all its parameters was never trained, and its driver is dead."""
-    running = [trial for trial in study.get_trials(deepcopy=False) if not trial.state.is_finished()]
-    for trial in running:
-        if "loss" not in trial.params:
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-    return [trial for trial in running if "loss" in trial.params]
+def _running(study: optuna.Study) -> list[optuna.Trial]:
+    """Trials asked for and not told, because their driver died; what they have been given they keep."""
+    open_ = [trial for trial in study.get_trials(deepcopy=False) if not trial.state.is_finished()]
+    return [optuna.Trial(study, trial._trial_id) for trial in open_]
 
 
 def _is_sound(trial: optuna.trial.FrozenTrial) -> bool:

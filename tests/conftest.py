@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from harness.job import Job
 from harness.jobfile import parse_job
@@ -19,6 +20,15 @@ DATA = Path(__file__).parent / "data"
 def oracle(name: str) -> Any:
     """Reference values from an independent numpy/scipy program."""
     return json.loads((DATA / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For tiny matrices: threads that wait for each other slow them down a hundred times on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 TRAIN = {

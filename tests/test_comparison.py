@@ -10,7 +10,7 @@ import math
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,7 @@ from harness.theory.bounds import Bound
 from .in_process import harness
 
 Array = NDArray[Any]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Tiny matrices: threads that wait for each other are slower than one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -546,7 +538,10 @@ def text(path: Path) -> str:
         (lambda path: str(path), "fake: no such file or folder"),
         (folder_without_images, "has no images (.png"),
         (lambda path: save_images(path, images(1)), "fake: has 1 samples; needed: at least 2"),
-        (folder_with_another_size, "other.png' is 7x9, the images before it are 4x5; set --size to resize them all"),
+        (
+            folder_with_another_size,
+            "other.png' is 7x9, the images before it are 4x5; give a size to resize them all",
+        ),
         (folder_with_a_broken_image, "broken.png' is not a readable image"),
         (archive, "fake.npz: holds several arrays; needed: one array"),
         (cut_off, "fake: is not a readable .npy file"),

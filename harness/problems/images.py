@@ -50,7 +50,8 @@ def folder_pixels(spec: ImageFolder) -> Tensor:
         if spec.size is None and pictures and picture.shape != pictures[0].shape:
             raise ValueError(
                 f"'{path}' is {picture.shape[2]}x{picture.shape[1]}, the images before it are "
-                f"{pictures[0].shape[2]}x{pictures[0].shape[1]}; set problem.size to resize them all"
+                f"{pictures[0].shape[2]}x{pictures[0].shape[1]}; "
+                "give a size to resize them all (problem.size in a job file, --size of evaluate)"
             )
         pictures.append(_resized(picture[None], spec.size)[0])
     if not pictures:

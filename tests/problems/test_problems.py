@@ -260,7 +260,7 @@ def test_a_constant_image_stays_constant_when_resized(tmp_path: Path) -> None:
 
 def test_images_of_different_sizes_need_a_size(tmp_path: Path) -> None:
     root = image_folder(tmp_path, sizes=(16,) * 8 + (20,))
-    with pytest.raises(ValueError, match=r"08\.png' is 20x20, the images before it are 16x16; set problem\.size"):
+    with pytest.raises(ValueError, match=r"08\.png' is 20x20, the images before it are 16x16; give a size"):
         load_samples(spec_of(name="image_folder", root=str(root)))
     assert load_samples(spec_of(name="image_folder", root=str(root), size=16)) is not None
 
