@@ -22,10 +22,9 @@ STEPS = 40
 
 def runs_of(job: Job, num: int) -> list[Run]:
     """Runs of a job that differ in their seeds alone."""
-    grid = job.grid.model_copy(
-        update={"seed": tuple(range(num)), "loss": job.grid.loss[:1], "sigma": job.grid.sigma[:1]}
-    )
-    cells = expand(job.model_copy(update={"grid": grid}))
+    first = job.grid[0]
+    grid = first.model_copy(update={"seed": tuple(range(num)), "loss": first.loss[:1], "sigma": first.sigma[:1]})
+    cells = expand(job.model_copy(update={"grid": (grid,)}))
     return list({cell.run.run_id: cell.run for cell in cells}.values())
 
 
@@ -35,7 +34,7 @@ def seconds_per_member_step(job: Job, num: int) -> float:
     members = Members(
         runs_of(job, num), make_source(job.problem, load_samples(job.problem), device=device), num_epochs=1
     )
-    sigma = members.sigmas[0]
+    sigma = members.sigma(0)
     best = float("inf")
     for repeat in range(6):
         started = time.perf_counter()

@@ -23,9 +23,10 @@ from .theory.penalties import clip_weights
 
 @dataclass(frozen=True)
 class Measurement:
-    """A pack after `iteration` updates, over several fresh batches; lists have one value a member.
+    """A pack over several fresh batches; lists have one value a member.
 
     Attributes:
+      iteration: Updates done.
       d_loss, accuracy: Means over the batches.
       grad_norm: By loss, mean norm of the generator's gradient.
       grad_norm_std: By loss, standard deviation of the norm over batches.
@@ -37,7 +38,7 @@ class Measurement:
       last_d_loss: The last sound loss in training.
     """
 
-    iteration: int
+    iteration: list[int]
     d_loss: list[float]
     accuracy: list[float]
     grad_norm: Mapping[str, list[float]]
@@ -86,9 +87,10 @@ class Adversaries:
         weights = [initial_weights(module.template, generator=generator) for generator in generators]
         return torch.stack(weights).to(self.source.device)
 
-    def batches(self, purpose: str) -> Batches:
-        """Batches from streams that belong to this purpose alone."""
-        return Batches(self, purpose)
+    def batches(self, purpose: str | Sequence[str]) -> Batches:
+        """Batches from streams that belong to this purpose alone, or to each member's own."""
+        num_members = len(self.streams.seeds)
+        return Batches(self, [purpose] * num_members if isinstance(purpose, str) else purpose)
 
     def logits(self, discriminators: Tensor, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of both batches, ``[k, b]`` each."""
@@ -104,7 +106,7 @@ class Adversaries:
         losses: Sequence[str],
         batches: Batches,
         num_batches: int,
-        iteration: int,
+        iteration: list[int],
         vitality: Vitality,
     ) -> Measurement:
         """What the discriminators say of fresh batches, and the gradients they give the generators."""
@@ -138,27 +140,32 @@ class Adversaries:
 
 
 class Batches:
-    """Noisy batches of both kinds; each kind has streams of its own, so one may be drawn without the other."""
+    """Noisy batches of both kinds; each kind has streams of its own, so one may be drawn without the other.
 
-    def __init__(self, adversaries: Adversaries, purpose: str) -> None:
-        streams, source, batch = adversaries.streams, adversaries.source, adversaries.batch
+    Attributes:
+      streams: By what they are for.
+    """
+
+    def __init__(self, adversaries: Adversaries, purposes: Sequence[str]) -> None:
+        source, batch, noises = adversaries.source, adversaries.batch, adversaries.noises
+        streams = adversaries.streams.prefixed([f"{purpose} " for purpose in purposes])
         self._generator = adversaries.generator
-        self._next_real = streams.real(f"{purpose} data", source, batch)
-        self._latents = streams.normal(f"{purpose} latents", batch, adversaries.latent)
-        self._real_noise, self._fake_noise = (
-            None
-            if adversaries.noises is None
-            else streams.unit_noise(f"{purpose} {kind} noise", batch, source.shape, adversaries.noises)
-            for kind in ("real", "fake")
-        )
+        self.streams = {
+            "data": streams.real("data", source, batch),
+            "latents": streams.normal("latents", batch, adversaries.latent),
+        }
+        if noises is not None:
+            for kind in ("real noise", "fake noise"):
+                self.streams[kind] = streams.unit_noise(kind, batch, source.shape, noises)
 
     def real(self, sigma: Tensor) -> Tensor:
         """Real samples with noise of each member's sigma ``[k]``: ``[k, b, *shape]``."""
-        return add_noise(self._next_real(), sigma, self._real_noise)
+        return add_noise(self.streams["data"].next(), sigma, self.streams.get("real noise"))
 
     def fake(self, generators: Tensor, sigma: Tensor) -> Tensor:
         """The generators' samples with noise, differentiable in their weights ``[k, p]``: ``[k, b, *shape]``."""
-        return add_noise(self._generator(generators, self._latents.next()), sigma, self._fake_noise)
+        samples = self._generator(generators, self.streams["latents"].next())
+        return add_noise(samples, sigma, self.streams.get("fake noise"))
 
 
 def measured_losses(names: Sequence[str]) -> dict[str, Loss]:
@@ -187,7 +194,7 @@ class Vitality:
         self.diverged_at = torch.full((num_members,), -1, device=device)
         self.last_d_loss = torch.full((num_members,), torch.nan, device=device)
 
-    def note(self, step: int, d_loss: Tensor) -> None:
+    def note(self, step: int | Tensor, d_loss: Tensor) -> None:
         """Remembers the discriminators' losses ``[k]``, and `step` for the members that died since the last call."""
         not_dead_before = self.diverged_at < 0
         self.last_d_loss = torch.where(not_dead_before & is_sound(d_loss), d_loss, self.last_d_loss)

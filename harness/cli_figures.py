@@ -16,11 +16,11 @@ app = typer.Typer()
 @app.command()
 def figure(
     name: Annotated[
-        Literal["fig1", "fig2", "fig3", "trajectories", "sigma", "schedule"],
+        Literal["fig1", "fig2", "fig3", "trajectories", "sigma", "schedule", "search"],
         typer.Argument(
             help="fig1: error and accuracy of fresh discriminators; fig2, fig3: the generator's gradient under "
             "log(1 - D) and -log D; trajectories: paths of Dirac-GANs; sigma: noise over a job's training; "
-            "schedule: of one or more --schedule."
+            "schedule: of one or more --schedule; search: what a search found."
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Ends in .png, .pdf or .svg.")],
@@ -52,9 +52,10 @@ def figure(
         raise HarnessError(f"{name} needs --job NAME, a job with results in the store")
     else:
         from .query import open_results
+        from .search_figure import search
 
         selection = figures.Selection(by, epoch, sigma, batch_norm)
-        drawn = figures.FIGURES[name](open_results(results), job, selection)
+        drawn = {**figures.FIGURES, "search": search}[name](open_results(results), job, selection)
     figures.save(drawn, output)
 
 

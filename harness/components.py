@@ -112,7 +112,8 @@ class SGD(Spec):
 
 
 OPTIMIZERS: dict[str, type[Spec]] = {"adam": Adam, "rmsprop": RMSprop, "sgd": SGD}
-Optimizer = Annotated[Adam | RMSprop | SGD, Field(discriminator="name")]
+AnyOptimizer: TypeAlias = Adam | RMSprop | SGD
+Optimizer = Annotated[AnyOptimizer, Field(discriminator="name")]
 
 
 class NoPenalty(Spec):
@@ -304,11 +305,8 @@ def _parse_sigma(value: Any) -> Any:
     for name, item in given.items():
         if isinstance(item, bool) or not isinstance(item, (int, float)):
             raise ValueError(f"{name} must be a number, got {item!r}")
-    if value["schedule"] in SCHEDULES and set(given) != set(schedules.parameters(value["schedule"])):
-        raise ValueError(
-            f"schedule {value['schedule']} takes {', '.join(schedules.parameters(value['schedule']))}; "
-            f"got {', '.join(given) or 'nothing'}"
-        )
+    if value["schedule"] in SCHEDULES:
+        schedules.check_names(value["schedule"], given)
     return sigma_from(value["schedule"], given, noise)
 
 
@@ -319,7 +317,9 @@ def sigma_from(schedule: str, parameters: Mapping[str, float], noise: AnyNoise) 
       ValueError: If they do not make a schedule.
     """
     _check_schedule(resolve(schedule, SCHEDULES, kind="schedule"), dict(parameters))
-    given = tuple(sorted((name, float(x)) for name, x in parameters.items()))
+    # a default that is written out is no other schedule
+    defaults = schedules.defaults(schedule) if schedule in SCHEDULES else {}
+    given = tuple(sorted((name, float(x)) for name, x in parameters.items() if defaults.get(name) != x))
     return Sigma(schedule=schedule, parameters=given, noise=noise)
 
 

@@ -122,6 +122,7 @@ class DiracCell:
             None,
             None,
             None,
+            None,
             self.updates,
         )
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 from .executors.base import Executor
 from .job import Resources
@@ -58,6 +58,12 @@ class State:
     work_done: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
+    @staticmethod
+    def of(plan: Plan) -> State:
+        """Where a job stands before anything of its plan is done."""
+        work = sum(pack.seconds for pack in plan.packs)
+        return State(num_cells=len(plan.cells), statuses=dict(plan.difference.done), work_total=work)
+
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
@@ -75,6 +81,23 @@ class State:
 
 
 Observer = Callable[[State], None]
+
+
+class Supply(Protocol):
+    """Packs that depend on what came of earlier ones."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there will be no more packs."""
+        ...
+
+    def packs(self, *, num_free: int) -> Sequence[Pack]:
+        """Packs for so many free workers; none if what is under way has to be waited for."""
+        ...
+
+    def note(self, statuses: Mapping[str, Status]) -> None:
+        """Told that rows of these cells are in the store, with these statuses."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -152,6 +175,8 @@ def run(
 class Session:
     """Workers that are ready for jobs of one name, problem and resources, one after another."""
 
+    name: str
+    resources: Resources
     store: Store
     executor: Executor
     provenance: Provenance
@@ -162,10 +187,13 @@ class Session:
         if not plan.missing:
             return Outcome(plan, plan.difference.done, num_computed=0, seconds=0.0, executor="")
         self.store.write_job(job.name, dump_job(job))
-        driver = Driver(plan, self.store, self.executor, self.provenance, observer=observer or (lambda state: None))
-        driver.run()
-        state = driver.state
+        state = State.of(plan)
+        Driver(self, plan.packs, state=state, observer=observer).run()
         return Outcome(plan, state.statuses, len(plan.missing), state.seconds, self.executor.description)
+
+    def work_through(self, supply: Supply) -> None:
+        """Executes packs as they are supplied, until there are no more."""
+        Driver(self, (), state=State(num_cells=0, statuses={}, work_total=0.0), supply=supply).run()
 
 
 @contextmanager
@@ -194,39 +222,49 @@ def session(
         running.open(settings, problem, num_tasks=num_tasks)
         if announce is not None:
             announce(running.description)
-        yield Session(store, running, settings.provenance)
+        yield Session(name, resources, store, running, settings.provenance)
 
 
 class Driver:
-    """Brings the packs of a plan to their ends."""
+    """Brings packs to their ends: given ones, and those that a supply makes of what came of others."""
 
     def __init__(
-        self, plan: Plan, store: Store, executor: Executor, provenance: Provenance, *, observer: Observer
+        self,
+        session: Session,
+        packs: Sequence[Pack],
+        *,
+        state: State,
+        observer: Observer | None = None,
+        supply: Supply | None = None,
     ) -> None:
-        self._store, self._executor, self._provenance = store, executor, provenance
-        self._job, self._retries, self._observer = plan.job.name, plan.job.resources.retries, observer
-        self._queue = [Task(pack, attempt=1) for pack in plan.packs]
+        self._store, self._executor, self._provenance = session.store, session.executor, session.provenance
+        self._job, self._retries = session.name, session.resources.retries
+        self._observer, self._supply = observer, supply
+        self._queue = [Task(pack, attempt=1) for pack in packs]
         self._running: list[Task] = []
         self._ended: set[str] = set()
-        required = {key for pack in plan.packs for key in pack.requires}
-        self._snapshots: set[SnapshotKey] = {key for key in required if store.has_snapshot(*key)}
-        self.state = State(
-            num_cells=len(plan.cells),
-            statuses=dict(plan.difference.done),
-            work_total=sum(pack.seconds for pack in plan.packs),
-        )
+        required = {key for pack in packs for key in pack.requires}
+        self._snapshots: set[SnapshotKey] = {key for key in required if self._store.has_snapshot(*key)}
+        self.state = state
 
     def run(self) -> None:
-        """Works until every cell of the plan has a row."""
-        while self._queue or self._running:
-            self._start_what_can_start()
+        """Works until every cell of the packs has a row."""
+        self._start_what_can_start()
+        while self._queue or self._running or not (self._supply is None or self._supply.is_finished):
             assert self._running or not self._executor.num_free, "packs wait for snapshots that nothing makes"
             self._report()
             for task, event in self._executor.wait():
                 self._handle(task, event)
                 self._report()
+            self._start_what_can_start()
 
     def _start_what_can_start(self) -> None:
+        self._start_queued()
+        if self._supply is not None and self._executor.num_free:
+            self._queue += [Task(pack, attempt=1) for pack in self._supply.packs(num_free=self._executor.num_free)]
+            self._start_queued()
+
+    def _start_queued(self) -> None:
         for task in list(self._queue):
             if not self._executor.num_free:
                 return
@@ -319,12 +357,15 @@ class Driver:
 
     def _count(self, statuses: Mapping[str, Status]) -> None:
         self._ended |= set(statuses)
+        if self._supply is not None:
+            self._supply.note(statuses)
         for status in statuses.values():
             self.state.statuses[status] = self.state.statuses.get(status, 0) + 1
 
     def _report(self) -> None:
         self.state.num_running = len(self._running)
-        self._observer(self.state)
+        if self._observer is not None:
+            self._observer(self.state)
 
 
 @contextmanager

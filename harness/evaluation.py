@@ -173,6 +173,8 @@ def measure_sets(
         "bound_best": paper(best, geometry).value,
         "bound_best_upper": paper(best, geometry, upper=True).value,
         "bound_best_sigma": best.sigma,
+        "bound_sharp_best": min(sharp(divergence, geometry).value for divergence in over_grid),
+        "bound_weighted_best": min(weighted(divergence, geometry, TRUNCATED).value for divergence in over_grid),
         "bound_sliced_best": sliced[best_sliced],
         "bound_sliced_best_sigma": best_sliced,
         "num_samples": len(fake),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".pdf", ".svg")
 # Okabe & Ito's palette, which colour-blind readers can tell apart
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -58,7 +58,7 @@ _AXES: dict[str, str] = {"epoch": "epochs of training", "sigma": "sigma", "batch
 def figure_1(results: Results, job: str, selection: Selection) -> Figure:
     """Error and accuracy of a discriminator trained from scratch against frozen generators."""
     lines = _curves(results, job, selection)
-    figure, (error, right) = _canvas(1, 2, width=7.2, height=3.2)
+    figure, (error, right) = canvas(1, 2, width=7.2, height=3.2)
     for name, iterations, rows in lines:
         _band(error, name, iterations, rows["d_loss"], log=True)
         _band(right, name, iterations, rows["accuracy"], log=False)
@@ -71,7 +71,7 @@ def figure_1(results: Results, job: str, selection: Selection) -> Figure:
 
 def figure_2(results: Results, job: str, selection: Selection) -> Figure:
     """Norm of the generator's gradient under the original cost, log(1 - D)."""
-    figure, (axes,) = _canvas(1, 1, width=5.0, height=3.4)
+    figure, (axes,) = canvas(1, 1, width=5.0, height=3.4)
     for name, iterations, rows in _curves(results, job, selection):
         _band(axes, name, iterations, rows["grad_norm_minimax"], log=True)
     _label(axes, "norm of the generator's gradient\nunder log(1 - D)", log=True)
@@ -81,7 +81,7 @@ def figure_2(results: Results, job: str, selection: Selection) -> Figure:
 
 def figure_3(results: Results, job: str, selection: Selection) -> Figure:
     """Norm of the generator's gradient under -log D, and its variance over batches."""
-    figure, (norm, variance) = _canvas(1, 2, width=7.2, height=3.2)
+    figure, (norm, variance) = canvas(1, 2, width=7.2, height=3.2)
     for name, iterations, rows in _curves(results, job, selection, loss="non_saturating"):
         _band(norm, name, iterations, rows["grad_norm_non_saturating"], log=True)
         _band(variance, name, iterations, rows["grad_variance"], log=True)
@@ -105,14 +105,12 @@ def trajectories(results: Results, job: str, selection: Selection) -> Figure:
     rules = sorted({row["updates"] for row in rows}, key=lambda rule: ("simultaneous" not in rule, rule))
     columns = min(5, len(panels))
     height = -(-len(panels) // columns)
-    figure, axes = _canvas(height, columns, width=max(5.0, 2.1 * columns), height=2.3 * height + 0.4)
+    figure, axes = canvas(height, columns, width=max(5.0, 2.1 * columns), height=2.3 * height + 0.4)
     for panel, ((loss, penalty, sigma, rate), members) in zip(axes, panels.items(), strict=False):
         paths = _grouped(members, lambda row: row["updates"])
         for rule in (rule for rule in rules if rule in paths):
             points = np.array([(row["theta"], row["psi"]) for row in paths[rule]])
-            (line,) = panel.plot(
-                *points.T, color=_COLOURS[rules.index(rule) % len(_COLOURS)], linewidth=0.7, label=rule
-            )
+            (line,) = panel.plot(*points.T, color=COLOURS[rules.index(rule) % len(COLOURS)], linewidth=0.7, label=rule)
             panel.plot(*points[-1], "o", color=line.get_color(), markersize=3)
         panel.plot(0, 0, "k+", markersize=7)
         verdicts = [paths[rule][0]["verdict"] for rule in rules if rule in paths]
@@ -140,10 +138,10 @@ def noise_over_training(results: Results, job: str, selection: Selection) -> Fig
     ).to_pylist()
     if not rows:
         raise HarnessError(f"job '{job}' has no runs with a noise of their own; run a job of protocol train first")
-    figure, (axes,) = _canvas(1, 1, width=5.0, height=3.2)
+    figure, (axes,) = canvas(1, 1, width=5.0, height=3.2)
     names = list(dict.fromkeys(row["schedule"] for row in rows))
     for (name, _), run in _grouped(rows, lambda row: (row["schedule"], row["run_id"])).items():
-        colour = _COLOURS[names.index(name) % len(_COLOURS)]
+        colour = COLOURS[names.index(name) % len(COLOURS)]
         axes.plot([row["step"] for row in run], [row["sigma"] for row in run], color=colour, label=name)
     _label(axes, "sigma, data units", log=False, iterations="generator's steps", log_iterations=False)
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
@@ -153,11 +151,11 @@ def noise_over_training(results: Results, job: str, selection: Selection) -> Fig
 
 def schedules(functions: Mapping[str, Callable[[float], float]]) -> Figure:
     """sigma(t) of schedules, by name."""
-    figure, (axes,) = _canvas(1, 1, width=5.0, height=3.2)
+    figure, (axes,) = canvas(1, 1, width=5.0, height=3.2)
     times = np.linspace(0, 1, 401)
     for index, (name, sigma) in enumerate(functions.items()):
         values = [sigma(float(t)) for t in times]
-        axes.plot(times, values, color=_COLOURS[index % len(_COLOURS)], label=name)
+        axes.plot(times, values, color=COLOURS[index % len(COLOURS)], label=name)
     _label(axes, "sigma, data units", log=False, iterations="t, fraction of training done", log_iterations=False)
     axes.set_ylim(0, None)
     axes.legend(fontsize=7)
@@ -261,7 +259,8 @@ def _grouped(rows: Sequence[Row], key: Callable[[Row], Any]) -> dict[Any, list[R
     return groups
 
 
-def _canvas(num_rows: int, num_columns: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def canvas(num_rows: int, num_columns: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of the harness's style, size in inches, and its axes row by row."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -273,7 +272,7 @@ def _canvas(num_rows: int, num_columns: int, *, width: float, height: float) -> 
 
 def _band(axes: Axes, name: str, iterations: Any, values: Any, *, log: bool) -> None:
     """The median over seeds ``[seeds, t]`` as a line, their range as a band."""
-    colour = _COLOURS[len(axes.lines) % len(_COLOURS)]
+    colour = COLOURS[len(axes.lines) % len(COLOURS)]
     lowest, middle, highest = np.nanmin(values, axis=0), np.nanmedian(values, axis=0), np.nanmax(values, axis=0)
     if log:  # a log axis has no 0, to which float32 may round
         lowest, middle = (np.where(part > 0, part, np.nan) for part in (lowest, middle))

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, TypeAlias
 from .components import (
     DCGAN,
     MLP,
-    SGD,
     TRUNCATED,
     Adam,
     AnyNoise,
+    AnyOptimizer,
     AnyPenalty,
     BatchNorm,
     NoPenalty,
@@ -35,7 +35,6 @@ TRAINING_VERSION = 1
 METRIC_VERSION = 1
 """Raised when a measured column changes its meaning, so that old rows count as stale."""
 
-AnyOptimizer: TypeAlias = Adam | RMSprop | SGD
 AnyNetworks: TypeAlias = MLP | DCGAN
 
 
@@ -81,6 +80,11 @@ class Run:
             **({} if self.sigma.is_constant else {"horizon": self.horizon}),
         }
 
+    @property
+    def is_noisy(self) -> bool:
+        """Whether sigma is ever other than 0."""
+        return not self.sigma.is_constant or self.sigma.at(0.0) != 0
+
     def sigma_at(self, epoch: int) -> float | None:
         """sigma at the end of an epoch; None for an adaptive schedule."""
         return self.sigma.at(epoch / self.horizon)
@@ -110,6 +114,7 @@ class Cell:
 
     Attributes:
       sigma_value: sigma at the cell's epoch; None where only the training can tell.
+      discriminator_steps: Of the grid's axis; None where it has none.
     """
 
     loss: str
@@ -117,6 +122,7 @@ class Cell:
     optimizer: AnyOptimizer
     sigma: Sigma
     sigma_value: float | None
+    discriminator_steps: int | None
     epoch: int
     seed: int
     run: Run
@@ -161,6 +167,7 @@ class Cell:
             str(self.sigma),
             self.optimizer.learning_rate,
             self.networks.batch_norm,
+            self.discriminator_steps,
             self.epoch,
             self.seed,
             None,
@@ -178,6 +185,7 @@ class Cell:
             "penalty": describe_spec(self.penalty),
             "optimizer": describe_spec(self.optimizer),
             "learning_rate": self.optimizer.learning_rate,
+            "discriminator_steps": self.discriminator_steps,
             "schedule": str(self.sigma),
             "sigma": self.sigma_value,
             "noise": self.sigma.noise.name,
@@ -195,6 +203,7 @@ class _Point(NamedTuple):
     penalty: AnyPenalty | None
     learning_rate: float | None
     batch_norm: BatchNorm | None
+    discriminator_steps: int | None
     sigma: Sigma
     epoch: int
     seed: int
@@ -214,6 +223,7 @@ def _points(grid: Grid) -> Iterator[_Point]:
         grid.penalty or (None,),
         grid.learning_rate or (None,),
         grid.batch_norm or (None,),
+        grid.discriminator_steps or (None,),
         grid.sigma,
         grid.epoch,
         grid.seed,
@@ -260,11 +270,12 @@ def _run(
     penalty: AnyPenalty | None,
     rate: float | None,
     batch_norm: BatchNorm | None,
+    discriminator_steps: int | None,
     sigma: Sigma,
     seed: int,
 ) -> Run:
     training = job.training
-    discriminator_steps = training.discriminator_steps or default_discriminator_steps(loss)
+    discriminator_steps = discriminator_steps or training.discriminator_steps or default_discriminator_steps(loss)
     facts = job.problem.facts()
     if training.steps_per_epoch is not None:
         steps_per_epoch = training.steps_per_epoch
@@ -296,6 +307,7 @@ def _train_cell(job: Job, problem_identity: str, point: _Point) -> Cell:
         penalty=point.penalty,
         rate=point.learning_rate,
         batch_norm=point.batch_norm,
+        discriminator_steps=point.discriminator_steps,
         sigma=point.sigma,
         seed=point.seed,
     )
@@ -313,6 +325,7 @@ def _probe_cell(job: Job, problem_identity: str, point: _Point) -> Cell:
         penalty=reference.penalty,
         rate=None,
         batch_norm=None,
+        discriminator_steps=None,
         sigma=reference.sigma,
         seed=point.seed,
     )
@@ -348,6 +361,7 @@ def _cell(
         optimizer=optimizer,
         sigma=point.sigma,
         sigma_value=sigma,
+        discriminator_steps=point.discriminator_steps,
         epoch=point.epoch,
         seed=point.seed,
         run=run,

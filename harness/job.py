@@ -132,7 +132,7 @@ class Grid(Spec):
     """The axes; a cell is one point of their product.
 
     `batch_norm` is that of the cell's discriminator (protocol ``probe``: of the fresh one; the reference run keeps that
-    of ``networks``).
+    of ``networks``). `discriminator_steps` belongs to protocol ``train``.
     """
 
     loss: axis(LossName)  # type: ignore[valid-type]
@@ -142,6 +142,7 @@ class Grid(Spec):
     penalty: axis(Penalty) | None = None  # type: ignore[valid-type]
     learning_rate: axis(Annotated[FiniteFloat, Field(gt=0)]) | None = None  # type: ignore[valid-type]
     batch_norm: axis(BatchNorm) | None = None  # type: ignore[valid-type]
+    discriminator_steps: axis(Annotated[int, Field(ge=1)]) | None = None  # type: ignore[valid-type]
 
 
 def _problem_tag(value: Any) -> str | None:
@@ -283,6 +284,11 @@ def _fits_dcgan(shape: tuple[int, ...]) -> bool:
 
 def _probe_contradictions(job: Job) -> Iterator[tuple[PathInJob, str]]:
     for number, grid in enumerate(job.grid):
+        if grid.discriminator_steps is not None:
+            yield (
+                ("grid", number, "discriminator_steps"),
+                "a probe trains nothing but the discriminator; this axis belongs to protocol: train",
+            )
         for index, sigma in enumerate(grid.sigma):
             if not sigma.is_constant:
                 yield (

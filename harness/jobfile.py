@@ -24,7 +24,7 @@ from .errors import JobError, suggest
 from .job import Job, PathInJob, contradictions
 from .problems.specs import PROBLEMS
 from .theory.penalties import PENALTIES
-from .tune_job import TuneJob, example_grid
+from .tune_job import TuneJob, example_grid, impossibilities
 
 _TABLES: dict[str, Any] = {
     "problem": PROBLEMS,
@@ -109,7 +109,8 @@ def parse(text: str, *, source: str = "<job>") -> AnyJob | TuneJob:
             return job
         # a search's trainings must be possible as well
         checked = job.training_job(job.name, (example_grid(job),)) if isinstance(job, TuneJob) else job
-        mistakes = [_Mistake(_place_in(document, place), text) for place, text in contradictions(checked)]
+        found = [*contradictions(checked), *(impossibilities(job) if isinstance(job, TuneJob) else ())]
+        mistakes = [_Mistake(_place_in(document, place), text) for place, text in found]
         if not mistakes:
             return job  # type: ignore[no-any-return]
     located = sorted({(_locate(document, mistake), _dotted(mistake.place), mistake.text) for mistake in mistakes})

@@ -6,49 +6,76 @@ updates below are checked against torch.optim in the tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import abc
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from .components import SGD, Adam, RMSprop
-
-Update = Callable[[Tensor, Tensor], Tensor]
+from .components import SGD, Adam, AnyOptimizer, RMSprop
 
 
-def make_optimizer(specs: Sequence[Adam | RMSprop | SGD], like: Tensor) -> Update:
-    """A function ``(parameters, gradient) -> new parameters``, all ``[k, p]``, that keeps its own state.
+class Optimizer(abc.ABC):
+    """An update rule with its state.
+
+    Attributes:
+      state: By name, what the rule remembers of every member: ``[k, ...]``, changed in place.
+    """
+
+    def __init__(self, rates: Tensor, state: dict[str, Tensor]) -> None:
+        self._rates, self.state = rates, state
+
+    @abc.abstractmethod
+    def __call__(self, parameters: Tensor, gradient: Tensor) -> Tensor:
+        """New parameters, ``[k, p], [k, p] -> [k, p]``."""
+
+
+def make_optimizer(specs: Sequence[AnyOptimizer], like: Tensor) -> Optimizer:
+    """The optimiser of a pack.
 
     Args:
       specs: One a member, equal in everything but the learning rate.
-      like: Gives shape, dtype and device of the parameters.
+      like: Gives shape ``[k, p]``, dtype and device of the parameters.
     """
     rates = torch.tensor([[spec.learning_rate] for spec in specs], dtype=like.dtype, device=like.device)
-    first = specs[0]
-    if isinstance(first, Adam):
-        return _adam(rates, torch.zeros_like(like), torch.zeros_like(like), betas=first.betas)
-    if isinstance(first, RMSprop):
-        return _rmsprop(rates, torch.zeros_like(like), alpha=first.alpha)
-    return lambda parameters, gradient: parameters - rates * gradient
+    match specs[0]:
+        case Adam(betas=betas):
+            return _Adam(rates, like, betas=betas)
+        case RMSprop(alpha=alpha):
+            return _RMSprop(rates, like, alpha=alpha)
+        case SGD():
+            return _SGD(rates, {})
 
 
-def _adam(rates: Tensor, mean: Tensor, square: Tensor, *, betas: tuple[float, float], eps: float = 1e-8) -> Update:
-    num_updates = 0
+class _Adam(Optimizer):
+    def __init__(self, rates: Tensor, like: Tensor, *, betas: tuple[float, float], eps: float = 1e-8) -> None:
+        # members may have done different numbers of updates; float64, since 1 - beta^n is a difference of near equals
+        num_updates = torch.zeros(len(like), 1, dtype=torch.float64, device=like.device)
+        moments = {"mean": torch.zeros_like(like), "square": torch.zeros_like(like)}
+        super().__init__(rates, {**moments, "num_updates": num_updates})
+        self._betas, self._eps = betas, eps
 
-    def update(parameters: Tensor, gradient: Tensor) -> Tensor:
-        nonlocal num_updates
+    def __call__(self, parameters: Tensor, gradient: Tensor) -> Tensor:
+        mean, square, num_updates = self.state["mean"], self.state["square"], self.state["num_updates"]
         num_updates += 1
-        mean.lerp_(gradient, 1 - betas[0])
-        square.mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
-        denominator = (square / (1 - betas[1] ** num_updates)).sqrt_().add_(eps)
-        return parameters - rates * (mean / denominator) / (1 - betas[0] ** num_updates)
+        first, second = ((1 - beta**num_updates).to(mean.dtype) for beta in self._betas)  # [k, 1]
+        mean.lerp_(gradient, 1 - self._betas[0])
+        square.mul_(self._betas[1]).addcmul_(gradient, gradient, value=1 - self._betas[1])
+        denominator = (square / second).sqrt_().add_(self._eps)
+        return parameters - self._rates * (mean / denominator) / first
 
-    return update
+
+class _RMSprop(Optimizer):
+    def __init__(self, rates: Tensor, like: Tensor, *, alpha: float, eps: float = 1e-8) -> None:
+        super().__init__(rates, {"square": torch.zeros_like(like)})
+        self._alpha, self._eps = alpha, eps
+
+    def __call__(self, parameters: Tensor, gradient: Tensor) -> Tensor:
+        square = self.state["square"]
+        square.mul_(self._alpha).addcmul_(gradient, gradient, value=1 - self._alpha)
+        return parameters - self._rates * gradient / square.sqrt().add_(self._eps)
 
 
-def _rmsprop(rates: Tensor, square: Tensor, *, alpha: float, eps: float = 1e-8) -> Update:
-    def update(parameters: Tensor, gradient: Tensor) -> Tensor:
-        square.mul_(alpha).addcmul_(gradient, gradient, value=1 - alpha)
-        return parameters - rates * gradient / square.sqrt().add_(eps)
-
-    return update
+class _SGD(Optimizer):
+    def __call__(self, parameters: Tensor, gradient: Tensor) -> Tensor:
+        return parameters - self._rates * gradient

@@ -50,29 +50,50 @@ class StoreView(Protocol):
 
 @dataclass(frozen=True)
 class TrainingPack:
-    """Runs trained together up to the last of `epochs`; a snapshot at each of them.
+    """Runs trained together for equally many epochs; a snapshot at each of `epochs` that they pass.
 
     Attributes:
       cells: Protocol ``train``: the cells to be measured on the way.
+      starts: Epochs that each run has behind it, in a state that the store keeps; empty where all begin.
+      stage: Epochs that each run is trained, and then kept so that another pack can take it on; None for all the way
+        to the last of `epochs`.
     """
 
     runs: tuple[Run, ...]
     epochs: tuple[int, ...]
     cells: tuple[Cell, ...] = ()
+    starts: tuple[int, ...] = ()
+    stage: int | None = None
 
     @property
     def num_members(self) -> int:
         return len(self.runs)
 
     @functools.cached_property
+    def num_epochs(self) -> int:
+        """Epochs that each of the runs is trained."""
+        return max(self.epochs) if self.stage is None else self.stage
+
+    @functools.cached_property
+    def snapshots(self) -> frozenset[SnapshotKey]:
+        """The snapshots that the pack makes."""
+        starts = self.starts or (0,) * len(self.runs)
+        return frozenset(
+            (run.run_id, epoch)
+            for run, start in zip(self.runs, starts, strict=True)
+            for epoch in self.epochs
+            if start < epoch <= start + self.num_epochs
+        )
+
+    @functools.cached_property
     def member_steps(self) -> int:
         """Generator steps over all members."""
-        return max(self.epochs) * sum(run.steps_per_epoch for run in self.runs)
+        return self.num_epochs * sum(run.steps_per_epoch for run in self.runs)
 
     @functools.cached_property
     def seconds(self) -> float:
         """Expected time of one slot."""
-        steps = max(self.epochs) * self.runs[0].steps_per_epoch
+        steps = self.num_epochs * self.runs[0].steps_per_epoch
         rounds = 1 + self.runs[0].discriminator_steps
         update = seconds_per_update(self.runs[0], self.num_members, self.runs[0].batch)
         return steps * rounds * update + evaluation_seconds(self.cells)
@@ -89,16 +110,14 @@ class TrainingPack:
     def split(self) -> list[TrainingPack]:
         """Two halves of the pack, each with its own cells."""
         return [
-            replace(self, runs=part, cells=tuple(cell for cell in self.cells if cell.run in part))
-            for part in _halves(self.runs)
+            replace(self, runs=runs, starts=starts, cells=tuple(cell for cell in self.cells if cell.run in runs))
+            for runs, starts in zip(_halves(self.runs), _halves(self.starts), strict=True)
         ]
 
     def without(self, cell_ids: Collection[str], snapshots: Collection[SnapshotKey]) -> TrainingPack | None:
         """The pack relieved of cells and epochs that are done; None if nothing is left."""
         cells = tuple(cell for cell in self.cells if cell.cell_id not in cell_ids)
-        owed = {cell.epoch for cell in cells} | {
-            epoch for epoch in self.epochs if any((run.run_id, epoch) not in snapshots for run in self.runs)
-        }
+        owed = {cell.epoch for cell in cells} | {epoch for run_id, epoch in self.snapshots - set(snapshots)}
         return replace(self, cells=cells, epochs=tuple(sorted(owed))) if owed else None
 
 
@@ -316,8 +335,8 @@ def _training_packs(
     wanted = [cell for cell in cells if cell.probe is None and cell.cell_id in missing]
     for cell in wanted:
         needed.setdefault(cell.run.run_id, set()).add(cell.epoch)
-    for group in _groups(runs, key=_training_key):
-        for members in _chunks(group, _pack_size(job, len(runs), slots)):
+    for group in groups(runs, key=training_key):
+        for members in _chunks(group, pack_size(job, len(runs), slots)):
             epochs = set().union(*(needed.get(run.run_id, ()) for run in members))
             if epochs:
                 left = tuple(run for run in members if run.run_id in unfinished)
@@ -336,14 +355,14 @@ def _probe_packs(
         if cell.probe is not None and cell.cell_id in missing:
             wanted.setdefault(cell.probe, []).append(cell)
     by_snapshot = sorted(probes, key=lambda probe: (probe.epoch, probe.run.seed))
-    for group in _groups(by_snapshot, key=_probe_key):
-        for members in _chunks(group, _pack_size(job, len(probes), slots)):
+    for group in groups(by_snapshot, key=_probe_key):
+        for members in _chunks(group, pack_size(job, len(probes), slots)):
             left = tuple(probe for probe in members if probe in wanted)
             if left:
                 yield ProbePack(probes=left, cells=tuple(cell for probe in left for cell in wanted[probe]))
 
 
-def _training_key(run: Run) -> str:
+def training_key(run: Run) -> str:
     """What the members of a training pack have in common: all but seed, sigma, learning rate and generator loss."""
     identity = run.identity()
     for own in ("seed", "sigma", "loss", "horizon"):
@@ -365,7 +384,7 @@ def _probe_key(probe: Probe) -> str:
     )
 
 
-def _pack_size(job: Job, num_members: int, slots: int) -> int:
+def pack_size(job: Job, num_members: int, slots: int) -> int:
     """Members a pack: what keeps every slot busy, up to what stacking gains on these networks."""
     if job.resources.pack != "auto":
         return int(job.resources.pack)
@@ -380,7 +399,7 @@ def _chunks(members: Sequence[T], size: int) -> list[Sequence[T]]:
     return [members[start:stop] for start, stop in itertools.pairwise(bounds)]
 
 
-def _groups(items: Iterable[T], key: Callable[[T], str]) -> list[list[T]]:
+def groups(items: Iterable[T], key: Callable[[T], str]) -> list[list[T]]:
     groups: dict[str, list[T]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)

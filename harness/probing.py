@@ -90,7 +90,7 @@ def probe(
                 losses=losses,
                 batches=measuring,
                 num_batches=settings.generator_batches,
-                iteration=iteration,
+                iteration=[iteration] * len(probes),
                 vitality=vitality,
             )
         if progress := reporter.step():

@@ -15,6 +15,7 @@ class Regulariser:
 
     Attributes:
       clip: Limit of the weights, applied after each step; None for penalties that are terms of the loss.
+      streams: By what they are for.
     """
 
     def __init__(self, penalty: AnyPenalty, adversaries: Adversaries) -> None:
@@ -22,10 +23,11 @@ class Regulariser:
         self.clip = penalty.limit if isinstance(penalty, WeightClip) else None
         shape, batch = adversaries.source.shape, adversaries.batch
         on_segments = isinstance(penalty, (GradientPenalty, ZeroCentred, Dragan))
-        self._alpha: Stream | None = adversaries.streams.uniform("penalty alpha", batch) if on_segments else None
-        self._unit: Stream | None = (
-            adversaries.streams.uniform("penalty perturbation", batch, *shape) if isinstance(penalty, Dragan) else None
-        )
+        self.streams: dict[str, Stream] = {}
+        if on_segments:
+            self.streams["penalty alpha"] = adversaries.streams.uniform("penalty alpha", batch)
+        if isinstance(penalty, Dragan):
+            self.streams["penalty perturbation"] = adversaries.streams.uniform("penalty perturbation", batch, *shape)
 
     def __call__(self, weights: Tensor, real: Tensor, fake: Tensor) -> Tensor | float:
         """The penalty of each member ``[k]``, differentiable in the discriminators' weights ``[k, p]``.
@@ -45,13 +47,11 @@ class Regulariser:
             case R2(gamma=gamma):
                 return penalties.towards_zero(squared_norms(fake), weight=gamma / 2)
             case Dragan(weight=weight, spread=spread):
-                assert self._alpha is not None
-                assert self._unit is not None
-                points = penalties.around(real, self._alpha.next(), self._unit.next(), spread=spread)
+                alpha, unit = (self.streams[f"penalty {name}"].next() for name in ("alpha", "perturbation"))
+                points = penalties.around(real, alpha, unit, spread=spread)
                 return penalties.towards_one(squared_norms(points), weight=weight)
             case GradientPenalty(weight=weight) | ZeroCentred(weight=weight):
-                assert self._alpha is not None
-                points = penalties.on_segments(real, fake, self._alpha.next())
+                points = penalties.on_segments(real, fake, self.streams["penalty alpha"].next())
                 if isinstance(self._penalty, GradientPenalty):
                     return penalties.towards_one(squared_norms(points), weight=weight)
                 return penalties.towards_zero(squared_norms(points), weight=weight)

@@ -63,7 +63,7 @@ def curve_rows(cells: Sequence[Cell], members: Sequence[int], measurements: Sequ
     return [
         {
             "cell_id": cell.cell_id,
-            "iteration": measurement.iteration,
+            "iteration": measurement.iteration[member],
             "d_loss": finite(measurement.d_loss[member]),
             "accuracy": finite(measurement.accuracy[member]),
             **gradient_columns(measurement, member, cell.loss),

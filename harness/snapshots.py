@@ -1,4 +1,7 @@
-"""Generators in safetensors format: named weights, and in the metadata what run and epoch they are of."""
+"""Generators in safetensors format: named weights, and in the metadata what run and epoch they are of.
+
+And the states of runs that are to go on.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from torch import Tensor
 from .grid import Run
 from .identity import canonical_json
 from .packs import StackedModule
+from .training import State
 
 
 def encode(generator: StackedModule, weights: Tensor, *, run: Run, epoch: int) -> bytes:
@@ -15,6 +19,18 @@ def encode(generator: StackedModule, weights: Tensor, *, run: Run, epoch: int) -
     named = {name: value.contiguous().cpu() for name, value in generator.unflatten(weights).items()}
     metadata = {"run_id": run.run_id, "epoch": str(epoch), "run": canonical_json(run.identity())}
     return bytes(safetensors.torch.save(named, metadata=metadata))
+
+
+def encode_state(state: State, *, run: Run) -> bytes:
+    """Where a run stands, as a safetensors file."""
+    named = {name: value.contiguous() for name, value in state.items()}
+    return bytes(safetensors.torch.save(named, metadata={"run_id": run.run_id}))
+
+
+def decode_state(content: bytes) -> State:
+    """Where a run stands, on the CPU."""
+    state: State = safetensors.torch.load(content)
+    return state
 
 
 def decode(generator: StackedModule, content: bytes) -> Tensor:

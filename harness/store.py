@@ -2,16 +2,18 @@
 
     <root>/<job>/job.yaml
     <root>/<job>/{cells,curves,training,trajectories,trials}/part-<uuid>.parquet
-    <root>/snapshots/<run_id>/epoch-<n>.safetensors
+    <root>/snapshots/<run_id>/epoch-<n>.safetensors    a generator
+    <root>/snapshots/<run_id>/state-<n>.safetensors    of a run that is to go on, while it is
 
 A file is complete or absent, and a row of `cells` is the one sign that a cell is done: the store *is* the state.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,18 @@ from .plan import StoredCell
 from .records import TABLES, to_table
 
 SNAPSHOTS = "snapshots"
-COORDINATES = ("loss", "penalty", "schedule", "learning_rate", "batch_norm", "epoch", "seed", "updates")
-"""Columns that place a row in its job's grid; null where its protocol has no such axis. See `Cell.coordinates`."""
+COORDINATES = (
+    "loss",
+    "penalty",
+    "schedule",
+    "learning_rate",
+    "batch_norm",
+    "discriminator_steps",
+    "epoch",
+    "seed",
+    "updates",
+)
+"""Columns that place a row in its job's grid; null where its grid has no such axis. See `Cell.coordinates`."""
 
 
 class Store:
@@ -82,20 +94,33 @@ class Store:
         """Keeps a generator, in safetensors format."""
         self._put(_snapshot(run_id, epoch), content)
 
+    def write_state(self, run_id: str, epoch: int, content: bytes) -> None:
+        """Keeps all that a run needs to go on from an epoch."""
+        self._put(_state(run_id, epoch), content)
+
+    def delete_states(self, run_id: str, epochs: Iterable[int]) -> None:
+        """Forgets where a run stood, which no training will go on from."""
+        for epoch in epochs:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.delete_file(f"{self._base}/{_state(run_id, epoch)}")
+
     # --- reading
 
     def read_snapshot(self, run_id: str, epoch: int) -> bytes:
         """A generator, in safetensors format."""
-        try:
-            with self._files.open_input_stream(f"{self._base}/{_snapshot(run_id, epoch)}") as file:
-                return bytes(file.read())
-        except FileNotFoundError:
-            raise StoreError(f"{self.root}: no snapshot of run {run_id} at epoch {epoch}") from None
+        return self._get(_snapshot(run_id, epoch), f"snapshot of run {run_id} at epoch {epoch}")
 
     def has_snapshot(self, run_id: str, epoch: int) -> bool:
         """Whether a snapshot is complete."""
-        info = self._files.get_file_info(f"{self._base}/{_snapshot(run_id, epoch)}")
-        return bool(info.type == pyarrow.fs.FileType.File)
+        return self._has(_snapshot(run_id, epoch))
+
+    def read_state(self, run_id: str, epoch: int) -> bytes:
+        """All that a run needs to go on from an epoch."""
+        return self._get(_state(run_id, epoch), f"state of run {run_id} at epoch {epoch}")
+
+    def has_state(self, run_id: str, epoch: int) -> bool:
+        """Whether a run can go on from an epoch."""
+        return self._has(_state(run_id, epoch))
 
     def jobs(self) -> list[str]:
         """Names of the jobs that have results."""
@@ -117,6 +142,20 @@ class Store:
             return pyarrow.dataset.dataset(pa.Table.from_pylist([], schema=TABLES[table]))
         return pyarrow.dataset.dataset(paths, filesystem=self._files, format="parquet", schema=TABLES[table])
 
+    def new_rows(self, table: str, job: str, *, columns: Sequence[str], seen: set[str]) -> list[dict[str, Any]]:
+        """Rows of the parts that are not among `seen`, in the order of writing; the parts are added to it."""
+        paths = [
+            info.path
+            for info in sorted(self._listing(f"{job}/{table}"), key=lambda info: info.mtime)
+            if info.path.endswith(".parquet") and info.path not in seen
+        ]
+        seen |= set(paths)
+        if not paths:
+            return []
+        parts = pyarrow.dataset.dataset(paths, filesystem=self._files, format="parquet", schema=TABLES[table])
+        rows: list[dict[str, Any]] = parts.to_table(columns=list(columns)).to_pylist()
+        return rows
+
     def latest_cells(self, job: str) -> Mapping[tuple[Any, ...], StoredCell]:
         """The latest row at each of the grid's coordinates."""
         columns = [*COORDINATES, "cell_id", "status", "identity", "finished_at"]
@@ -127,6 +166,17 @@ class Store:
         }
 
     # --- private
+
+    def _get(self, name: str, what: str) -> bytes:
+        try:
+            with self._files.open_input_stream(f"{self._base}/{name}") as file:
+                return bytes(file.read())
+        except FileNotFoundError:
+            raise StoreError(f"{self.root}: no {what}") from None
+
+    def _has(self, name: str) -> bool:
+        info = self._files.get_file_info(f"{self._base}/{name}")
+        return bool(info.type == pyarrow.fs.FileType.File)
 
     def _listing(self, folder: str) -> list[pyarrow.fs.FileInfo]:
         selector = pyarrow.fs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
@@ -155,6 +205,10 @@ def new_part() -> str:
 
 def _snapshot(run_id: str, epoch: int) -> str:
     return f"{SNAPSHOTS}/{run_id}/epoch-{epoch}.safetensors"
+
+
+def _state(run_id: str, epoch: int) -> str:
+    return f"{SNAPSHOTS}/{run_id}/state-{epoch}.safetensors"
 
 
 def _put_locally(path: Path, content: bytes) -> None:

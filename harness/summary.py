@@ -25,7 +25,7 @@ _ON_POINTS = ("w1", "real_w1", "bound_best", "real_bound_best", "bound_paper")
 
 def _means(job: Job, epoch: int) -> str:
     """SQL for the means over seeds at an epoch, one row a loss and sigma (and further axes, where there are any)."""
-    axes = [axis for axis in ("penalty", "learning_rate", "batch_norm") if job.has_axis(axis)]
+    axes = [axis for axis in ("penalty", "learning_rate", "batch_norm", "discriminator_steps") if job.has_axis(axis)]
     distances = _ON_IMAGES if is_image_problem(job) else _ON_POINTS
     means = ["accuracy", "grad_norm", "jsd_mixture", "real_jsd_mixture", *distances]
     columns = ", ".join(f'avg({name}) AS "{name.replace("_", " ")}"' for name in means)

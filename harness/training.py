@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .adaptation import Adaptation
 from .adversaries import Adversaries, Measurement, Vitality, descend, is_sound
 from .components import find_loss
 from .grid import Run
 from .messages import Progress
 from .noises import make_noises
 from .optimizers import make_optimizer
+from .packs import Stream
 from .problems.sources import Source
 from .regularisers import Regulariser
 from .theory.losses import Loss, accuracy
 from .theory.schedules import Adaptive, constant
+
+State = Mapping[str, Tensor]
+"""One member between two epochs: all its training needs to go on as if it had not been interrupted."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +31,14 @@ class Epoch:
     """A pack at the end of an epoch; lists have one value a member.
 
     Attributes:
-      step: Generator steps done.
+      epoch, step: Epochs and generator steps done.
       sigma, d_loss, g_loss: sigma now, and the epoch's mean losses (the last finite ones of a dead member).
       diverged_at: Step at which a member ceased to be finite, or -1.
       members: The pack itself, in this state until the iteration goes on.
     """
 
-    epoch: int
-    step: int
+    epoch: list[int]
+    step: list[int]
     sigma: list[float]
     d_loss: list[float]
     g_loss: list[float]
@@ -63,14 +68,23 @@ class Reporter:
 class Members:
     """A pack of runs in training: weights of both players, optimisers, streams, and the two kinds of step.
 
+    Args:
+      num_epochs: How many each of them is trained from where it stands.
+      states: Where members stand, by index; the others begin.
+
     Attributes:
+      starts: Epochs each member had done when the pack began.
       generators, discriminators: Weights ``[k, p]``; those of a dead member are its last finite ones.
     """
 
-    def __init__(self, runs: Sequence[Run], source: Source, *, num_epochs: int) -> None:
+    def __init__(
+        self, runs: Sequence[Run], source: Source, *, num_epochs: int, states: Mapping[int, State] | None = None
+    ) -> None:
+        states = states or {}
         first, device = runs[0], source.device
         self.runs = runs
-        self._sigmas = sigma_table(runs, num_epochs=num_epochs).to(device)  # [steps, k]
+        self.starts = [int(states[index]["epoch"]) if index in states else 0 for index in range(len(runs))]
+        self._sigmas = sigma_table(runs, num_epochs=num_epochs, starts=self.starts).to(device)  # [steps, k]
         self._adaptation = Adaptation.of(runs, device)
         self.adversaries = Adversaries(
             "train",
@@ -78,7 +92,7 @@ class Members:
             source,
             seeds=[run.seed for run in runs],
             batch=first.batch,
-            noises=make_noises([run.sigma.noise for run in runs], source) if bool((self._sigmas > 0).any()) else None,
+            noises=make_noises([run.sigma.noise for run in runs], source) if any(r.is_noisy for r in runs) else None,
         )
         self.objective = find_loss(first.loss).objective
         self._groups = group_by_loss([run.loss for run in runs], device)
@@ -89,10 +103,47 @@ class Members:
         self.generators = self.adversaries.initial(self.adversaries.generator, "generator")
         self.discriminators = self.adversaries.initial(self.adversaries.discriminator, "discriminator")
         optimizers = [run.optimizer for run in runs]
-        self._update_generators = make_optimizer(optimizers, self.generators)
-        self._update_discriminators = make_optimizer(optimizers, self.discriminators)
+        self._generator_optimizer = make_optimizer(optimizers, self.generators)
+        self._discriminator_optimizer = make_optimizer(optimizers, self.discriminators)
         self._batches = self.adversaries.batches("train")
         self.vitality = Vitality(len(runs), device)
+        for index, state in states.items():
+            self._restore(index, state)
+        for name, stream in self._streams().items():
+            where = f"position of {name}"
+            stream.skip([int(states[i][where]) if i in states and where in states[i] else 0 for i in range(len(runs))])
+
+    def state(self, member: int, *, epoch: int) -> State:
+        """Where a member stands after `epoch` epochs."""
+        parts = {name: part[member].detach().cpu() for name, part in self._parts().items()}
+        positions = {f"position of {name}": stream.positions[member] for name, stream in self._streams().items()}
+        numbers = {name: torch.tensor(value) for name, value in {"epoch": epoch, **positions}.items()}
+        return {**parts, **numbers}
+
+    def _restore(self, member: int, state: State) -> None:
+        for name, part in self._parts().items():
+            # a member whose schedule does not adapt may come from a pack in which none did
+            if name in state or not name.startswith("adaptation"):
+                part[member].copy_(state[name])
+
+    def _parts(self) -> dict[str, Tensor]:
+        """Everything that training moves, but the streams: ``[k, ...]`` each."""
+        parts = {
+            "generator": self.generators,
+            "discriminator": self.discriminators,
+            "last d_loss": self.vitality.last_d_loss,
+        }
+        for player, optimizer in (
+            ("generator", self._generator_optimizer),
+            ("discriminator", self._discriminator_optimizer),
+        ):
+            parts |= {f"{player} optimizer {name}": part for name, part in optimizer.state.items()}
+        if self._adaptation is not None:
+            parts |= {"adaptation sigma": self._adaptation.current, "adaptation accuracy": self._adaptation.accuracy}
+        return parts
+
+    def _streams(self) -> dict[str, Stream]:
+        return {**self._batches.streams, **self._regulariser.streams}
 
     def sigma(self, step: int) -> Tensor:
         """sigma of every member at a step, ``[k]``."""
@@ -111,7 +162,7 @@ class Members:
             self._adaptation.note(accuracy(self.objective, *(values.detach() for values in logits)))
         penalty = self._regulariser(weights, self._real, fake)
         self.discriminators = descend(
-            weights, loss, penalty, self._update_discriminators, self.vitality, clip=self._regulariser.clip
+            weights, loss, penalty, self._discriminator_optimizer, self.vitality, clip=self._regulariser.clip
         )
         return loss.detach()
 
@@ -128,16 +179,16 @@ class Members:
         else:
             logits = None, self.adversaries.discriminator(self.discriminators, fake)
         loss = grouped_generator_loss(self._groups, *logits)
-        self.generators = descend(weights, loss, 0.0, self._update_generators, self.vitality)
+        self.generators = descend(weights, loss, 0.0, self._generator_optimizer, self.vitality)
         return loss.detach()
 
-    def sigma_after(self, epoch: int) -> list[float]:
-        """sigma of every member at the end of an epoch."""
+    def sigma_after(self, epochs: Sequence[int]) -> list[float]:
+        """sigma of every member at the end of its epoch."""
         adapted = [] if self._adaptation is None else self._adaptation.current.tolist()
-        scheduled = [run.sigma_at(epoch) for run in self.runs]
+        scheduled = [run.sigma_at(epoch) for run, epoch in zip(self.runs, epochs, strict=True)]
         return [adapted[member] if sigma is None else sigma for member, sigma in enumerate(scheduled)]
 
-    def measure(self, *, step: int, sigma: Sequence[float], num_batches: int = 4) -> Measurement:
+    def measure(self, *, step: Sequence[int], sigma: Sequence[float], num_batches: int = 4) -> Measurement:
         """The generators' gradients under the discriminators as they are now, over fresh batches.
 
         The batches belong to the step, so that a run measured at other steps as well gets the same numbers here.
@@ -148,46 +199,53 @@ class Members:
             sigma=torch.tensor(sigma, dtype=torch.float32, device=self.generators.device),
             objective=self.objective,
             losses=list(dict.fromkeys(run.loss for run in self.runs)),
-            batches=self.adversaries.batches(f"measure at {step}"),
+            batches=self.adversaries.batches([f"measure at {done}" for done in step]),
             num_batches=num_batches,
-            iteration=step,
+            iteration=list(step),
             vitality=self.vitality,
         )
 
 
-def train(runs: Sequence[Run], source: Source, *, num_epochs: int) -> Iterator[Progress | Epoch]:
+def train(
+    runs: Sequence[Run], source: Source, *, num_epochs: int, states: Mapping[int, State] | None = None
+) -> Iterator[Progress | Epoch]:
     """Trains a pack of runs, one batched step at a time.
 
     Args:
       runs: Members of equal networks, objective, penalty, batch and optimiser family.
       source: Real samples, on the device to train on.
-      num_epochs: How far to train.
+      num_epochs: How many epochs to train.
+      states: From `Members.state`: where members, by index, stand; the others begin. They go on as if they had
+        not been interrupted, whoever their pack mates were and are.
 
     Yields:
       `Progress` now and then, and an `Epoch` at the end of each epoch.
     """
-    members = Members(runs, source, num_epochs=num_epochs)
+    members = Members(runs, source, num_epochs=num_epochs, states=states)
     reporter = Reporter(len(runs))
     account = _Account(len(runs), source.device)
+    steps_per_epoch = runs[0].steps_per_epoch
+    starts = torch.tensor(members.starts, device=source.device) * steps_per_epoch
     step = 0
     for epoch in range(1, num_epochs + 1):
         account.start_epoch()
-        for _ in range(runs[0].steps_per_epoch):
+        for _ in range(steps_per_epoch):
             sigma = members.sigma(step)
             for _ in range(runs[0].discriminator_steps):
                 d_loss = members.discriminator_step(sigma)
             g_loss = members.generator_step(sigma)
             step += 1
             account.add(d_loss, g_loss, members.vitality)
-            members.vitality.note(step, d_loss)
+            members.vitality.note(starts + step, d_loss)
             if progress := reporter.step():
                 yield progress
         yield reporter.flush()
         d_losses, g_losses = account.read()
+        epochs = [start + epoch for start in members.starts]
         yield Epoch(
-            epoch=epoch,
-            step=step,
-            sigma=members.sigma_after(epoch),
+            epoch=epochs,
+            step=[done * steps_per_epoch for done in epochs],
+            sigma=members.sigma_after(epochs),
             d_loss=d_losses,
             g_loss=g_losses,
             diverged_at=members.vitality.diverged_at.tolist(),
@@ -218,42 +276,6 @@ class _Account:
         return d_loss, g_loss
 
 
-class Adaptation:
-    """sigma of the members with an adaptive schedule, moved by their discriminators' running accuracy, on the device.
-
-    Attributes:
-      current: sigma of every member now, ``[k]``; of no meaning for the others.
-    """
-
-    _MEMORY = 0.99  # of the running accuracy, a discriminator step
-
-    def __init__(self, rules: Sequence[Adaptive | None], num_steps: Sequence[int], device: torch.device) -> None:
-        self._members = torch.tensor([rule is not None for rule in rules], device=device)
-        self._rules = [(index, rule, num_steps[index]) for index, rule in enumerate(rules) if rule is not None]
-        self.current = torch.tensor([rule.start if rule else 0.0 for rule in rules], device=device)
-        self._accuracy = torch.tensor([rule.target if rule else 0.5 for rule in rules], device=device)
-
-    @staticmethod
-    def of(runs: Sequence[Run], device: torch.device) -> Adaptation | None:
-        """That of a pack; None if no member has an adaptive schedule."""
-        functions = [run.sigma.function() for run in runs]
-        rules = [function if isinstance(function, Adaptive) else None for function in functions]
-        steps = [run.horizon * run.steps_per_epoch * run.discriminator_steps for run in runs]
-        return Adaptation(rules, steps, device) if any(rules) else None
-
-    def sigma(self, scheduled: Tensor) -> Tensor:
-        """sigma of every member ``[k]``: the scheduled one, or the one this rule has arrived at."""
-        return torch.where(self._members, self.current, scheduled)
-
-    def note(self, accuracy_now: Tensor) -> None:
-        """Moves sigma after a discriminator step of this accuracy, ``[k]``."""
-        self._accuracy = self._MEMORY * self._accuracy + (1 - self._MEMORY) * accuracy_now
-        moved = self.current.clone()
-        for index, rule, num_steps in self._rules:
-            moved[index] = rule.next(self.current[index], self._accuracy[index], num_steps=num_steps)
-        self.current = moved
-
-
 def grouped_generator_loss(
     groups: Sequence[tuple[Loss, Tensor | None]], real_logits: Tensor | None, fake_logits: Tensor
 ) -> Tensor:
@@ -277,13 +299,14 @@ def group_by_loss(names: Sequence[str], device: torch.device) -> list[tuple[Loss
     return [(find_loss(name), torch.tensor(indices, device=device)) for name, indices in members.items()]
 
 
-def sigma_table(runs: Sequence[Run], *, num_epochs: int) -> Tensor:
-    """sigma of every member at every step: ``[num_epochs * steps_per_epoch, k]``, float32."""
+def sigma_table(runs: Sequence[Run], *, num_epochs: int, starts: Sequence[int]) -> Tensor:
+    """sigma of every member at every step from its start: ``[num_epochs * steps_per_epoch, k]``, float32."""
     steps_per_epoch = runs[0].steps_per_epoch
     columns = []
-    for run in runs:
+    for run, start in zip(runs, starts, strict=True):
         schedule, horizon = run.sigma.function(), run.horizon * steps_per_epoch
         if isinstance(schedule, Adaptive):
             schedule = constant(sigma=schedule.start)  # it moves from there, see `Adaptation`
-        columns.append([schedule(step / horizon) for step in range(num_epochs * steps_per_epoch)])
+        steps = range(start * steps_per_epoch, (start + num_epochs) * steps_per_epoch)
+        columns.append([schedule(step / horizon) for step in steps])
     return torch.tensor(columns, dtype=torch.float32).T.contiguous()

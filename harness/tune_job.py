@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
 
-from .components import TRUNCATED, LossName, Networks, Sigma, sigma_from, to_tuple
+from .components import TRUNCATED, AnyPenalty, LossName, Networks, Penalty, Sigma, sigma_from, to_tuple
 from .errors import suggest
-from .job import Evaluation, Grid, Job, JobName, Problem, Resources, Training
+from .job import Evaluation, Grid, Job, JobName, PathInJob, Problem, Resources, Training
 from .spec import FiniteFloat, Spec
 from .theory import schedules
+from .theory.penalties import PENALTIES
 from .theory.schedules import SCHEDULES
+
+Parameters: TypeAlias = Mapping[str, Any]
+"""One point of a space: ``{schedule: linear, linear.start: 0.5, ..., loss: minimax, penalty: r1, r1.gamma: 1.0}``."""
 
 
 class Range(Spec):
@@ -30,6 +35,15 @@ class Range(Spec):
             raise ValueError(f"a log scale needs low > 0, got {self.low:g}")
         return self
 
+    def points(self, num: int) -> list[float]:
+        """`num` values from low to high, both included."""
+        if num == 1:
+            return [self.low]
+        steps = [index / (num - 1) for index in range(num)]
+        if self.log:
+            return [self.low * (self.high / self.low) ** step for step in steps]
+        return [self.low + (self.high - self.low) * step for step in steps]
+
 
 Parameter: TypeAlias = Annotated[
     Annotated[FiniteFloat, Tag("number")] | Annotated[Range, Tag("range")],
@@ -37,52 +51,144 @@ Parameter: TypeAlias = Annotated[
 ]
 """A fixed number, or a range to search."""
 
+_Families: TypeAlias = dict[str, dict[str, Parameter]]
+_penalty: TypeAdapter[AnyPenalty] = TypeAdapter(Penalty)
+
 
 class Space(Spec):
-    """Schedule families with their own parameters, each a number or a range; and the loss and learning rate."""
+    """What a trial may be: families of schedules and of penalties with their own parameters, and further choices.
 
-    schedule: dict[str, dict[str, Parameter]] = Field(min_length=1)
+    A parameter is a number or a range; a choice is one value or a list. What is left out is as in `training`, or the
+    loss's default.
+    """
+
+    schedule: _Families = Field(min_length=1)
     loss: Annotated[tuple[LossName, ...], BeforeValidator(to_tuple), Field(min_length=1)] = ("minimax",)
+    penalty: Annotated[_Families, Field(min_length=1)] | None = None
     learning_rate: Parameter | None = None
+    discriminator_steps: (
+        Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(to_tuple), Field(min_length=1)] | None
+    ) = None
 
     @model_validator(mode="after")
-    def _known_schedules(self) -> Space:
+    def _possible(self) -> Space:
         for family, parameters in self.schedule.items():
             if family not in SCHEDULES:
                 raise ValueError(f"unknown schedule '{family}'.{suggest(family, SCHEDULES)}")
-            wanted = schedules.parameters(family)
-            if set(parameters) != set(wanted):
-                raise ValueError(
-                    f"schedule {family} takes {', '.join(wanted)}; got {', '.join(parameters) or 'nothing'}"
-                )
-            # both ends of every range must make a schedule
-            for end in ("low", "high"):
-                values = {n: getattr(p, end) if isinstance(p, Range) else p for n, p in parameters.items()}
+            schedules.check_names(family, parameters)
+            for values in _both_ends(parameters):
                 sigma_from(family, values, TRUNCATED)
+        for family, parameters in (self.penalty or {}).items():
+            if family not in PENALTIES:
+                raise ValueError(f"unknown penalty '{family}'.{suggest(family, PENALTIES)}")
+            for values in _both_ends(parameters):
+                _make_penalty(family, values)
+        if any(rate <= 0 for values in _both_ends({"rate": self.learning_rate or 1.0}) for rate in values.values()):
+            raise ValueError("learning_rate must be > 0")
         return self
+
+    def choices(self) -> dict[str, list[Any]]:
+        """The categorical parameters and their values."""
+        optional = {"penalty": self.penalty, "discriminator_steps": self.discriminator_steps}
+        named = {name: list(values) for name, values in optional.items() if values is not None}
+        return {"schedule": list(self.schedule), "loss": list(self.loss), **named}
+
+    def numbers(self, chosen: Parameters) -> dict[str, float | Range]:
+        """The numeric parameters that a choice of families leaves: ``{linear.start: ..., learning_rate: ...}``."""
+        families = [(self.schedule, chosen["schedule"])]
+        if self.penalty is not None:
+            families.append((self.penalty, chosen["penalty"]))
+        own = {f"{name}.{key}": space for table, name in families for key, space in table[name].items()}
+        return own if self.learning_rate is None else {**own, "learning_rate": self.learning_rate}
+
+    def points(self, num: int) -> Iterator[dict[str, Any]]:
+        """The grid with `num` values of every range."""
+        choices = self.choices()
+        for values in itertools.product(*choices.values()):
+            chosen = dict(zip(choices, values, strict=True))
+            numbers = self.numbers(chosen)
+            axes = [space.points(num) if isinstance(space, Range) else [space] for space in numbers.values()]
+            for point in itertools.product(*axes):
+                yield {**chosen, **dict(zip(numbers, point, strict=True))}
+
+    def holds(self, parameters: Parameters) -> bool:
+        """Whether a point is in the space."""
+        if not all(parameters.get(name) in values for name, values in self.choices().items()):
+            return False
+        return all(
+            name in parameters
+            and (space.low <= parameters[name] <= space.high if isinstance(space, Range) else parameters[name] == space)
+            for name, space in self.numbers(parameters).items()
+        )
+
+
+def _both_ends(parameters: Mapping[str, float | Range]) -> list[dict[str, float]]:
+    """The parameters with every range at its low end, and at its high end."""
+    return [
+        {name: getattr(p, end) if isinstance(p, Range) else p for name, p in parameters.items()}
+        for end in ("low", "high")
+    ]
 
 
 class Objective(Spec):
     """What is minimised: a bound of the trained generator, always with the exact divergences.
 
     Attributes:
-      bound: None for ``sliced`` on images and ``paper`` elsewhere; both at the best sigma of the evaluation's grid.
+      bound: None for ``sliced`` on images and ``paper`` elsewhere.
+      sigma: Of the bound: ``best``, the least over the evaluation's grid, which compares between schedules; ``final``,
+        the schedule's own last; or a number for all.
       reduce: Over seeds.
+      minimise: With ``seconds`` too, the search looks for the Pareto front of bound and computing time.
     """
 
-    bound: Literal["paper", "sliced"] | None = None
+    bound: Literal["paper", "sharp", "weighted", "sliced"] | None = None
+    sigma: Literal["best", "final"] | Annotated[FiniteFloat, Field(gt=0)] = "best"
     reduce: Literal["median", "mean", "worst"] = "median"
+    minimise: Annotated[tuple[Literal["bound", "seconds"], ...], BeforeValidator(to_tuple)] = ("bound",)
+
+    @model_validator(mode="after")
+    def _minimises_the_bound(self) -> Objective:
+        if self.minimise not in (("bound",), ("bound", "seconds")):
+            raise ValueError(f"minimise must be [bound] or [bound, seconds], got {list(self.minimise)}")
+        return self
 
 
 class Search(Spec):
-    """How many trials, over how many seeds, and by which sampler."""
+    """How a space is searched.
+
+    Attributes:
+      trials: How many schedules are tried, each with `seeds` seeds.
+      points: Sampler ``grid``: values of every range.
+      pruner: None for ``median``, or ``none`` with several objectives. ``halving`` keeps the better half at each
+        report.
+      report: Epochs at which intermediate bounds are reported and trials may be given up; ``auto`` is one and two
+        thirds of the way, or never without a pruner.
+      seed: Of the sampler.
+      finalists, finalist_seeds: How many of the best trials get how many further seeds, to choose the best among them.
+      confirmation_seeds: How many fresh seeds the chosen schedule and the baselines are compared on.
+    """
 
     trials: int = Field(48, ge=1)
     seeds: int = Field(3, ge=1)
-    batch: int = Field(8, ge=1)
-    sampler: Literal["tpe", "gp", "random"] = "tpe"
+    sampler: Literal["tpe", "gp", "cmaes", "random", "grid"] = "tpe"
+    points: int = Field(5, ge=1)
+    pruner: Literal["median", "halving", "none"] | None = None
+    report: (
+        Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(to_tuple), Field(min_length=1)]
+        | Literal["auto"]
+    ) = "auto"
     seed: int = Field(0, ge=0)
+    finalists: int = Field(4, ge=1)
+    finalist_seeds: int = Field(5, ge=0)
     confirmation_seeds: int = Field(5, ge=1)
+
+
+_COLUMNS = {
+    "paper": ("bound_best", "bound_paper"),
+    "sharp": ("bound_sharp_best", "bound_sharp"),
+    "weighted": ("bound_weighted_best", "bound_weighted"),
+    "sliced": ("bound_sliced_best", "bound_sliced"),
+}
 
 
 class TuneJob(Spec):
@@ -104,12 +210,66 @@ class TuneJob(Spec):
     def bound(self) -> str:
         """The column that is minimised."""
         wanted = self.objective.bound or ("sliced" if len(self.problem.facts().shape) == 3 else "paper")
-        return {"paper": "bound_best", "sliced": "bound_sliced_best"}[wanted]
+        return _COLUMNS[wanted][self.objective.sigma == "final"]
 
-    def training_job(self, name: str, grids: tuple[Grid, ...]) -> Job:
+    @property
+    def distance(self) -> str:
+        """The column of the exact distance that the minimised bound is a bound of."""
+        return "w1_sliced" if self.bound in _COLUMNS["sliced"] else "w1"
+
+    @property
+    def pruner(self) -> str:
+        """What gives trials up."""
+        return self.search.pruner or ("median" if len(self.objective.minimise) == 1 else "none")
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """The epochs a trial is trained to, one after another; the last is its end."""
+        if self.search.report == "auto":
+            third = [] if self.pruner == "none" else [self.epochs * part // 3 for part in (1, 2)]
+        else:
+            third = [epoch for epoch in self.search.report if epoch < self.epochs]
+        return (*sorted({epoch for epoch in third if epoch > 0}), self.epochs)
+
+    def training_job(self, name: str, grids: Sequence[Grid]) -> Job:
         """The job of protocol ``train`` that computes these cells."""
-        shared = {part: getattr(self, part) for part in ("problem", "networks", "training", "evaluation", "resources")}
-        return Job(name=name, protocol="train", grid=grids, **shared)
+        parts = ("problem", "networks", "training", "evaluation", "resources")
+        shared: dict[str, Any] = {part: getattr(self, part) for part in parts}
+        if isinstance(self.objective.sigma, float):
+            shared["evaluation"] = self.evaluation.model_copy(update={"sigmas": (self.objective.sigma,)})
+        return Job(name=name, protocol="train", grid=tuple(dict.fromkeys(grids)), **shared)
+
+    def grid(self, parameters: Parameters, *, seeds: Sequence[int], epochs: Sequence[int] | None = None) -> Grid:
+        """The cells of a point of the space, at the last epoch unless others are named."""
+        rate, steps = parameters.get("learning_rate"), parameters.get("discriminator_steps")
+        penalty = None if parameters.get("penalty") is None else penalty_of(parameters)
+        return Grid(
+            loss=(parameters["loss"],),
+            sigma=(sigma_of(parameters),),
+            epoch=tuple(epochs or (self.epochs,)),
+            seed=tuple(seeds),
+            penalty=None if penalty is None else (penalty,),
+            learning_rate=None if rate is None else (rate,),
+            discriminator_steps=None if steps is None else (steps,),
+        )
+
+
+def impossibilities(job: TuneJob) -> Iterator[tuple[PathInJob, str]]:
+    """Mistakes between valid parts of a search: where, and what."""
+    if job.search.report != "auto":
+        for index, epoch in enumerate(job.search.report):
+            if epoch >= job.epochs:
+                yield ("search", "report", index), f"a report at epoch {epoch} is not before the end, {job.epochs}"
+    if job.search.pruner not in (None, "none") and len(job.objective.minimise) > 1:
+        yield ("search", "pruner"), "a search for a Pareto front has no order to prune by; set pruner: none"
+    if job.search.sampler == "grid":
+        num_points = sum(1 for _ in job.space.points(job.search.points))
+        if num_points > job.search.trials:
+            yield (
+                ("search", "trials"),
+                f"the grid has {num_points} points, more than {job.search.trials} trials; raise trials, or lower "
+                f"search.points from {job.search.points}",
+            )
 
 
 def example_grid(job: TuneJob) -> Grid:
@@ -117,8 +277,25 @@ def example_grid(job: TuneJob) -> Grid:
     return Grid(loss=job.space.loss[:1], sigma=(0.0,), epoch=(job.epochs,), seed=(0,))
 
 
-def sigma_of(parameters: Mapping[str, Any]) -> Sigma:
-    """The schedule of a trial's parameters, ``{schedule: linear, linear.start: 0.5, ...}``."""
+def sigma_of(parameters: Parameters) -> Sigma:
+    """The schedule of a point of a space."""
     family = str(parameters["schedule"])
-    own = {name.split(".")[1]: value for name, value in parameters.items() if name.startswith(f"{family}.")}
-    return sigma_from(family, own, TRUNCATED)
+    return sigma_from(family, _own(family, parameters), TRUNCATED)
+
+
+def penalty_of(parameters: Parameters) -> AnyPenalty:
+    """The penalty of a point of a space."""
+    family = str(parameters["penalty"])
+    return _make_penalty(family, _own(family, parameters))
+
+
+def _own(family: str, parameters: Parameters) -> dict[str, float]:
+    return {name.split(".")[1]: value for name, value in parameters.items() if name.startswith(f"{family}.")}
+
+
+def _make_penalty(family: str, values: Mapping[str, float]) -> AnyPenalty:
+    try:
+        return _penalty.validate_python({"name": family, **values})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"penalty {family}: {'.'.join(map(str, first['loc'][1:]))}: {first['msg']}") from None

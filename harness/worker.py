@@ -35,7 +35,7 @@ from .plan import Pack, ProbePack, TrainingPack
 from .probing import probe
 from .problems.sources import Samples, Source, make_source
 from .rows import Columns
-from .snapshots import decode, encode
+from .snapshots import decode, decode_state, encode, encode_state
 from .store import Store, new_part
 from .training import Epoch, train
 
@@ -114,44 +114,61 @@ class Worker:
 
     def _train(self, pack: TrainingPack, execution: _Execution) -> Iterator[Event]:
         unwritten: list[Columns] = []
-        for result in train(pack.runs, self._source_of(pack), num_epochs=max(pack.epochs)):
+        states = {
+            member: decode_state(self._store.read_state(run.run_id, start))
+            for member, (run, start) in enumerate(zip(pack.runs, pack.starts, strict=False))
+            if start > 0
+        }
+        for result in train(pack.runs, self._source_of(pack), num_epochs=pack.num_epochs, states=states):
             if isinstance(result, Progress):
                 yield result
                 continue
             unwritten += _training_rows(pack, result)
-            if result.epoch in pack.epochs:
+            due = [member for member, epoch in enumerate(result.epoch) if epoch in pack.epochs]
+            if due:
                 # before the snapshots, whose presence says that this training need not be done again
                 self._store.write_part(self._settings.job, "training", unwritten, part=execution.part)
                 unwritten = []
-                yield from self._write_snapshots(pack, result)
+                yield from self._write_snapshots(pack, result, due)
+                if pack.stage is not None:
+                    self._write_states(pack, result, due)
                 yield from self._write_trained_cells(pack, result, execution)
 
-    def _write_snapshots(self, pack: TrainingPack, epoch: Epoch) -> Iterator[Event]:
-        generator = epoch.members.adversaries.generator
-        for member, run in enumerate(pack.runs):
-            diverged_at = epoch.diverged_at[member]
+    def _write_snapshots(self, pack: TrainingPack, result: Epoch, due: Sequence[int]) -> Iterator[Event]:
+        generator = result.members.adversaries.generator
+        for member in due:
+            run, epoch, diverged_at = pack.runs[member], result.epoch[member], result.diverged_at[member]
             if diverged_at >= 0:
-                error = f"its reference run {run.run_id} diverged at step {diverged_at}, before epoch {epoch.epoch}"
-                yield SnapshotImpossible(run.run_id, epoch.epoch, "diverged", error)
+                error = f"its reference run {run.run_id} diverged at step {diverged_at}, before epoch {epoch}"
+                yield SnapshotImpossible(run.run_id, epoch, "diverged", error)
                 continue
-            if not self._store.has_snapshot(run.run_id, epoch.epoch):
-                content = encode(generator, epoch.members.generators[member], run=run, epoch=epoch.epoch)
-                self._store.write_snapshot(run.run_id, epoch.epoch, content)
-            yield SnapshotWritten(run.run_id, epoch.epoch)
+            if not self._store.has_snapshot(run.run_id, epoch):
+                content = encode(generator, result.members.generators[member], run=run, epoch=epoch)
+                self._store.write_snapshot(run.run_id, epoch, content)
+            yield SnapshotWritten(run.run_id, epoch)
 
-    def _write_trained_cells(self, pack: TrainingPack, epoch: Epoch, execution: _Execution) -> Iterator[Event]:
-        cells = [cell for cell in pack.cells if cell.epoch == epoch.epoch]
+    def _write_states(self, pack: TrainingPack, result: Epoch, due: Sequence[int]) -> None:
+        """Before the cells, whose presence says that the runs can be taken on."""
+        for member in due:
+            run, epoch = pack.runs[member], result.epoch[member]
+            if epoch < run.horizon and result.diverged_at[member] < 0:
+                content = encode_state(result.members.state(member, epoch=epoch), run=run)
+                self._store.write_state(run.run_id, epoch, content)
+
+    def _write_trained_cells(self, pack: TrainingPack, result: Epoch, execution: _Execution) -> Iterator[Event]:
+        epoch_of = {run.run_id: epoch for run, epoch in zip(pack.runs, result.epoch, strict=True)}
+        cells = [cell for cell in pack.cells if cell.epoch == epoch_of[cell.run.run_id]]
         if not cells:
             return
-        members = epoch.members
+        members = result.members
         yield self._write_cells(
             cells,
             [pack.runs.index(cell.run) for cell in cells],
             adversaries=members.adversaries,
             generators=members.generators,
             discriminators=members.discriminators,
-            sigma=epoch.sigma,
-            measurements=[members.measure(step=epoch.step, sigma=epoch.sigma)],
+            sigma=result.sigma,
+            measurements=[members.measure(step=result.step, sigma=result.sigma)],
             execution=execution,
         )
 
@@ -216,7 +233,7 @@ class Worker:
                     status="diverged" if diverged else "completed",
                     error=f"not finite from update {diverged_at} on; values are the last finite" if diverged else None,
                     attempt=execution.attempt,
-                    iterations=diverged_at if diverged else last.iteration,
+                    iterations=diverged_at if diverged else last.iteration[member],
                     **rows.gradient_columns(_last_sound(measurements, member), member, cell.loss),
                     **columns,
                     sigma=sigma[member],
@@ -320,8 +337,8 @@ def _training_rows(pack: TrainingPack, epoch: Epoch) -> list[Columns]:
     return [
         {
             "run_id": run.run_id,
-            "epoch": epoch.epoch,
-            "step": epoch.step,
+            "epoch": epoch.epoch[member],
+            "step": epoch.step[member],
             "sigma": epoch.sigma[member],
             "d_loss": rows.finite(epoch.d_loss[member]),
             "g_loss": rows.finite(epoch.g_loss[member]),

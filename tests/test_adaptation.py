@@ -11,11 +11,12 @@ from torch import Tensor
 
 import harness
 from harness import training
+from harness.adaptation import Adaptation
 from harness.grid import Run, expand
 from harness.problems.sources import Source, make_source
 from harness.query import Results
 from harness.store import Store
-from harness.training import Adaptation, Epoch, Members, train
+from harness.training import Epoch, Members, train
 from tests.conftest import TRAIN, make_job
 
 CPU = torch.device("cpu")
@@ -64,7 +65,7 @@ def test_under_a_constant_accuracy_sigma_follows_the_closed_form(
             target=0.6,
             rate=40.0,
             accuracy=accuracy,
-            done=20 * discriminator_steps * epoch.epoch,
+            done=20 * discriminator_steps * epoch.epoch[0],
             total=40 * discriminator_steps,
         )
         assert epoch.sigma == [pytest.approx(expected, rel=1e-4)]  # float32, step by step

@@ -37,7 +37,7 @@ def test_ray_is_imported_in_the_executor_and_the_submission_module_alone() -> No
 
 
 def test_optuna_is_imported_in_one_module_at_most() -> None:
-    assert importers_of("optuna") <= {"tuning.py"}
+    assert importers_of("optuna") <= {"study.py"}
 
 
 def test_the_theory_imports_nothing_else_of_the_package() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.driver import Driver, State
+from harness.driver import Driver, Session, State
 from harness.errors import HarnessError
 from harness.executors.base import Executor
 from harness.job import Job
@@ -60,6 +60,7 @@ def test_a_probe_job_fills_every_column_that_applies(probe_job: JobMaker, store:
         "grad_norm_non_saturating",
         "grad_tail_index",  # of 16 batches and more
         "grad_cauchy_advantage",
+        "discriminator_steps",  # an axis of protocol train
         *("updates", "modulus", "predicted_modulus", "verdict", "steps_to_tolerance"),  # protocol dirac
         *(f"{which}eigenvalues_{part}" for which in ("", "predicted_") for part in ("real", "imag")),
     }
@@ -304,9 +305,15 @@ def succeed(store: Store, job: Job, task: Task) -> list[Event]:
 
 def drive(job: Job, store: Store, script: Callable[[int, Task], Sequence[Event]]) -> tuple[Scripted, State]:
     executor = Scripted(store, script)
-    driver = Driver(make_plan(job, store, slots=2), store, executor, PROVENANCE, observer=lambda state: None)
-    driver.run()
-    return executor, driver.state
+    return executor, drive_with(executor, job, store)
+
+
+def drive_with(executor: Scripted, job: Job, store: Store) -> State:
+    session = Session(job.name, job.resources, store, executor, PROVENANCE)
+    plan = make_plan(job, store, slots=2)
+    state = State.of(plan)
+    Driver(session, plan.packs, state=state).run()
+    return state
 
 
 def test_a_dead_workers_pack_is_done_again_by_another(train_job: JobMaker, store: Store) -> None:
@@ -392,7 +399,7 @@ def test_probes_start_as_soon_as_their_snapshot_exists(probe_job: JobMaker, stor
         return sorted(events, key=lambda event: event.epoch if isinstance(event, SnapshotWritten) else 9)
 
     executor = Watching(store, script)
-    Driver(make_plan(job, store, slots=2), store, executor, PROVENANCE, observer=lambda state: None).run()
+    drive_with(executor, job, store)
     assert [type(task.pack).__name__ for task in executor.started] == ["TrainingPack"] + ["ProbePack"] * 4
     first_probe_was_asked_for_after = log[: log.index("ProbePack CellsWritten")]
     assert first_probe_was_asked_for_after.count("TrainingPack SnapshotWritten") == 4

@@ -83,7 +83,7 @@ WRONG = [
         "[0, 0.1]",
         "[{schedule: linear, start: 1}]",
         "10:11",
-        "schedule linear takes start, end; got start",
+        "schedule linear takes start, end and may have fraction; got start",
     ),
     Wrong(
         "unknown schedule",
@@ -156,7 +156,7 @@ WRONG = [
         "[0, 0.1]",
         "[{schedule: linear, start: 1, noise: cauchy}]",
         "10:11",
-        "schedule linear takes start, end; got start",
+        "schedule linear takes start, end and may have fraction; got start",
     ),
     Wrong(
         "an adaptive schedule from 0",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -57,15 +58,15 @@ def test_a_members_stream_is_identical_in_any_company() -> None:
     pack, single = Streams("train", [5, 6, 7], device=CPU), Streams("train", [6], device=CPU)
     pairs = [
         (
-            streams.normal("latents", 32, 4).next,
-            streams.unit_noise("noise", 32, (2,), [TRUNCATED] * num).next,
+            streams.normal("latents", 32, 4),
+            streams.unit_noise("noise", 32, (2,), [TRUNCATED] * num),
             streams.real("data", source, 32),
         )
         for streams, num in ((pack, 3), (single, 1))
     ]
     for of_pack, of_one in zip(*pairs, strict=True):
         for _ in range(300):  # past the end of a block
-            assert torch.equal(of_pack()[1], of_one()[0])
+            assert torch.equal(of_pack.next()[1], of_one.next()[0])
 
 
 def test_streams_of_different_purposes_roles_and_seeds_differ() -> None:
@@ -89,8 +90,8 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
 def test_an_epoch_of_a_data_set_shows_every_sample_once() -> None:
     samples = torch.arange(12.0).view(12, 1)
     source = Source((1,), CPU, training=samples, held_out=samples)
-    draw = Streams("train", [3], device=CPU).real("data", source, 4)
-    epochs = [torch.cat([draw()[0, :, 0] for _ in range(3)]) for _ in range(2)]
+    stream = Streams("train", [3], device=CPU).real("data", source, 4)
+    epochs = [torch.cat([stream.next()[0, :, 0] for _ in range(3)]) for _ in range(2)]
     for epoch in epochs:
         assert torch.equal(epoch.sort().values, samples[:, 0])
     assert not torch.equal(epochs[0], epochs[1])
@@ -100,6 +101,19 @@ def test_a_stream_reads_its_blocks_in_order() -> None:
     blocks = iter([torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])])
     stream = Stream([lambda: next(blocks)])
     assert [stream.next().item() for _ in range(4)] == [1, 2, 3, 4]
+    assert stream.positions == [4]
+
+
+def test_streams_that_go_on_from_different_positions_give_each_member_its_own_steps() -> None:
+    def counting(start: int) -> Iterator[torch.Tensor]:
+        return (torch.arange(first, first + 3) for first in range(start, 10_000, 3))
+
+    members = [counting(0), counting(1000), counting(2000)]
+    stream = Stream([members[0].__next__, members[1].__next__, members[2].__next__])
+    stream.skip([0, 4, 6])
+    for step in range(20):
+        assert stream.next().tolist() == [step, 1004 + step, 2006 + step]
+    assert stream.positions == [20, 24, 26]
 
 
 @pytest.mark.parametrize("build", [build_generator, build_discriminator])

@@ -86,7 +86,7 @@ def test_sigma_follows_its_schedule_step_by_step() -> None:
     sigma = {"schedule": "linear", "start": 1.0, "end": 0.0}
     job = make_job(TRAIN, grid={"loss": ["minimax"], "sigma": [sigma, 0.5], "epoch": [2, 4], "seed": [0]})
     runs = _unique((cell.run for cell in expand(job)), key=lambda run: run.run_id)
-    table = sigma_table(runs, num_epochs=4)
+    table = sigma_table(runs, num_epochs=4, starts=[0] * len(runs))
     assert table.shape == (40, 2)
     torch.testing.assert_close(table[:, 0], 1 - torch.arange(40) / 40)
     assert (table[:, 1] == 0.5).all()

@@ -7,17 +7,18 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 from scipy.stats import spearmanr
 
-from harness import driver
 from harness.errors import JobError, TuneError
+from harness.finals import FIRST_CONFIRMATION_SEED
 from harness.jobfile import load_job, load_tune_job, parse, parse_job
 from harness.query import Results
+from harness.search import Judgement, Result
 from harness.store import Store
+from harness.study import OptunaStudy
 from harness.tune_job import TuneJob
-from harness.tuning import FIRST_CONFIRMATION_SEED, _values, _warnings, tune
+from harness.tuning import tune
 
 TEXT = """\
 name: search
@@ -30,7 +31,7 @@ space:
   schedule:
     constant: {sigma: {low: 0.01, high: 1, log: true}}
     linear: {start: {low: 0.05, high: 2}, end: 0.0}
-search: {trials: 5, seeds: 3, batch: 2, confirmation_seeds: 2}
+search: {trials: 5, seeds: 3, pruner: none, finalists: 2, finalist_seeds: 2, confirmation_seeds: 2}
 evaluation: {samples: 40, draws: 60, directions: 4, sigmas: [0.5]}
 """
 
@@ -55,7 +56,8 @@ def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(
     assert [row["trial"] for row in rows] == list(range(5))
     assert len({row["parameters"] for row in rows}) == 5
     cells = Results(store.root).query("SELECT * FROM cells WHERE job = 'search'").to_pylist()
-    assert len(cells) == 15
+    assert len(cells) == 15 + 2 * 2
+    cells = [cell for cell in cells if cell["seed"] < 3]
     for row in rows:
         parameters = json.loads(row["parameters"])
         own = [
@@ -71,14 +73,27 @@ def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(
         assert row["value"] == statistics.median(cell["bound_best"] for cell in own)
         assert row["distance"] == statistics.median(cell["w1"] for cell in own)
         assert row["value"] >= row["distance"]
-    assert tuned.best_value == min(row["value"] for row in rows)
+    assert tuned.finalists[0]["trial"] == tuned.best_number
+    assert {row["trial"] for row in tuned.finalists} == {
+        row["trial"] for row in sorted(rows, key=lambda row: row["value"])[:2]
+    }
+    for finalist in tuned.finalists:  # over the search's seeds and the further ones
+        (trial,) = (row for row in rows if row["trial"] == finalist["trial"])
+        start = json.loads(trial["parameters"]).get("linear.start") or json.loads(trial["parameters"])["constant.sigma"]
+        own = Results(store.root).query(
+            f"SELECT bound_best FROM cells WHERE job = 'search' AND contains(schedule, '{start!r}'[:8])"
+        )["bound_best"]
+        assert len(own) == 5
+        assert finalist["bound_best"] == statistics.median(own.to_pylist())
+    assert tuned.best_value == min(row["bound_best"] for row in tuned.finalists)
     expected = spearmanr([row["value"] for row in rows], [row["distance"] for row in rows]).statistic
     assert tuned.rank_correlation == pytest.approx(expected)
     fresh = Results(store.root).query("SELECT DISTINCT seed FROM cells WHERE job = 'search-confirmation'")
     assert sorted(fresh["seed"].to_pylist()) == [FIRST_CONFIRMATION_SEED, FIRST_CONFIRMATION_SEED + 1]
     names = [row["candidate"] for row in tuned.confirmed]
     assert "no noise" in names
-    assert sum(name.startswith("trial") for name in names) == 3
+    assert {f"trial {row['trial']}" for row in tuned.finalists} <= set(names)
+    assert sum(name.startswith("constant") for name in names) == 5
     medians = [row["median bound_best"] for row in tuned.confirmed]
     assert medians == sorted(medians)
     best = load_job(tuned.best_file)
@@ -86,30 +101,31 @@ def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(
 
 
 def test_a_search_that_was_killed_goes_on_and_repeats_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = 0
-    original = driver.Session.run
+    finished = 0
+    original = OptunaStudy.finish
 
-    def dying(self: driver.Session, job: Any, **arguments: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        outcome = original(self, job, **arguments)
-        if calls == 2:  # the cells of the second batch are there, the study does not know it
+    def dying(self: OptunaStudy, number: int, result: Result) -> None:
+        nonlocal finished
+        finished += 1
+        if finished == 3:  # its cells and its row are there, the study does not know it
             raise KeyboardInterrupt
-        return outcome
+        original(self, number, result)
 
-    monkeypatch.setattr(driver.Session, "run", dying)
+    job = replaced(("trials: 5", "trials: 8"))
+    monkeypatch.setattr(OptunaStudy, "finish", dying)
     with pytest.raises(KeyboardInterrupt):
-        tune(replaced(), results=store.root, executor="serial")
+        tune(job, results=store.root, executor="serial")
     before = store.dataset("cells", job="search").to_table()["cell_id"].to_pylist()
-    assert len(before) == 12
-    assert len(trials(store)) == 2
-    monkeypatch.setattr(driver.Session, "run", original)
-    tune(replaced(), results=store.root, executor="serial")
+    suggested = {row["parameters"] for row in trials(store)}
+    assert len(suggested) == 3
+    monkeypatch.setattr(OptunaStudy, "finish", original)
+    tune(job, results=store.root, executor="serial")
     rows = trials(store)
-    assert [row["trial"] for row in rows] == list(range(5))
-    assert len({row["parameters"] for row in rows}) == 5
+    assert [row["trial"] for row in rows] == list(range(8))
+    assert len({row["parameters"] for row in rows}) == 8
+    assert suggested < {row["parameters"] for row in rows}
     after = store.dataset("cells", job="search").to_table()["cell_id"].to_pylist()
-    assert len(after) == len(set(after)) == 15
+    assert len(after) == len(set(after)) == 8 * 3 + 2 * 2  # with the finalists' further seeds
     assert set(before) < set(after)
 
 
@@ -131,23 +147,20 @@ def test_a_search_in_which_every_trial_diverges_says_so(store: Store) -> None:
         tune(diverging, results=store.root, executor="serial")
 
 
-def test_a_diverged_seed_counts_with_the_diameter_at_least() -> None:
-    rows = [
-        {"status": "completed", "bound_best": 1.0, "data_diameter": 2.0},
-        {"status": "diverged", "bound_best": 0.5, "data_diameter": 2.1},
-        {"status": "diverged", "bound_best": 9.0, "data_diameter": 2.0},
-        {"status": "failed", "bound_best": None, "data_diameter": None},
-    ]
-    assert _values(rows, "bound_best") == [1.0, 2.1, 9.0, 2.1]
-    assert _values(rows[-1:], "bound_best") == []
-
-
 @pytest.mark.parametrize(("values", "warned"), [([2.0, 2.0001, 2.0], True), ([1.0, 2.0, 3.0], False)])
-def test_a_saturated_objective_is_named(values: list[float], warned: bool) -> None:
-    study = optuna.create_study()
+def test_a_saturated_objective_is_named(store: Store, values: list[float], warned: bool) -> None:
+    study = OptunaStudy(replaced(), store, None)
     for value in values:
-        study.add_trial(optuna.trial.create_trial(value=value))
-    assert bool(_warnings(study)) == warned
+        asked = study.ask()
+        assert asked is not None
+        study.finish(asked[0], finished(value))
+    assert bool(study.warnings()) == warned
+    assert all("bound: sliced" in text for text in study.warnings())
+
+
+def finished(value: float) -> Result:
+    judgement = Judgement(value=value, distance=value / 2, spread=0.0, completed=3, diameter=9.0)
+    return Result("complete", judgement, epoch=2, member_steps=30, seconds=1.0)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +173,7 @@ def test_a_saturated_objective_is_named(values: list[float], warned: bool) -> No
         ),
         ("low: 0.01, high: 1, log: true", "low: 0, high: 1, log: true", "a log scale needs low > 0"),
         ("constant:", "constnt:", "Did you mean 'constant'"),
-        ("end: 0.0", "stop: 0.0", "schedule linear takes start, end; got start, stop"),
+        ("end: 0.0", "stop: 0.0", "schedule linear takes start, end and may have fraction; got start, stop"),
         ("low: 0.05, high: 2", "low: -1, high: 2", "must be finite and >= 0"),
         ("trials: 5", "trails: 5", "Did you mean 'trials'"),
         ("epochs: 2\n", "", "'epochs' is missing"),

@@ -5,14 +5,16 @@ Each factory takes its parameters by name and returns the schedule, a function o
     >>> linear(start=1.0, end=0.0)(0.25)
     0.75
 
-`adaptive` is no function of ``t``: it gives a rule that moves sigma by what the discriminator does.
+Those that lead from `start` to `end` arrive after a `fraction` of training, if one is given, and stay there:
+``u = min(t / fraction, 1)`` in their formulas. `adaptive` is no function of ``t``: it gives a rule that moves sigma by
+what the discriminator does.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,24 +30,24 @@ def constant(*, sigma: float) -> Schedule:
     return lambda t: sigma
 
 
-def linear(*, start: float, end: float) -> Schedule:
-    """``sigma(t) = start + (end - start) t``"""
+def linear(*, start: float, end: float, fraction: float = 1.0) -> Schedule:
+    """``sigma(t) = start + (end - start) u``"""
     _check(start=start, end=end)
-    return lambda t: start + (end - start) * t
+    return _within(fraction, lambda u: start + (end - start) * u)
 
 
-def exponential(*, start: float, end: float) -> Schedule:
-    """``sigma(t) = start (end / start)^t``; both ends must be positive"""
+def exponential(*, start: float, end: float, fraction: float = 1.0) -> Schedule:
+    """``sigma(t) = start (end / start)^u``; both ends must be positive"""
     _check(start=start, end=end)
     if start == 0 or end == 0:
         raise ValueError("an exponential schedule needs start > 0 and end > 0; use linear to reach 0")
-    return lambda t: start * (end / start) ** t
+    return _within(fraction, lambda u: start * (end / start) ** u)
 
 
-def cosine(*, start: float, end: float) -> Schedule:
-    """``sigma(t) = end + (start - end) (1 + cos(pi t)) / 2``"""
+def cosine(*, start: float, end: float, fraction: float = 1.0) -> Schedule:
+    """``sigma(t) = end + (start - end) (1 + cos(pi u)) / 2``"""
     _check(start=start, end=end)
-    return lambda t: end + (start - end) * (1 + math.cos(math.pi * t)) / 2
+    return _within(fraction, lambda u: end + (start - end) * (1 + math.cos(math.pi * u)) / 2)
 
 
 def step(*, start: float, end: float, at: float) -> Schedule:
@@ -62,12 +64,18 @@ def inverse_time(*, start: float, decay: float) -> Schedule:
     return lambda t: start / (1 + decay * t)
 
 
-def polynomial(*, start: float, end: float, power: float) -> Schedule:
-    """``sigma(t) = end + (start - end) (1 - t)^power``; `power` > 0"""
+def polynomial(*, start: float, end: float, power: float, fraction: float = 1.0) -> Schedule:
+    """``sigma(t) = end + (start - end) (1 - u)^power``; `power` > 0"""
     _check(start=start, end=end, power=power)
     if power == 0:
         raise ValueError("power must be > 0; use constant for a sigma that does not change")
-    return lambda t: end + (start - end) * (1 - t) ** power
+    return _within(fraction, lambda u: end + (start - end) * (1 - u) ** power)
+
+
+def _within(fraction: float, sigma: Schedule) -> Schedule:
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction must be in (0, 1], the part of training in which sigma changes; got {fraction}")
+    return lambda t: sigma(min(t / fraction, 1.0))
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,25 @@ SCHEDULES: dict[str, Callable[..., Schedule | Adaptive]] = {
 def parameters(name: str) -> tuple[str, ...]:
     """Names of the parameters of a schedule family."""
     return tuple(inspect.signature(SCHEDULES[name]).parameters)
+
+
+def defaults(name: str) -> dict[str, float]:
+    """Those of the parameters that may be left out, with what they are then."""
+    signature = inspect.signature(SCHEDULES[name]).parameters
+    return {key: item.default for key, item in signature.items() if item.default is not inspect.Parameter.empty}
+
+
+def check_names(name: str, given: Collection[str]) -> None:
+    """Refuses a wrong set of parameters for a schedule family.
+
+    Raises:
+      ValueError: If one is missing or unknown.
+    """
+    optional = defaults(name)
+    required = [key for key in parameters(name) if key not in optional]
+    if not set(required) <= set(given) <= set(parameters(name)):
+        may = f" and may have {', '.join(optional)}" if optional else ""
+        raise ValueError(f"schedule {name} takes {', '.join(required)}{may}; got {', '.join(given) or 'nothing'}")
 
 
 def _check(**values: float) -> None:

@@ -30,7 +30,7 @@ def test_values_at_start_middle_and_end(name: str) -> None:
     parameters, *expected = EXAMPLES[name]
     sigma = SCHEDULES[name](**parameters)
     assert [sigma(0.0), sigma(0.5), sigma(1.0)] == pytest.approx(expected)
-    assert set(schedules.parameters(name)) == set(parameters)
+    assert set(schedules.parameters(name)) - set(schedules.defaults(name)) == set(parameters)
     assert all(sigma(step / 100) >= 0 for step in range(101))
 
 
@@ -40,6 +40,16 @@ def test_unusable_values_are_refused(name: str, bad: float) -> None:
     parameters = dict.fromkeys(schedules.parameters(name), bad)
     with pytest.raises(ValueError, match="must be finite and >= 0"):
         SCHEDULES[name](**parameters)
+
+
+@pytest.mark.parametrize("name", ["linear", "exponential", "cosine", "polynomial"])
+def test_a_fraction_of_training_ends_the_annealing_early(name: str) -> None:
+    parameters, start, middle, end = EXAMPLES[name]
+    sigma = SCHEDULES[name](**parameters, fraction=0.4)
+    assert [sigma(t) for t in (0.0, 0.2, 0.4, 0.7, 1.0)] == pytest.approx([start, middle, end, end, end])
+    for bad in (0.0, 1.1, math.nan):
+        with pytest.raises(ValueError, match=r"fraction must be in \(0, 1\]"):
+            SCHEDULES[name](**parameters, fraction=bad)
 
 
 SMOOTH_SLOPES = {

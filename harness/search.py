@@ -1,0 +1,295 @@
+"""A search's trials on their way: asked for, trained stage by stage in shared packs, judged by exact bounds, given up.
+
+Trials are trained as cells of protocol ``train`` under the search's name: a stage of a trial is done when its cells
+have rows, so that the store is their state, and a search that was killed goes on where it was. No Optuna, no Ray.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from .grid import Cell, Run, expand
+from .plan import TrainingPack, groups, pack_size, training_key
+from .records import Status
+from .store import Store, new_part
+from .tune_job import Parameters, TuneJob
+
+Row = Mapping[str, Any]
+State = Literal["complete", "pruned", "fail"]
+
+REDUCE: dict[str, Callable[[Sequence[float]], float]] = {
+    "median": statistics.median,
+    "mean": statistics.fmean,
+    "worst": max,
+}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a trial's generators are worth at an epoch.
+
+    Attributes:
+      value, distance: Bound and exact distance, reduced over seeds; None if there is nothing to bound them by.
+      spread: Largest less smallest bound.
+      completed: Seeds that came so far without diverging or failing.
+      diameter: Of the data, which bounds every distance.
+    """
+
+    value: float | None
+    distance: float | None
+    spread: float | None
+    completed: int
+    diameter: float | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trial ended.
+
+    Attributes:
+      epoch: The last one it was trained to.
+      member_steps: Generator steps over its seeds.
+      seconds: Computing time over its seeds.
+    """
+
+    state: State
+    judgement: Judgement
+    epoch: int
+    member_steps: int
+    seconds: float
+
+
+class Study(Protocol):
+    """Who invents trials, and judges what they report."""
+
+    def ask(self) -> tuple[int, Parameters] | None:
+        """A new trial, or one that was asked for before a search was killed; None if there are enough."""
+        ...
+
+    def report(self, number: int, *, stage: int, value: float) -> bool:
+        """The value after a stage, counted from 0; whether the trial is to be given up."""
+        ...
+
+    def finish(self, number: int, result: Result) -> None:
+        """The end of a trial."""
+        ...
+
+
+@dataclass(eq=False)
+class _Trial:
+    """A trial on its way; `stage` is the index of the epoch it is trained to now."""
+
+    number: int
+    parameters: Parameters
+    cells: Mapping[tuple[int, int], Cell]  # by epoch and seed
+    stage: int = 0
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A run to be taken from one epoch to another, where its cell is to be measured."""
+
+    cell: Cell
+    start: int
+
+    @property
+    def length(self) -> int:
+        return self.cell.epoch - self.start
+
+
+class Trials:
+    """Supplies a driver with packs of as many trials as keep its workers busy (a `driver.Supply`).
+
+    A worker that is free gets whatever waits: further stages of trials that were not given up, from whatever epoch, and
+    new trials in the places of those that were.
+    """
+
+    def __init__(self, job: TuneJob, study: Study, store: Store, *, num_slots: int) -> None:
+        self._job, self._study, self._store = job, study, store
+        plain = job.training_job(job.name, (job.grid(next(job.space.points(1)), seeds=(0,)),))
+        self._pack_size = pack_size(plain, job.search.trials * job.search.seeds, num_slots)
+        self._trials: list[_Trial] = []
+        self._waiting: list[_Step] = []
+        self._under_way: set[str] = set()  # cells that wait or are being computed
+        self._all_asked = False
+        self._rows: dict[str, Row] = {}  # of cells, by cell_id
+        self._seen: set[str] = set()
+
+    # --- as a supply
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every trial has ended."""
+        return self._all_asked and not self._trials
+
+    def packs(self, *, num_free: int) -> Sequence[TrainingPack]:
+        """Packs for so many free workers, of what waits and, as long as there is room, of new trials."""
+        self._read_rows()
+        while len(self._waiting) < num_free * self._pack_size and not self._all_asked:
+            asked = self._study.ask()
+            if asked is None:
+                self._all_asked = True
+            else:
+                self._begin(*asked)
+        return list(self._cut(num_free))
+
+    def note(self, statuses: Mapping[str, Status]) -> None:
+        """Takes the trials of these cells further."""
+        self._under_way -= set(statuses)
+        self._read_rows()
+        for trial in list(self._trials):
+            if any(cell.cell_id in statuses for cell in trial.cells.values()):
+                self._advance(trial)
+
+    def _cut(self, num_free: int) -> Iterator[TrainingPack]:
+        """Packs from the largest group of steps that can go together; the oldest steps first."""
+        for free in range(num_free, 0, -1):
+            if not self._waiting:
+                return
+            alike = groups(self._waiting, key=lambda step: f"{step.length} {training_key(step.cell.run)}")
+            largest = max(alike, key=len)
+            share = -(-len(self._waiting) // free)
+            steps = sorted(largest, key=lambda step: -step.start)[: min(self._pack_size, share)]
+            self._waiting = [step for step in self._waiting if step not in steps]
+            yield TrainingPack(
+                runs=tuple(step.cell.run for step in steps),
+                epochs=tuple(sorted({step.cell.epoch for step in steps})),
+                cells=tuple(step.cell for step in steps),
+                starts=tuple(step.start for step in steps),
+                stage=steps[0].length,
+            )
+
+    # --- trials
+
+    def _begin(self, number: int, parameters: Parameters) -> None:
+        grid = self._job.grid(parameters, seeds=range(self._job.search.seeds), epochs=self._job.stages)
+        cells = expand(self._job.training_job(self._job.name, (grid,)))
+        trial = _Trial(number, parameters, {(cell.epoch, cell.seed): cell for cell in cells})
+        self._trials.append(trial)
+        self._advance(trial)
+
+    def _advance(self, trial: _Trial) -> None:
+        """Takes a trial through every stage whose rows are there; enqueues what the next one lacks."""
+        while True:
+            epoch, last = self._job.stages[trial.stage], trial.stage == len(self._job.stages) - 1
+            living = self._living(trial, epoch)
+            missing = [seed for seed in living if trial.cells[epoch, seed].cell_id not in self._rows]
+            if missing:
+                self._enqueue(trial, epoch, missing)
+                return
+            judgement = self._judge(trial, epoch)
+            if last or not self._living(trial, epoch, included=True):
+                self._finish(trial, "complete" if judgement.value is not None and judgement.completed else "fail")
+                return
+            if judgement.value is not None and self._study.report(
+                trial.number, stage=trial.stage, value=judgement.value
+            ):
+                self._finish(trial, "pruned")
+                return
+            trial.stage += 1
+
+    def _living(self, trial: _Trial, epoch: int, *, included: bool = False) -> list[int]:
+        """Seeds that ended no earlier stage, or this one if it is included, otherwise than sound."""
+        seeds = range(self._job.search.seeds)
+        before = [e for e in self._job.stages if e < epoch or (included and e == epoch)]
+        return [seed for seed in seeds if all(self._is_sound(trial.cells[e, seed]) for e in before)]
+
+    def _is_sound(self, cell: Cell) -> bool:
+        row = self._rows.get(cell.cell_id)
+        return row is not None and row["status"] == "completed"
+
+    def _enqueue(self, trial: _Trial, epoch: int, seeds: Sequence[int]) -> None:
+        for seed in seeds:
+            cell = trial.cells[epoch, seed]
+            if cell.cell_id not in self._under_way:  # another trial may be of the same parameters
+                self._under_way.add(cell.cell_id)
+                self._waiting.append(_Step(cell, self._latest_state(cell.run, before=epoch)))
+
+    def _latest_state(self, run: Run, *, before: int) -> int:
+        """The last epoch from which a run can go on."""
+        earlier = (epoch for epoch in reversed(self._job.stages) if epoch < before)
+        return next((epoch for epoch in earlier if self._store.has_state(run.run_id, epoch)), 0)
+
+    def _judge(self, trial: _Trial, epoch: int) -> Judgement:
+        return judge([self._last_row(trial, seed, epoch) for seed in range(self._job.search.seeds)], self._job)
+
+    def _last_row(self, trial: _Trial, seed: int, epoch: int) -> Row:
+        """A seed's row at an epoch; of a seed that ended before, its last."""
+        passed = [self._rows.get(trial.cells[e, seed].cell_id) for e in self._job.stages if e <= epoch]
+        return [row for row in passed if row is not None][-1]
+
+    def _finish(self, trial: _Trial, state: State) -> None:
+        epoch = self._job.stages[trial.stage]
+        rows = [self._rows[cell.cell_id] for cell in trial.cells.values() if cell.cell_id in self._rows]
+        runs = {cell.run.run_id: cell.run for cell in trial.cells.values()}
+        trained = {run_id: max((row["epoch"] for row in rows if row["run_id"] == run_id), default=0) for run_id in runs}
+        result = Result(
+            state=state,
+            judgement=self._judge(trial, epoch),
+            epoch=epoch,
+            member_steps=sum(run.steps_per_epoch * trained[run_id] for run_id, run in runs.items()),
+            seconds=sum(row["seconds"] or 0.0 for row in rows),
+        )
+        # the table before the study, which says that all is there
+        self._store.write_part(
+            self._job.name, "trials", [trial_row(trial.number, trial.parameters, result)], part=new_part()
+        )
+        self._study.finish(trial.number, result)
+        self._trials.remove(trial)
+        needed = {cell.run.run_id for other in self._trials for cell in other.cells.values()}
+        for run_id in runs.keys() - needed:
+            self._store.delete_states(run_id, self._job.stages)
+
+    def _read_rows(self) -> None:
+        columns = [*ROW_COLUMNS, self._job.bound, self._job.distance]
+        for row in self._store.new_rows("cells", self._job.name, columns=columns, seen=self._seen):
+            self._rows[row["cell_id"]] = row
+
+
+ROW_COLUMNS = ("cell_id", "run_id", "epoch", "status", "data_diameter", "seconds")
+"""What judging needs of a row, besides the columns of bound and distance."""
+
+
+def judge(rows: Sequence[Row], job: TuneJob) -> Judgement:
+    """What generators are worth, from a row a seed.
+
+    A seed that did not complete counts with its last finite bound, and with no less than the diameter of the data,
+    which bounds every distance: a schedule under which seeds diverge is worse than one under which they do not.
+    """
+    diameters = [row["data_diameter"] for row in rows if row["data_diameter"] is not None]
+    completed = sum(row["status"] == "completed" for row in rows)
+    if not diameters:
+        return Judgement(None, None, None, completed, None)
+    bounds, distances = (seed_values(rows, column) for column in (job.bound, job.distance))
+    reduce = REDUCE[job.objective.reduce]
+    return Judgement(reduce(bounds), reduce(distances), max(bounds) - min(bounds), completed, max(diameters))
+
+
+def seed_values(rows: Sequence[Row], column: str) -> list[float]:
+    """One value a seed, see `judge`; a bound that does not exist (without noise) is the diameter."""
+    trivial = max(row["data_diameter"] for row in rows if row["data_diameter"] is not None)
+    values = [(row[column] if row[column] is not None else trivial, row["status"] == "completed") for row in rows]
+    return [value if completed else max(value, trivial) for value, completed in values]
+
+
+def trial_row(number: int, parameters: Parameters, result: Result) -> dict[str, Any]:
+    """A row of ``trials``."""
+    judgement = result.judgement
+    return {
+        "trial": number,
+        "state": result.state,
+        "family": str(parameters["schedule"]),
+        "parameters": json.dumps(parameters, sort_keys=True),
+        "value": judgement.value,
+        "distance": judgement.distance,
+        "spread": judgement.spread,
+        "completed_seeds": judgement.completed,
+        "diameter": judgement.diameter,
+        "epoch": result.epoch,
+        "member_steps": result.member_steps,
+        "seconds": result.seconds,
+    }
