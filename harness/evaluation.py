@@ -30,6 +30,10 @@ _OF_THE_BASELINE = (
     *("num_samples", "jsd_mixture", "tv", "w1", "w1_sliced"),
     *("bound_paper", "bound_best", "bound_sliced", "bound_sliced_best"),
 )
+_WITHOUT_SIGMA = (
+    *("w1", "w1_sliced", "data_diameter", "bound_best", "bound_best_upper", "bound_best_sigma", "bound_sharp_best"),
+    *("bound_weighted_best", "bound_sliced_best", "bound_sliced_best_sigma", "num_samples"),
+)
 Columns = dict[str, Any]
 
 
@@ -61,6 +65,7 @@ class Evaluator:
         self.real, self._halves = source.held_out_samples(evaluation.samples)
         self.sigmas = sigma_grid(self.real, evaluation)
         self._baselines: dict[tuple[float, AnyNoise], Columns] = {}
+        self._of_the_halves: Columns | None = None
         self._noises: dict[AnyNoise, Noise] = {}
 
     def against_real(
@@ -75,7 +80,9 @@ class Evaluator:
     def _baseline(self, sigma: float, noise: AnyNoise) -> Columns:
         """The same of two halves of held-out data: what a perfect generator would get."""
         if (sigma, noise) not in self._baselines:
-            columns = self._measure(*self._halves, [sigma], noise, stream_seed("baseline", "draws"))[sigma]
+            seed = stream_seed("baseline", "draws")
+            columns = self._measure(*self._halves, [sigma], noise, seed, known=self._of_the_halves)[sigma]
+            self._of_the_halves = {name: columns[name] for name in _WITHOUT_SIGMA}
             self._baselines[sigma, noise] = {f"real_{name}": columns.get(name) for name in _OF_THE_BASELINE}
         return self._baselines[sigma, noise]
 
@@ -86,7 +93,14 @@ class Evaluator:
         return self._noises[spec]
 
     def _measure(
-        self, real: Tensor, fake: Tensor, sigmas: Sequence[float], noise: AnyNoise, seed: int
+        self,
+        real: Tensor,
+        fake: Tensor,
+        sigmas: Sequence[float],
+        noise: AnyNoise,
+        seed: int,
+        *,
+        known: Columns | None = None,
     ) -> dict[float, Columns]:
         return measure_sets(
             real.flatten(1),
@@ -97,6 +111,7 @@ class Evaluator:
             num_draws=self.evaluation.draws,
             num_directions=self.evaluation.directions,
             generator=Generator(self.source.device).manual_seed(seed),
+            known=known,
         )
 
 
@@ -130,6 +145,7 @@ def measure_sets(
     noise: Noise = TRUNCATED,
     data_diameter: float | None = None,
     most_for_w1: int | None = None,
+    known: Columns | None = None,
     progress: Progress | None = None,
 ) -> dict[float, Columns]:
     """Divergences, bounds and exact transport between two sample sets, at each sigma.
@@ -147,11 +163,16 @@ def measure_sets(
       noise: Family of the noise at `sigmas`.
       data_diameter: Of both sets together, or an upper limit of it, where it is known already.
       most_for_w1: Samples in the larger set beyond which the full W1 is left out (null): its memory is quadratic.
+      known: The columns of the same sets and draws that do not depend on sigma, which then are not measured again.
       progress: Told of the work done.
     """
     dimension = real.shape[1]
     projections = project(real, fake, random_directions(num_directions, dimension, generator=generator))
     settings: dict[str, Any] = {"num_draws": num_draws, "generator": generator}
+    if known is not None:
+        own = noisy_divergences(real, fake, sigmas=sigmas, noise=noise, **settings)
+        geometry = Geometry(dimension, known["data_diameter"])
+        return {d.sigma: _judged({**known, **_at_sigma(d, projections, geometry, noise)}) for d in own}
     if noise == TRUNCATED:
         both = noisy_divergences(real, fake, sigmas=[*sigmas, *grid], progress=progress, **settings)
         own, over_grid = both[: len(sigmas)], both[len(sigmas) :]
@@ -162,14 +183,23 @@ def measure_sets(
         own = noisy_divergences(real, fake, sigmas=sigmas, noise=noise, **settings)
         over_grid = noisy_divergences(real, fake, sigmas=grid, progress=progress, **{**settings, "generator": for_grid})
     geometry = Geometry(dimension, pooled_diameter(real, fake) if data_diameter is None else data_diameter)
-    best = min(over_grid, key=lambda divergence: paper(divergence, geometry).value)
-    sliced = {sigma: projections.bound(sigma).value for sigma in grid}
-    best_sliced = min(sliced, key=lambda sigma: sliced[sigma])
     is_small = most_for_w1 is None or max(len(real), len(fake)) <= most_for_w1
     shared = {
         "w1": w1(real[:], fake[:]) if is_small else None,
         "w1_sliced": projections.w1(),
         "data_diameter": geometry.data_diameter,
+        "num_samples": len(fake),
+        **_best_bounds(over_grid, projections, geometry),
+    }
+    return {d.sigma: _judged({**shared, **_at_sigma(d, projections, geometry, noise)}) for d in own}
+
+
+def _best_bounds(over_grid: Sequence[NoisyDivergence], projections: Projections, geometry: Geometry) -> Columns:
+    """The least of each bound over a grid of sigmas."""
+    best = min(over_grid, key=lambda divergence: paper(divergence, geometry).value)
+    sliced = {divergence.sigma: projections.bound(divergence.sigma).value for divergence in over_grid}
+    best_sliced = min(sliced, key=lambda sigma: sliced[sigma])
+    return {
         "bound_best": paper(best, geometry).value,
         "bound_best_upper": paper(best, geometry, upper=True).value,
         "bound_best_sigma": best.sigma,
@@ -177,9 +207,7 @@ def measure_sets(
         "bound_weighted_best": min(weighted(divergence, geometry, TRUNCATED).value for divergence in over_grid),
         "bound_sliced_best": sliced[best_sliced],
         "bound_sliced_best_sigma": best_sliced,
-        "num_samples": len(fake),
     }
-    return {d.sigma: _judged({**shared, **_at_sigma(d, projections, geometry, noise)}) for d in own}
 
 
 def _at_sigma(divergence: NoisyDivergence, projections: Projections, geometry: Geometry, noise: Noise) -> Columns:

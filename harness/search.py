@@ -118,6 +118,8 @@ class Trials:
         self._all_asked = False
         self._rows: dict[str, Row] = {}  # of cells, by cell_id
         self._seen: set[str] = set()
+        ended = store.new_rows("trials", job.name, columns=TRIAL_COLUMNS, seen=set())
+        self._ended = {(row["trial"], row["parameters"]): row for row in ended}
 
     # --- as a supply
 
@@ -166,6 +168,10 @@ class Trials:
     # --- trials
 
     def _begin(self, number: int, parameters: Parameters) -> None:
+        ended = self._ended.get((number, _as_text(parameters)))
+        if ended is not None:  # killed after its row was written, before the study was told
+            self._study.finish(number, _result(ended))
+            return
         grid = self._job.grid(parameters, seeds=range(self._job.search.seeds), epochs=self._job.stages)
         cells = expand(self._job.training_job(self._job.name, (grid,)))
         trial = _Trial(number, parameters, {(cell.epoch, cell.seed): cell for cell in cells})
@@ -283,7 +289,7 @@ def trial_row(number: int, parameters: Parameters, result: Result) -> dict[str, 
         "trial": number,
         "state": result.state,
         "family": str(parameters["schedule"]),
-        "parameters": json.dumps(parameters, sort_keys=True),
+        "parameters": _as_text(parameters),
         "value": judgement.value,
         "distance": judgement.distance,
         "spread": judgement.spread,
@@ -293,3 +299,20 @@ def trial_row(number: int, parameters: Parameters, result: Result) -> dict[str, 
         "member_steps": result.member_steps,
         "seconds": result.seconds,
     }
+
+
+TRIAL_COLUMNS = (
+    *("trial", "parameters", "state", "value", "distance", "spread", "completed_seeds", "diameter"),
+    *("epoch", "member_steps", "seconds"),
+)
+"""What a `Result` needs of a row of ``trials``."""
+
+
+def _result(row: Row) -> Result:
+    """The result that a row of ``trials`` tells of."""
+    judged = (row[name] for name in ("value", "distance", "spread", "completed_seeds", "diameter"))
+    return Result(row["state"], Judgement(*judged), row["epoch"], row["member_steps"], row["seconds"])
+
+
+def _as_text(parameters: Parameters) -> str:
+    return json.dumps(parameters, sort_keys=True)

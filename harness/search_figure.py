@@ -118,11 +118,10 @@ def _course(axes: Axes, rows: Sequence[Row], colours: _Colours) -> None:
 
 
 def _importances(axes: Axes, rows: Sequence[Row], best: Sequence[Row], colour: str) -> None:
-    """Shares of the parameters in what the objective varies by, within the family of the best trial; largest on top."""
+    """Shares of what trials have in common in what the objective varies by; the largest on top."""
     from .study import importances  # loads optuna
 
-    family = f" in the family {best[0]['family']}" if best else ""
-    _name(axes, f"c   which parameters matter{family}", "importance for the objective (all sum to 1)", "")
+    _name(axes, "c   what matters", "importance for the objective (all sum to 1)", "")
     shares = importances(rows) if best else {}
     if not shares:
         _say(axes, "too few trials")

@@ -18,7 +18,7 @@ from .identity import stream_seed
 from .plan import changes
 from .search import Judgement, Result, Row
 from .store import Store
-from .tune_job import Parameters, Range, TuneJob
+from .tune_job import Parameters, Range, TuneJob, sigma_of
 from .warm_start import Known
 
 Storage = str | optuna.storages.BaseStorage
@@ -84,9 +84,10 @@ class OptunaStudy:
             trial.set_user_attr(name, value)
         values = self._values(result.judgement, result.seconds) if result.state == "complete" else None
         self._study.tell(number, values, state=_STATES[result.state])
-        best = min((trial.user_attrs["value"] for trial in self._sound()), default=math.nan)
+        best = min((trial.user_attrs["value"] for trial in self._sound()), default=None)
         given_up = f", {self.num_pruned} given up" if self.num_pruned else ""
-        self._announce(f"{self.num_finished}/{self._num_wanted} trials{given_up}; best {self._job.bound} {best:.4g}")
+        so_far = "" if best is None else f"; best {self._job.bound} {best:.4g}"
+        self._announce(f"{self.num_finished}/{self._num_wanted} trials{given_up}{so_far}")
 
     def warm_start(self, known: Sequence[Known], *, source: str) -> None:
         """Tells the study what the store knows: exact values as trials, other results as suggestions.
@@ -301,22 +302,25 @@ def _interval(values: float | Range) -> tuple[float, float, bool]:
 
 
 def importances(trials: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """How much of the objective's variance each parameter explains, within the family of the best trial (fANOVA).
+    """How much of the objective's variance each property of the trials explains (fANOVA, Hutter et al. 2014).
+
+    Families have parameters of their own, so schedules are compared by their family and their sigma at the start, half
+    way and at the end; `adaptive` ones, which have no such numbers, are left out.
 
     Args:
       trials: Rows of the ``trials`` view.
 
     Returns:
-      Shares that sum to 1, the largest first; empty for fewer than 8 complete trials of that family.
+      Shares that sum to 1, the largest first; empty for fewer than 8 complete trials, or where nothing varies.
     """
     complete = [row for row in trials if row["state"] == "complete" and row["value"] is not None]
-    if not complete:
+    points = [(_properties(json.loads(row["parameters"])), row["value"]) for row in complete]
+    points = [(properties, value) for properties, value in points if properties]
+    if len(points) < _FEWEST_FOR_IMPORTANCES:
         return {}
-    family = min(complete, key=lambda row: float(row["value"]))["family"]
-    points = [(json.loads(row["parameters"]), row["value"]) for row in complete if row["family"] == family]
-    columns = {name: [parameters.get(name) for parameters, _ in points] for name in points[0][0]}
+    columns = {name: [properties.get(name) for properties, _ in points] for name in points[0][0]}
     varied = {name: column for name, column in columns.items() if len(set(column)) > 1 and None not in column}
-    if len(points) < _FEWEST_FOR_IMPORTANCES or not varied:
+    if not varied:
         return {}
     distributions = {name: _spanning(column) for name, column in varied.items()}
     study = optuna.create_study()
@@ -325,6 +329,16 @@ def importances(trials: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         study.add_trial(optuna.trial.create_trial(params=own, distributions=distributions, value=value))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     return optuna.importance.get_param_importances(study, evaluator=evaluator)
+
+
+def _properties(parameters: Parameters) -> dict[str, Any]:
+    """What trials of all families have in common; nothing for an adaptive schedule."""
+    sigma = sigma_of(parameters)
+    times = {"sigma at the start": 0.0, "sigma half way": 0.5, "sigma at the end": 1.0}
+    sigmas = {name: sigma.at(t) for name, t in times.items()}
+    if None in sigmas.values():
+        return {}
+    return {**sigmas, **{name: value for name, value in parameters.items() if "." not in name}}
 
 
 def _spanning(column: Sequence[Any]) -> optuna.distributions.BaseDistribution:

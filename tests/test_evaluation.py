@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from harness import evaluation
+from harness.components import PlainNoise
 from harness.evaluation import Evaluator, discriminator_jsd, measure_sets, sigma_grid
 from harness.job import Evaluation
 from harness.problems.sources import make_source
@@ -115,3 +116,23 @@ def test_a_problem_of_one_point_is_evaluated() -> None:
     assert columns["w1"] == pytest.approx(0.3)
     assert columns["real_w1"] == 0
     assert columns["bound_holds"]
+
+
+@pytest.mark.parametrize("noise", [PlainNoise(name="truncated"), PlainNoise(name="gaussian")])
+def test_a_baseline_is_the_same_whichever_sigma_was_measured_before(noise: PlainNoise) -> None:
+    fake = fresh_ring(200, seed=5)
+    evaluator = Evaluator(SOURCE, SETTINGS)
+    evaluator.against_real(fake, [0.5], seed=0)  # by this noise or another: what the halves share is known from here on
+    later = evaluator.against_real(fake, [0.2], seed=0, noise=noise)[0.2]
+    alone = Evaluator(SOURCE, SETTINGS).against_real(fake, [0.2], seed=0, noise=noise)[0.2]
+    assert later == {name: value if value is None else pytest.approx(value, rel=1e-9) for name, value in alone.items()}
+    assert later["real_jsd_mixture"] != evaluator.against_real(fake, [0.5], seed=0)[0.5]["real_jsd_mixture"]
+
+
+def test_the_best_sharp_and_weighted_bounds_are_the_least_over_the_grid() -> None:
+    grid, fake = [0.05, 0.1, 0.3], fresh_ring(150, seed=6) * 1.1
+    settings = Evaluation(samples=200, draws=400, sigmas=tuple(grid))
+    columns = Evaluator(SOURCE, settings).against_real(fake, grid, seed=3)
+    for form in ("sharp", "weighted"):
+        least = min(columns[sigma][f"bound_{form}"] for sigma in grid)
+        assert columns[0.1][f"bound_{form}_best"] == pytest.approx(least, rel=1e-9)
