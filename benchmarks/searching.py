@@ -103,7 +103,9 @@ class Replay:
     def judge(self, known: Known, epoch: int) -> Judgement:
         reduce = REDUCE[self._job.objective.reduce]
         bounds = known.bounds[epoch]
-        return Judgement(reduce(bounds), reduce(known.distances[epoch]), max(bounds) - min(bounds), len(bounds), 10.0)
+        return Judgement(
+            reduce(bounds), reduce(known.distances[epoch]), max(bounds) - min(bounds), len(bounds), len(bounds), 10.0
+        )
 
 
 def replay(job: TuneJob, table: list[Known], folder: str) -> tuple[list[float], float]:

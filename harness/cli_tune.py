@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -13,6 +14,7 @@ from rich.console import Console
 from .errors import TuneError
 
 if TYPE_CHECKING:
+    from .finals import Confirmed
     from .tune_job import TuneJob
     from .tuning import Tuned
 
@@ -78,31 +80,58 @@ def _print(tuned: Tuned, job: TuneJob, results: str) -> None:
     def table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
         console.print(to_rich(pa.Table.from_pylist(list(rows)), title=title, stack_headers=True))
 
-    correlation = "unknown" if math.isnan(tuned.rank_correlation) else f"{tuned.rank_correlation:.3f}"
     say(
         f"{job.name}: {tuned.num_trials} trials, {tuned.num_pruned} given up early "
         f"({tuned.member_steps:.0%} of the steps of as many whole trials)\n"
-        f"rank correlation of objective and exact distance over all trials: {correlation}"
+        f"rank correlation of objective and exact distance over all trials: {_number(tuned.rank_correlation)}"
     )
+    for epoch, correlation in tuned.report_correlations.items():
+        say(f"rank correlation of the report at epoch {epoch} and the end, over whole trials: {_number(correlation)}")
     if tuned.front:
         table(tuned.front, "Pareto front")
     seeds = job.search.seeds + job.search.finalist_seeds
     table(tuned.finalists, f"Finalists, {job.objective.reduce} of {seeds} seeds")
-    table(tuned.confirmed, f"Confirmed on {job.search.confirmation_seeds} fresh seeds")
-    say(_gain(tuned, job))
+    rows = [_confirmed_row(row, job) for row in tuned.confirmed]
+    table(rows, f"Confirmed on {job.search.confirmation_seeds} fresh seeds")
+    for verdict in _verdicts(tuned, job):
+        say(verdict)
     for warning in tuned.warnings:
         say(warning)
     say(f"The chosen schedule as a job:  harness run {tuned.best_file}")
     say(f"A picture of the search:  harness figure search --job {job.name} --results {results} -o {job.name}.png")
 
 
-def _gain(tuned: Tuned, job: TuneJob) -> str:
-    """Says plainly whether the chosen schedule is better than no noise on the fresh seeds."""
-    by_name = {row["candidate"]: row for row in tuned.confirmed}
-    chosen, without = by_name[f"trial {tuned.best_number}"], by_name["no noise"]
-    parts = []
-    for column in (job.bound, job.distance):
-        ours, theirs = chosen[f"median {column}"], without[f"median {column}"]
-        verdict = "better" if ours < theirs else "NOT better"
-        parts.append(f"{column} {ours:.4g} against {theirs:.4g}, {verdict}")
-    return f"The chosen schedule, trial {tuned.best_number}, against no noise, medians: {'; '.join(parts)}"
+def _number(correlation: float) -> str:
+    return "unknown" if math.isnan(correlation) else f"{correlation:.3f}"
+
+
+def _confirmed_row(row: Confirmed, job: TuneJob) -> dict[str, Any]:
+    columns: dict[str, Any] = {"candidate": row.candidate, "schedule": row.schedule}
+    for name, values in ((job.comparable_bound, row.bounds), (job.distance, row.distances)):
+        columns |= {f"{name} {how}": f(values) for how, f in (("mean", fmean), ("median", median), ("worst", max))}
+    return {**columns, "not completed": row.not_completed}
+
+
+def _verdicts(tuned: Tuned, job: TuneJob) -> Iterator[str]:
+    """Says plainly what the chosen schedule gains on the fresh seeds, over no noise and over the best baseline."""
+    from .finals import NO_NOISE
+    from .search import REDUCE
+
+    by_name = {row.candidate: row for row in tuned.confirmed}
+    chosen = by_name[f"trial {tuned.best_number}"]
+    reduce = REDUCE[job.objective.reduce]
+    best = next(row for row in tuned.confirmed if not row.candidate.startswith("trial"))
+    for other in dict.fromkeys((NO_NOISE, best.candidate)):
+        parts = []
+        for name, ours, theirs in (
+            (job.comparable_bound, chosen.bounds, by_name[other].bounds),
+            (job.distance, chosen.distances, by_name[other].distances),
+        ):
+            verdict = "better" if reduce(ours) < reduce(theirs) else "NOT better"
+            wins = sum(our < their for our, their in zip(ours, theirs, strict=True))
+            parts.append(
+                f"{job.objective.reduce} {name} {reduce(ours):.4g} against {reduce(theirs):.4g}, {verdict} "
+                f"(on {wins} of {len(ours)} seeds)"
+            )
+        what = other if other == NO_NOISE else f"the best baseline, {other}"
+        yield f"The chosen schedule, trial {tuned.best_number}, against {what}: {'; '.join(parts)}"

@@ -158,8 +158,8 @@ def run(
     plan = make_plan(job, store, slots=1, retry=retry)
     if not plan.missing:
         return Outcome(plan, plan.difference.done, num_computed=0, seconds=0.0, executor="")
+    store.write_job(job.name, dump_job(job))
     with session(
-        job.name,
         job.problem,
         job.resources,
         results=results,
@@ -173,9 +173,8 @@ def run(
 
 @dataclass(frozen=True)
 class Session:
-    """Workers that are ready for jobs of one name, problem and resources, one after another."""
+    """Workers that are ready for jobs of one problem and resources, one after another."""
 
-    name: str
     resources: Resources
     store: Store
     executor: Executor
@@ -186,19 +185,17 @@ class Session:
         plan = make_plan(job, self.store, slots=self.executor.num_slots, retry=tuple(retry))
         if not plan.missing:
             return Outcome(plan, plan.difference.done, num_computed=0, seconds=0.0, executor="")
-        self.store.write_job(job.name, dump_job(job))
         state = State.of(plan)
-        Driver(self, plan.packs, state=state, observer=observer).run()
+        Driver(self, job.name, plan.packs, state=state, observer=observer).run()
         return Outcome(plan, state.statuses, len(plan.missing), state.seconds, self.executor.description)
 
-    def work_through(self, supply: Supply) -> None:
-        """Executes packs as they are supplied, until there are no more."""
-        Driver(self, (), state=State(num_cells=0, statuses={}, work_total=0.0), supply=supply).run()
+    def work_through(self, name: str, supply: Supply) -> None:
+        """Executes packs of the job of this name as they are supplied, until there are no more."""
+        Driver(self, name, (), state=State(num_cells=0, statuses={}, work_total=0.0), supply=supply).run()
 
 
 @contextmanager
 def session(
-    name: str,
     problem: ProblemSpec,
     resources: Resources,
     *,
@@ -212,7 +209,6 @@ def session(
     store = Store(results)
     with _opened(executor, resources, address) as running:
         settings = WorkerSettings(
-            job=name,
             results=store.absolute_root,
             provenance=Provenance(versions_json(), git_commit()),
             num_threads=running.threads_per_slot,
@@ -222,7 +218,7 @@ def session(
         running.open(settings, problem, num_tasks=num_tasks)
         if announce is not None:
             announce(running.description)
-        yield Session(name, resources, store, running, settings.provenance)
+        yield Session(resources, store, running, settings.provenance)
 
 
 class Driver:
@@ -231,6 +227,7 @@ class Driver:
     def __init__(
         self,
         session: Session,
+        job: str,
         packs: Sequence[Pack],
         *,
         state: State,
@@ -238,9 +235,9 @@ class Driver:
         supply: Supply | None = None,
     ) -> None:
         self._store, self._executor, self._provenance = session.store, session.executor, session.provenance
-        self._job, self._retries = session.name, session.resources.retries
+        self._job, self._retries = job, session.resources.retries
         self._observer, self._supply = observer, supply
-        self._queue = [Task(pack, attempt=1) for pack in packs]
+        self._queue = [Task(job, pack, attempt=1) for pack in packs]
         self._running: list[Task] = []
         self._ended: set[str] = set()
         required = {key for pack in packs for key in pack.requires}
@@ -261,7 +258,8 @@ class Driver:
     def _start_what_can_start(self) -> None:
         self._start_queued()
         if self._supply is not None and self._executor.num_free:
-            self._queue += [Task(pack, attempt=1) for pack in self._supply.packs(num_free=self._executor.num_free)]
+            packs = self._supply.packs(num_free=self._executor.num_free)
+            self._queue += [Task(self._job, pack, attempt=1) for pack in packs]
             self._start_queued()
 
     def _start_queued(self) -> None:
@@ -314,7 +312,7 @@ class Driver:
         """Puts a pack in front of the queue, without what it has already written."""
         rest = pack.without(self._ended, self._snapshots)
         if rest is not None:
-            self._queue.insert(0, Task(rest, attempt))
+            self._queue.insert(0, Task(self._job, rest, attempt))
 
     def _learn_what_was_written(self, pack: Pack) -> None:
         """Asks the store: a worker may die between writing its rows and saying so."""
@@ -324,8 +322,7 @@ class Driver:
             if cell.cell_id not in self._ended and row is not None and row.cell_id == cell.cell_id:
                 self._count({cell.cell_id: cast(Status, row.status)})
         if isinstance(pack, TrainingPack):
-            keys = {(run_.run_id, epoch) for run_ in pack.runs for epoch in pack.epochs}
-            self._snapshots |= {key for key in keys if self._store.has_snapshot(*key)}
+            self._snapshots |= {key for key in pack.snapshots if self._store.has_snapshot(*key)}
 
     def _give_up(self, task: Task, status: Status, error: str) -> None:
         """Writes rows for the cells a failed pack leaves, and for those that waited for its snapshots."""
@@ -333,11 +330,9 @@ class Driver:
         left = [cell for cell in pack.cells if cell.cell_id not in self._ended]
         self._write_failures(left, status, error, attempt=task.attempt)
         if isinstance(pack, TrainingPack):
-            for run_ in pack.runs:
-                for epoch in pack.epochs:
-                    if (run_.run_id, epoch) not in self._snapshots:
-                        reason = f"its reference run {run_.run_id} ended as {status}:\n{error}"
-                        self._give_up_snapshot(SnapshotImpossible(run_.run_id, epoch, status, reason))
+            for run_id, epoch in pack.snapshots - self._snapshots:
+                reason = f"its reference run {run_id} ended as {status}:\n{error}"
+                self._give_up_snapshot(SnapshotImpossible(run_id, epoch, status, reason))
 
     def _give_up_snapshot(self, event: SnapshotImpossible) -> None:
         key = (event.run_id, event.epoch)
@@ -348,7 +343,7 @@ class Driver:
                 self._queue.remove(task)
                 rest = task.pack.without(self._ended, self._snapshots)
                 if rest is not None:
-                    self._queue.append(Task(rest, task.attempt))
+                    self._queue.append(Task(self._job, rest, task.attempt))
 
     def _write_failures(self, cells: Iterable[AnyCell], status: Status, error: str, *, attempt: int) -> None:
         rows = [cell_row(cell, self._provenance, status=status, error=error, attempt=attempt) for cell in cells]

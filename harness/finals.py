@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .grid import expand
 from .job import Grid
-from .search import ROW_COLUMNS, Judgement, Row, judge, seed_values
+from .search import REDUCE, ROW_COLUMNS, Judgement, Row, judge_seeds, seed_values
 from .store import Store
-from .tune_job import Parameters, TuneJob
+from .tune_job import Parameters, TuneJob, schedule_text
 
 FIRST_CONFIRMATION_SEED = 1_000_000
 """Confirmation trains with seeds from here on, which no search sees."""
 
-_CONSTANTS = (0.025, 0.05, 0.1, 0.15, 0.25)  # of the diameter of the data
+NO_NOISE = "no noise"
+_CONSTANTS = (0.005, 0.01, 0.025, 0.05, 0.1)  # of the scale of the data, see `data_scale`
+_LINEAR = 0.25
 
 
 @dataclass(frozen=True)
@@ -52,43 +53,69 @@ def ranked(job: TuneJob, store: Store, finalists: Sequence[Finalist]) -> list[Fi
     grids = finalist_grids(job, finalists)
     rows = grid_rows(job, store, job.name, grids)
     judged = [
-        Finalist(finalist.number, finalist.parameters, finalist.judgement, judge(own, job))
+        Finalist(finalist.number, finalist.parameters, finalist.judgement, judge_seeds(own, job))
         for finalist, own in zip(finalists, rows, strict=True)
     ]
     return sorted(judged, key=lambda finalist: finalist.value)
 
 
-def confirmation_grids(job: TuneJob, ranking: Sequence[Finalist], constants: Sequence[Finalist]) -> dict[str, Grid]:
-    """By name: the chosen schedule and the two behind it, and what a user would have done without a search.
+def data_scale(job: TuneJob, store: Store) -> float:
+    """The diameter of the data over sqrt(d), to two digits: the sigma whose noise is as long as the data are wide."""
+    columns = ["data_diameter"]
+    rows = store.new_rows("cells", job.name, columns=columns, seen=set())
+    # of real and fake samples together: the least over all generators is nearest to that of the real ones
+    diameter = min(row["data_diameter"] for row in rows if row["data_diameter"])
+    return float(f"{diameter / math.sqrt(math.prod(job.problem.facts().shape)):.2g}")
+
+
+def confirmation_grids(
+    job: TuneJob, ranking: Sequence[Finalist], constants: Sequence[Finalist], *, scale: float
+) -> dict[str, Grid]:
+    """By name: the chosen schedule and the two behind it, and the baselines, which share its loss and its rates.
 
     Args:
       job: The search.
       ranking: Finalists, the best first.
       constants: The search's trials of constant sigma, the best first.
+      scale: Of the data, see `data_scale`.
     """
-    best = ranking[0]
+    best = ranking[0].parameters
     candidates = {f"trial {finalist.number}": dict(finalist.parameters) for finalist in ranking[:3]}
     if constants:
         candidates.setdefault(f"trial {constants[0].number}", dict(constants[0].parameters))
-    diameter = best.judgement.diameter
-    assert diameter is not None, "a finalist has completed"
     kept = ("loss", "penalty", "learning_rate", "discriminator_steps")
-    penalty = f"{best.parameters.get('penalty')}."
-    like_best = {name: value for name, value in best.parameters.items() if name in kept or name.startswith(penalty)}
+    like_best = {n: v for n, v in best.items() if n in kept or n.startswith(f"{best.get('penalty')}.")}
 
     def baseline(schedule: str, **values: float) -> dict[str, Any]:
         return {"schedule": schedule, **{f"{schedule}.{name}": value for name, value in values.items()}, **like_best}
 
-    candidates["no noise"] = baseline("constant", sigma=0.0)
+    candidates[NO_NOISE] = baseline("constant", sigma=0.0)
     for share in _CONSTANTS:
-        candidates[f"constant, {share:g} diameters"] = baseline("constant", sigma=share * diameter)
-    candidates["linear, 0.25 diameters to 0"] = baseline("linear", start=0.25 * diameter, end=0.0)
+        candidates[f"constant, {share:g} scales"] = baseline("constant", sigma=share * scale)
+    candidates[f"linear, {_LINEAR:g} scales to 0"] = baseline("linear", start=_LINEAR * scale, end=0.0)
     seeds = range(FIRST_CONFIRMATION_SEED, FIRST_CONFIRMATION_SEED + job.search.confirmation_seeds)
     return {name: job.grid(parameters, seeds=seeds) for name, parameters in candidates.items()}
 
 
-def confirmed(job: TuneJob, store: Store, name: str, grids: Mapping[str, Grid]) -> list[Row]:
-    """A row a candidate, by its median bound on the fresh seeds.
+@dataclass(frozen=True)
+class Confirmed:
+    """A schedule on the fresh seeds.
+
+    Attributes:
+      candidate: A trial of the search, or the name of a baseline.
+      bounds, distances: One a seed, the same seeds for all.
+      not_completed: Seeds that diverged or failed.
+    """
+
+    candidate: str
+    schedule: str
+    bounds: Sequence[float]
+    distances: Sequence[float]
+    not_completed: int
+
+
+def confirmed(job: TuneJob, store: Store, name: str, grids: Mapping[str, Grid]) -> list[Confirmed]:
+    """What became of the candidates, in the order of the objective on the fresh seeds.
 
     Args:
       job: The search.
@@ -98,18 +125,19 @@ def confirmed(job: TuneJob, store: Store, name: str, grids: Mapping[str, Grid]) 
     """
     table = []
     for (candidate, grid), rows in zip(grids.items(), grid_rows(job, store, name, grids.values()), strict=True):
-        row: dict[str, Any] = {"candidate": candidate, "schedule": str(grid.sigma[0])}
-        for column in (job.bound, job.distance):
-            known = any(row["data_diameter"] is not None for row in rows)
-            values = seed_values(rows, column) if known else [math.inf]
-            row |= {f"median {column}": statistics.median(values), f"worst {column}": max(values)}
-        table.append({**row, "diverged": sum(row["status"] != "completed" for row in rows)})
-    return sorted(table, key=lambda row: row[f"median {job.bound}"])
+        known = any(row["data_diameter"] is not None for row in rows)
+        bounds, distances = (
+            seed_values(rows, column) if known else [math.inf] * len(rows)
+            for column in (job.comparable_bound, job.distance)
+        )
+        not_completed = sum(row["status"] != "completed" for row in rows)
+        table.append(Confirmed(candidate, schedule_text(grid.sigma[0]), bounds, distances, not_completed))
+    return sorted(table, key=lambda row: REDUCE[job.objective.reduce](row.bounds))
 
 
-def grid_rows(job: TuneJob, store: Store, name: str, grids: Any) -> list[list[Row]]:
+def grid_rows(job: TuneJob, store: Store, name: str, grids: Iterable[Grid]) -> list[list[Row]]:
     """The rows of each grid's cells in the job of this name, one a seed."""
-    columns = [*ROW_COLUMNS, job.bound, job.distance]
-    rows = {row["cell_id"]: row for row in store.new_rows("cells", name, columns=columns, seen=set())}
+    columns = dict.fromkeys([*ROW_COLUMNS, job.bound, job.comparable_bound, job.distance])
+    rows = {row["cell_id"]: row for row in store.new_rows("cells", name, columns=list(columns), seen=set())}
     wanted = [expand(job.training_job(name, (grid,))) for grid in grids]
     return [[rows[cell.cell_id] for cell in cells if cell.cell_id in rows] for cells in wanted]

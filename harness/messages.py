@@ -19,7 +19,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What every worker of a job is told.
+    """What every worker of a session is told.
 
     Attributes:
       results: Root of the store.
@@ -28,7 +28,6 @@ class WorkerSettings:
       timeout_seconds: Longest time a pack may take.
     """
 
-    job: str
     results: str
     provenance: Provenance
     num_threads: int
@@ -38,8 +37,9 @@ class WorkerSettings:
 
 @dataclass(frozen=True)
 class Task:
-    """One attempt at a pack."""
+    """One attempt at a pack of a job."""
 
+    job: str
     pack: Pack
     attempt: int
 

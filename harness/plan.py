@@ -50,7 +50,9 @@ class StoreView(Protocol):
 
 @dataclass(frozen=True)
 class TrainingPack:
-    """Runs trained together for equally many epochs; a snapshot at each of `epochs` that they pass.
+    """Runs trained together for equally many epochs, and measured at those of `epochs` that they pass.
+
+    A snapshot is written there, or in stages what the runs need to go on.
 
     Attributes:
       cells: Protocol ``train``: the cells to be measured on the way.
@@ -76,14 +78,10 @@ class TrainingPack:
 
     @functools.cached_property
     def snapshots(self) -> frozenset[SnapshotKey]:
-        """The snapshots that the pack makes."""
-        starts = self.starts or (0,) * len(self.runs)
-        return frozenset(
-            (run.run_id, epoch)
-            for run, start in zip(self.runs, starts, strict=True)
-            for epoch in self.epochs
-            if start < epoch <= start + self.num_epochs
-        )
+        """The snapshots that the pack makes; none of a stage."""
+        if self.stage is not None:
+            return frozenset()
+        return frozenset((run.run_id, epoch) for run in self.runs for epoch in self.epochs)
 
     @functools.cached_property
     def member_steps(self) -> int:

@@ -26,7 +26,7 @@ _VIEWS = {
         QUALIFY row_number() OVER (PARTITION BY job, run_id, step ORDER BY part) = 1""",
     "trials": """
         SELECT * FROM all_trials
-        QUALIFY row_number() OVER (PARTITION BY job, trial ORDER BY part) = 1""",
+        QUALIFY row_number() OVER (PARTITION BY job, trial ORDER BY finished_at DESC) = 1""",
 }
 
 

@@ -191,17 +191,20 @@ TRAINING = _schema(
 TRIALS = _schema(
     _JOB,
     _field("trial", _int, "number of the trial"),
+    _field("cells", _text, "hash of the identities of its cells"),
     _field("state", _text, "complete, pruned (given up at an earlier epoch) or fail (no seed completed)"),
     _field("family", _text, "schedule family"),
     _field("parameters", _text, "JSON: schedule, loss and what else the search's space has"),
     _field("value", _real, "objective: a bound at the trial's last epoch, reduced over seeds", "data units"),
     _field("distance", _real, "the exact distance it bounds, reduced over seeds", "data units"),
     _field("spread", _real, "largest minus smallest bound over seeds", "data units"),
+    _field("seeds", _int, "seeds it was tried with"),
     _field("completed_seeds", _int, "seeds that did not diverge or fail"),
     _field("diameter", _real, "of the data, what a seed that diverged counts with at least", "data units"),
     _field("epoch", _int, "the last epoch it was trained to"),
     _field("member_steps", _int, "generator steps over its seeds"),
-    _field("seconds", _real, "computing time over its seeds", "s"),
+    _field("seconds", _real, "its share of its packs' computing time, over its seeds", "s"),
+    _field("finished_at", _time, "when the row was written"),
     _PART,
 )
 

@@ -10,9 +10,11 @@ import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 from .grid import Cell, Run, expand
+from .identity import digest
 from .plan import TrainingPack, groups, pack_size, training_key
 from .records import Status
 from .store import Store, new_part
@@ -20,6 +22,8 @@ from .tune_job import Parameters, TuneJob
 
 Row = Mapping[str, Any]
 State = Literal["complete", "pruned", "fail"]
+
+_FEWEST_OPEN = 8  # trials at once, as far as they fill packs
 
 REDUCE: dict[str, Callable[[Sequence[float]], float]] = {
     "median": statistics.median,
@@ -35,13 +39,15 @@ class Judgement:
     Attributes:
       value, distance: Bound and exact distance, reduced over seeds; None if there is nothing to bound them by.
       spread: Largest less smallest bound.
-      completed: Seeds that came so far without diverging or failing.
+      seeds: How many there are.
+      completed: Those that came so far without diverging or failing.
       diameter: Of the data, which bounds every distance.
     """
 
     value: float | None
     distance: float | None
     spread: float | None
+    seeds: int
     completed: int
     diameter: float | None
 
@@ -88,6 +94,11 @@ class _Trial:
     cells: Mapping[tuple[int, int], Cell]  # by epoch and seed
     stage: int = 0
 
+    @property
+    def digest(self) -> str:
+        """What its numbers come from."""
+        return digest(sorted(cell.cell_id for cell in self.cells.values()))
+
 
 @dataclass(frozen=True)
 class _Step:
@@ -119,7 +130,9 @@ class Trials:
         self._rows: dict[str, Row] = {}  # of cells, by cell_id
         self._seen: set[str] = set()
         ended = store.new_rows("trials", job.name, columns=TRIAL_COLUMNS, seen=set())
-        self._ended = {(row["trial"], row["parameters"]): row for row in ended}
+        self._ended = {(row["trial"], row["cells"]): row for row in ended}
+        # asking far ahead would leave the sampler and the pruner nothing to learn from
+        self._most_open = max(_FEWEST_OPEN, job.search.trials // 4, -(-num_slots // job.search.seeds))
 
     # --- as a supply
 
@@ -132,6 +145,8 @@ class Trials:
         """Packs for so many free workers, of what waits and, as long as there is room, of new trials."""
         self._read_rows()
         while len(self._waiting) < num_free * self._pack_size and not self._all_asked:
+            if len(self._trials) >= self._most_open:
+                break
             asked = self._study.ask()
             if asked is None:
                 self._all_asked = True
@@ -148,7 +163,7 @@ class Trials:
                 self._advance(trial)
 
     def _cut(self, num_free: int) -> Iterator[TrainingPack]:
-        """Packs from the largest group of steps that can go together; the oldest steps first."""
+        """Packs from the largest group of steps that can go together; the furthest trials first."""
         for free in range(num_free, 0, -1):
             if not self._waiting:
                 return
@@ -168,15 +183,15 @@ class Trials:
     # --- trials
 
     def _begin(self, number: int, parameters: Parameters) -> None:
-        ended = self._ended.get((number, _as_text(parameters)))
-        if ended is not None:  # killed after its row was written, before the study was told
-            self._study.finish(number, _result(ended))
-            return
         grid = self._job.grid(parameters, seeds=range(self._job.search.seeds), epochs=self._job.stages)
         cells = expand(self._job.training_job(self._job.name, (grid,)))
         trial = _Trial(number, parameters, {(cell.epoch, cell.seed): cell for cell in cells})
         self._trials.append(trial)
-        self._advance(trial)
+        ended = self._ended.get((number, trial.digest))
+        if ended is None:
+            self._advance(trial)
+        else:  # killed after its row was written, before the study was told
+            self._tell(trial, _result(ended))
 
     def _advance(self, trial: _Trial) -> None:
         """Takes a trial through every stage whose rows are there; enqueues what the next one lacks."""
@@ -188,6 +203,9 @@ class Trials:
                 self._enqueue(trial, epoch, missing)
                 return
             judgement = self._judge(trial, epoch)
+            if self._has_failed(trial, epoch):
+                self._finish(trial, "fail")
+                return
             if last or not self._living(trial, epoch, included=True):
                 self._finish(trial, "complete" if judgement.value is not None and judgement.completed else "fail")
                 return
@@ -208,6 +226,11 @@ class Trials:
         row = self._rows.get(cell.cell_id)
         return row is not None and row["status"] == "completed"
 
+    def _has_failed(self, trial: _Trial, epoch: int) -> bool:
+        """Whether a seed was lost to something other than its schedule: such a trial says nothing of it."""
+        rows = [self._last_row(trial, seed, epoch) for seed in range(self._job.search.seeds)]
+        return any(row["status"] not in ("completed", "diverged") for row in rows)
+
     def _enqueue(self, trial: _Trial, epoch: int, seeds: Sequence[int]) -> None:
         for seed in seeds:
             cell = trial.cells[epoch, seed]
@@ -221,7 +244,7 @@ class Trials:
         return next((epoch for epoch in earlier if self._store.has_state(run.run_id, epoch)), 0)
 
     def _judge(self, trial: _Trial, epoch: int) -> Judgement:
-        return judge([self._last_row(trial, seed, epoch) for seed in range(self._job.search.seeds)], self._job)
+        return judge_seeds([self._last_row(trial, seed, epoch) for seed in range(self._job.search.seeds)], self._job)
 
     def _last_row(self, trial: _Trial, seed: int, epoch: int) -> Row:
         """A seed's row at an epoch; of a seed that ended before, its last."""
@@ -240,14 +263,16 @@ class Trials:
             member_steps=sum(run.steps_per_epoch * trained[run_id] for run_id, run in runs.items()),
             seconds=sum(row["seconds"] or 0.0 for row in rows),
         )
-        # the table before the study, which says that all is there
-        self._store.write_part(
-            self._job.name, "trials", [trial_row(trial.number, trial.parameters, result)], part=new_part()
-        )
+        row = {**trial_row(trial.number, trial.parameters, result), "cells": trial.digest}
+        # before the study, which says that all is there
+        self._store.write_part(self._job.name, "trials", [row], part=new_part())
+        self._tell(trial, result)
+
+    def _tell(self, trial: _Trial, result: Result) -> None:
         self._study.finish(trial.number, result)
         self._trials.remove(trial)
         needed = {cell.run.run_id for other in self._trials for cell in other.cells.values()}
-        for run_id in runs.keys() - needed:
+        for run_id in {cell.run.run_id for cell in trial.cells.values()} - needed:
             self._store.delete_states(run_id, self._job.stages)
 
     def _read_rows(self) -> None:
@@ -260,23 +285,23 @@ ROW_COLUMNS = ("cell_id", "run_id", "epoch", "status", "data_diameter", "seconds
 """What judging needs of a row, besides the columns of bound and distance."""
 
 
-def judge(rows: Sequence[Row], job: TuneJob) -> Judgement:
+def judge_seeds(rows: Sequence[Row], job: TuneJob) -> Judgement:
     """What generators are worth, from a row a seed.
 
-    A seed that did not complete counts with its last finite bound, and with no less than the diameter of the data,
+    A seed that diverged counts with its last finite bound, and with no less than the diameter of the data,
     which bounds every distance: a schedule under which seeds diverge is worse than one under which they do not.
     """
     diameters = [row["data_diameter"] for row in rows if row["data_diameter"] is not None]
     completed = sum(row["status"] == "completed" for row in rows)
     if not diameters:
-        return Judgement(None, None, None, completed, None)
+        return Judgement(None, None, None, len(rows), completed, None)
     bounds, distances = (seed_values(rows, column) for column in (job.bound, job.distance))
     reduce = REDUCE[job.objective.reduce]
-    return Judgement(reduce(bounds), reduce(distances), max(bounds) - min(bounds), completed, max(diameters))
+    return Judgement(reduce(bounds), reduce(distances), max(bounds) - min(bounds), len(rows), completed, max(diameters))
 
 
 def seed_values(rows: Sequence[Row], column: str) -> list[float]:
-    """One value a seed, see `judge`; a bound that does not exist (without noise) is the diameter."""
+    """One value a seed, see `judge_seeds`; a bound that does not exist (without noise) is the diameter."""
     trivial = max(row["data_diameter"] for row in rows if row["data_diameter"] is not None)
     values = [(row[column] if row[column] is not None else trivial, row["status"] == "completed") for row in rows]
     return [value if completed else max(value, trivial) for value, completed in values]
@@ -289,20 +314,22 @@ def trial_row(number: int, parameters: Parameters, result: Result) -> dict[str, 
         "trial": number,
         "state": result.state,
         "family": str(parameters["schedule"]),
-        "parameters": _as_text(parameters),
+        "parameters": json.dumps(parameters, sort_keys=True),
         "value": judgement.value,
         "distance": judgement.distance,
         "spread": judgement.spread,
+        "seeds": judgement.seeds,
         "completed_seeds": judgement.completed,
         "diameter": judgement.diameter,
         "epoch": result.epoch,
         "member_steps": result.member_steps,
         "seconds": result.seconds,
+        "finished_at": datetime.now(UTC),
     }
 
 
 TRIAL_COLUMNS = (
-    *("trial", "parameters", "state", "value", "distance", "spread", "completed_seeds", "diameter"),
+    *("trial", "cells", "state", "value", "distance", "spread", "seeds", "completed_seeds", "diameter"),
     *("epoch", "member_steps", "seconds"),
 )
 """What a `Result` needs of a row of ``trials``."""
@@ -310,9 +337,5 @@ TRIAL_COLUMNS = (
 
 def _result(row: Row) -> Result:
     """The result that a row of ``trials`` tells of."""
-    judged = (row[name] for name in ("value", "distance", "spread", "completed_seeds", "diameter"))
+    judged = (row[name] for name in ("value", "distance", "spread", "seeds", "completed_seeds", "diameter"))
     return Result(row["state"], Judgement(*judged), row["epoch"], row["member_steps"], row["seconds"])
-
-
-def _as_text(parameters: Parameters) -> str:
-    return json.dumps(parameters, sort_keys=True)

@@ -11,9 +11,10 @@ A file is complete or absent, and a row of `cells` is the one sign that a cell i
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,27 @@ class Store:
         for epoch in epochs:
             with contextlib.suppress(FileNotFoundError):
                 self._files.delete_file(f"{self._base}/{_state(run_id, epoch)}")
+
+    @contextlib.contextmanager
+    def locked(self, job: str) -> Iterator[None]:
+        """Keeps other processes of this machine from working on a job; where the store is no folder, it does not.
+
+        Raises:
+          StoreError: If another process does.
+        """
+        if not isinstance(self._files, pyarrow.fs.LocalFileSystem):
+            yield
+            return
+        path = Path(self._base) / job / ".lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:  # the kernel unlocks it however this process ends
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(
+                    f"{job}: another process works on it in {self.root}; wait for it, or end it, and run this again"
+                ) from None
+            yield
 
     # --- reading
 

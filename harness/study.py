@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,19 +13,21 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from .components import named_with_source
 from .errors import HarnessError
 from .finals import Finalist
+from .grid import expand
 from .identity import stream_seed
 from .plan import changes
-from .search import Judgement, Result, Row
-from .store import Store
-from .tune_job import Parameters, Range, TuneJob, sigma_of
-from .warm_start import Known
+from .search import Judgement, Result, Row, trial_row
+from .store import Store, new_part
+from .tune_job import Parameters, Range, TuneJob, example_grid, sigma_of
+from .warm_start import Known, known_points
 
 Storage = str | optuna.storages.BaseStorage
 
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "fail": TrialState.FAIL}
-_JUDGED = ("value", "distance", "spread", "completed", "diameter")
+_JUDGED = ("value", "distance", "spread", "seeds", "completed", "diameter")
 _MOST_SUGGESTIONS = 5
 _FEWEST_FOR_IMPORTANCES = 8
 
@@ -36,22 +39,33 @@ class OptunaStudy:
       job: What is searched.
       store: Of the results; an SQLite file in the job's folder there holds the study, unless `storage` does.
       storage: An Optuna URL, or a storage object.
+      warm_start: A job whose results in the store the search starts from.
       announce: Told in words how far the search is.
 
     Raises:
-      HarnessError: If the storage is not usable or belongs to another search.
+      HarnessError: If the storage is not usable or belongs to another search, or there is nothing to start from.
     """
 
     def __init__(
-        self, job: TuneJob, store: Store, storage: Storage | None, *, announce: Callable[[str], None] | None = None
+        self,
+        job: TuneJob,
+        store: Store,
+        storage: Storage | None,
+        *,
+        warm_start: str | None = None,
+        announce: Callable[[str], None] | None = None,
     ) -> None:
-        self._job, self._announce = job, announce or (lambda text: None)
+        self._job, self._store, self._announce = job, store, announce or (lambda text: None)
         self._study = _open(job, store, storage)
         _check_identity(job, self._study, storage)
-        points = list(job.space.points(job.search.points)) if job.search.sampler == "grid" else []
-        for point in points:
-            self._study.enqueue_trial(point, skip_if_exists=True)
-        self._num_wanted = len(points) or job.search.trials
+        self._num_wanted = job.search.trials
+        if warm_start is not None:
+            self._start_warm(known_points(job, store, warm_start), source=warm_start)
+        if job.search.sampler == "grid":
+            for point in job.space.points(job.search.points):
+                self._study.enqueue_trial(point, skip_if_exists=True)
+            # with the points of a grid that this search had before
+            self._num_wanted = sum("source" not in trial.user_attrs for trial in self._trials())
         # asked for and not told, because their driver died: what they have been given they keep
         self._begun = [trial for trial in self._trials() if trial.state == TrialState.RUNNING]
 
@@ -73,14 +87,21 @@ class OptunaStudy:
         if len(self._job.objective.minimise) > 1:
             return False  # Optuna has no order to prune by
         trial = self._trial(number)
-        trial.report(value, 2**stage)  # successive halving has its rungs at steps that double
-        return trial.should_prune()
+        step = 2**stage  # successive halving has its rungs at steps that double
+        if step in self._study.trials[number].intermediate_values:  # reported before a kill: as it was judged then
+            return bool(trial.user_attrs.get("given_up") == stage)
+        trial.report(value, step)
+        if trial.should_prune():
+            trial.set_user_attr("given_up", stage)
+            return True
+        return False
 
     def finish(self, number: int, result: Result) -> None:
         """Tells a trial's end."""
         trial = self._trial(number)
         judged = {name: getattr(result.judgement, name) for name in _JUDGED}
-        for name, value in {**judged, "member_steps": result.member_steps, "seconds": result.seconds}.items():
+        spent = {"epoch": result.epoch, "member_steps": result.member_steps, "seconds": result.seconds}
+        for name, value in {**judged, **spent}.items():
             trial.set_user_attr(name, value)
         values = self._values(result.judgement, result.seconds) if result.state == "complete" else None
         self._study.tell(number, values, state=_STATES[result.state])
@@ -88,30 +109,6 @@ class OptunaStudy:
         given_up = f", {self.num_pruned} given up" if self.num_pruned else ""
         so_far = "" if best is None else f"; best {self._job.bound} {best:.4g}"
         self._announce(f"{self.num_finished}/{self._num_wanted} trials{given_up}{so_far}")
-
-    def warm_start(self, known: Sequence[Known], *, source: str) -> None:
-        """Tells the study what the store knows: exact values as trials, other results as suggestions.
-
-        Raises:
-          HarnessError: If nothing is known.
-        """
-        if not known:
-            raise HarnessError(
-                f"--warm-start {source}: no result of it is of the search's problem and networks and in its space; "
-                f"see  harness query \"SELECT DISTINCT problem, network, schedule FROM cells WHERE job = '{source}'\""
-            )
-        seen = [trial.params or trial.system_attrs.get("fixed_params") for trial in self._trials()]
-        num_told = num_suggested = 0
-        for point in known:
-            if point.parameters in seen:
-                continue
-            if point.judgement is not None and point.judgement.completed:
-                self._study.add_trial(self._told(point, source))
-                num_told += 1
-            elif num_suggested < _MOST_SUGGESTIONS:
-                self._study.enqueue_trial(dict(point.parameters))
-                num_suggested += 1
-        self._announce(f"warm start from {source}: {num_told} results, {num_suggested} suggestions")
 
     # --- what came of it
 
@@ -131,8 +128,9 @@ class OptunaStudy:
     @property
     def share_of_member_steps(self) -> float:
         """Generator steps of all trials, over what they would be if none had been given up."""
-        steps = [int(trial.user_attrs["member_steps"]) for trial in self._own()]
-        return sum(steps) / (max(steps, default=1) * max(len(steps), 1))
+        steps = [(trial.user_attrs["member_steps"], trial.user_attrs["epoch"]) for trial in self._own()]
+        whole = sum(num * self._job.epochs / epoch for num, epoch in steps)
+        return float(sum(num for num, _ in steps) / whole) if whole else 1.0
 
     def best(self, num: int, *, family: str | None = None) -> list[Finalist]:
         """The completed trials of least bound, those of equal parameters once."""
@@ -152,16 +150,26 @@ class OptunaStudy:
         return [{"trial": t.number, **dict(zip(names, t.values, strict=True)), **t.params} for t in best]
 
     def keep_rank_correlation(self) -> float:
-        """Spearman's, between objective and exact distance over all trials, kept with the study; NaN if undefined."""
-        from scipy.stats import spearmanr
+        """Spearman's, between objective and exact distance over all trials, kept with the study; NaN if undefined.
 
-        known = [trial.user_attrs for trial in self._own() if trial.user_attrs.get("distance") is not None]
-        values, distances = ([attrs[name] for attrs in known] for name in ("value", "distance"))
-        if len(known) < 3 or len(set(values)) == 1 or len(set(distances)) == 1:
-            return math.nan
-        correlation = float(spearmanr(values, distances).statistic)
-        self._study.set_user_attr("rank_correlation", correlation)
+        Trials given up count as they were then. Those with a seed that did not complete do not: both of their values
+        are the diameter at least, so that they would agree whatever the objective is worth.
+        """
+        sound = [t.user_attrs for t in self._own() if t.user_attrs["completed"] == t.user_attrs["seeds"]]
+        correlation = _spearman([(attrs["value"], attrs["distance"]) for attrs in sound])
+        if not math.isnan(correlation):
+            self._study.set_user_attr("rank_correlation", correlation)
         return correlation
+
+    def report_correlations(self) -> dict[int, float]:
+        """By epoch of a report, Spearman's between its values and the last, over the trials that came to their ends."""
+        whole = [trial for trial in self._own() if trial.state == TrialState.COMPLETE]
+        pairs: dict[int, list[tuple[float, float]]] = {}
+        for trial in whole:
+            for step, value in trial.intermediate_values.items():
+                epoch = self._job.stages[step.bit_length() - 1]
+                pairs.setdefault(epoch, []).append((value, trial.user_attrs["value"]))
+        return {epoch: _spearman(values) for epoch, values in sorted(pairs.items())}
 
     def warnings(self) -> list[str]:
         """What the user should know before believing the search."""
@@ -181,6 +189,30 @@ class OptunaStudy:
         return found
 
     # --- private
+
+    def _start_warm(self, known: Sequence[Known], *, source: str) -> None:
+        """Tells the study what the store knows: exact values as trials, other results as suggestions."""
+        trials = self._trials()
+        seen = [trial.params or trial.system_attrs.get("fixed_params") for trial in trials]
+        num_told = 0
+        suggestions = []
+        for point in known:
+            if point.parameters in seen:
+                continue
+            if point.judgement is not None and point.judgement.completed:
+                self._study.add_trial(self._told(point, source))
+                told = Result("complete", point.judgement, self._job.epochs, member_steps=0, seconds=0.0)
+                row = trial_row(len(self._study.trials) - 1, point.parameters, told)
+                self._store.write_part(self._job.name, "trials", [row], part=new_part())
+                num_told += 1
+            else:
+                suggestions.append(point.parameters)
+        # a grid has points of its own; and a search that goes on has had its suggestions
+        room = _MOST_SUGGESTIONS - sum("suggested_by" in trial.user_attrs for trial in trials)
+        suggestions = [] if self._job.search.sampler == "grid" else suggestions[: max(0, room)]
+        for parameters in suggestions:
+            self._study.enqueue_trial(dict(parameters), user_attrs={"suggested_by": source})
+        self._announce(f"warm start from {source}: {num_told} results, {len(suggestions)} suggestions")
 
     def _trial(self, number: int) -> optuna.Trial:
         return optuna.Trial(self._study, self._study.trials[number]._trial_id)
@@ -237,30 +269,54 @@ def _open(job: TuneJob, store: Store, storage: Storage | None) -> optuna.Study:
             pruner=_make_pruner(job),
         )
     except Exception as error:  # whatever a database's driver raises
-        raise HarnessError(f"--storage {storage}: cannot be used: {error}") from error
+        raise HarnessError(f"--storage {_without_password(storage)}: cannot be used: {error}") from error
     # another stream whenever a search goes on: a sampler seeded alike would repeat its first suggestions
     seed = stream_seed("sampler", job.search.seed, len(study.trials)) % 2**32
     study.sampler = make_sampler(job.search.sampler, seed=seed)
     return study
 
 
+def _without_password(storage: Storage) -> str:
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", str(storage))
+
+
 def _check_identity(job: TuneJob, study: optuna.Study, storage: Storage | None) -> None:
     """A study goes on only with what its values were made with; ranges, sampler and number of trials may change."""
-    parts = {"problem", "networks", "training", "evaluation", "epochs", "objective"}
-    identity = {
-        **job.model_dump(mode="json", include=parts),
+    identity = json.loads(json.dumps(_identity(job)))  # as the storage gives it back
+    known = study.user_attrs.get("identity") if study.get_trials(deepcopy=False) else None
+    if known is not None:
+        # a parameter may come or go, but Optuna keeps no parameter that changes its scale
+        common = sorted(known["scales"].keys() & identity["scales"].keys())
+        before, now = (
+            {**which, "scales": {name: which["scales"][name] for name in common}} for which in (known, identity)
+        )
+        if reasons := changes(before, now):
+            where = "the store" if storage is None else _without_password(storage)
+            raise HarnessError(
+                f"{job.name}: the study in {where} was made with other settings ({'; '.join(reasons)}); "
+                "its values do not compare with new ones: give this job another name"
+            )
+        identity["scales"] = {**known["scales"], **identity["scales"]}
+    if identity != known:
+        study.set_user_attr("identity", identity)
+
+
+def _identity(job: TuneJob) -> dict[str, Any]:
+    """What a search's values depend on: what the cells of all trials have in common, and how they are judged."""
+    cell = expand(job.training_job(job.name, (example_grid(job),)))[0].identity()
+    return {
+        **{name: value for name, value in cell["run"].items() if name not in ("sigma", "seed", "loss", "horizon")},
+        "problem": json.loads(cell["run"]["problem"]),
+        "metric_version": cell["metric_version"],
+        "evaluation": cell["evaluation"],
+        "epochs": job.epochs,
+        "objective": job.objective.model_dump(mode="json"),
+        "losses": [named_with_source(loss) for loss in job.space.loss],
         "seeds": job.search.seeds,
         "stages": list(job.stages),
         "choices": job.space.choices(),
+        "scales": job.space.scales(),
     }
-    known = study.user_attrs.get("identity")
-    if known is None:
-        study.set_user_attr("identity", identity)
-    elif reasons := changes(known, identity):
-        raise HarnessError(
-            f"{job.name}: the study in {storage or 'the store'} was made with other settings ({'; '.join(reasons)}); "
-            "its values do not compare with new ones: give this job another name"
-        )
 
 
 def make_sampler(name: str, *, seed: int) -> optuna.samplers.BaseSampler:
@@ -296,6 +352,16 @@ def _suggest(job: TuneJob, trial: optuna.Trial) -> dict[str, Any]:
     return dict(trial.params)
 
 
+def _spearman(pairs: Sequence[tuple[float, float]]) -> float:
+    """Spearman's rank correlation; NaN for fewer than three pairs, or where one side is constant."""
+    from scipy.stats import spearmanr
+
+    first, second = ([pair[side] for pair in pairs] for side in (0, 1))
+    if len(pairs) < 3 or len(set(first)) == 1 or len(set(second)) == 1:
+        return math.nan
+    return float(spearmanr(first, second).statistic)
+
+
 def _interval(values: float | Range) -> tuple[float, float, bool]:
     """Low, high, and whether on a log scale."""
     return (values.low, values.high, values.log) if isinstance(values, Range) else (values, values, False)
@@ -316,7 +382,7 @@ def importances(trials: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     complete = [row for row in trials if row["state"] == "complete" and row["value"] is not None]
     points = [(_properties(json.loads(row["parameters"])), row["value"]) for row in complete]
     points = [(properties, value) for properties, value in points if properties]
-    if len(points) < _FEWEST_FOR_IMPORTANCES:
+    if len(points) < _FEWEST_FOR_IMPORTANCES or len({value for _, value in points}) == 1:
         return {}
     columns = {name: [properties.get(name) for properties, _ in points] for name in points[0][0]}
     varied = {name: column for name, column in columns.items() if len(set(column)) > 1 and None not in column}

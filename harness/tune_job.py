@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
 
 from .components import TRUNCATED, AnyPenalty, LossName, Networks, Penalty, Sigma, sigma_from, to_tuple
 from .errors import suggest
-from .job import Evaluation, Grid, Job, JobName, PathInJob, Problem, Resources, Training
+from .job import Evaluation, Grid, Job, JobName, PathInJob, Problem, Resources, Training, axis
 from .spec import FiniteFloat, Spec
 from .theory import schedules
 from .theory.penalties import PENALTIES
@@ -39,10 +40,12 @@ class Range(Spec):
         """`num` values from low to high, both included."""
         if num == 1:
             return [self.low]
-        steps = [index / (num - 1) for index in range(num)]
+        between = [index / (num - 1) for index in range(1, num - 1)]
         if self.log:
-            return [self.low * (self.high / self.low) ** step for step in steps]
-        return [self.low + (self.high - self.low) * step for step in steps]
+            inner = [self.low * (self.high / self.low) ** step for step in between]
+        else:
+            inner = [self.low + (self.high - self.low) * step for step in between]
+        return [self.low, *inner, self.high]
 
 
 Parameter: TypeAlias = Annotated[
@@ -51,8 +54,12 @@ Parameter: TypeAlias = Annotated[
 ]
 """A fixed number, or a range to search."""
 
-_Families: TypeAlias = dict[str, dict[str, Parameter]]
+_Own: TypeAlias = dict[str, Parameter]
+_Families: TypeAlias = dict[str, _Own]
 _penalty: TypeAdapter[AnyPenalty] = TypeAdapter(Penalty)
+_PENALTY_CLASSES: dict[str, type[Spec]] = {
+    typing.get_args(kind.model_fields["name"].annotation)[0]: kind for kind in typing.get_args(AnyPenalty)
+}
 
 
 class Space(Spec):
@@ -63,29 +70,10 @@ class Space(Spec):
     """
 
     schedule: _Families = Field(min_length=1)
-    loss: Annotated[tuple[LossName, ...], BeforeValidator(to_tuple), Field(min_length=1)] = ("minimax",)
+    loss: axis(LossName) = ("minimax",)  # type: ignore[valid-type]
     penalty: Annotated[_Families, Field(min_length=1)] | None = None
     learning_rate: Parameter | None = None
-    discriminator_steps: (
-        Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(to_tuple), Field(min_length=1)] | None
-    ) = None
-
-    @model_validator(mode="after")
-    def _possible(self) -> Space:
-        for family, parameters in self.schedule.items():
-            if family not in SCHEDULES:
-                raise ValueError(f"unknown schedule '{family}'.{suggest(family, SCHEDULES)}")
-            schedules.check_names(family, parameters)
-            for values in _both_ends(parameters):
-                sigma_from(family, values, TRUNCATED)
-        for family, parameters in (self.penalty or {}).items():
-            if family not in PENALTIES:
-                raise ValueError(f"unknown penalty '{family}'.{suggest(family, PENALTIES)}")
-            for values in _both_ends(parameters):
-                _make_penalty(family, values)
-        if any(rate <= 0 for values in _both_ends({"rate": self.learning_rate or 1.0}) for rate in values.values()):
-            raise ValueError("learning_rate must be > 0")
-        return self
+    discriminator_steps: axis(Annotated[int, Field(ge=1)]) | None = None  # type: ignore[valid-type]
 
     def choices(self) -> dict[str, list[Any]]:
         """The categorical parameters and their values."""
@@ -115,19 +103,26 @@ class Space(Spec):
         """Whether a point is in the space."""
         if not all(parameters.get(name) in values for name, values in self.choices().items()):
             return False
-        return all(
-            name in parameters
-            and (space.low <= parameters[name] <= space.high if isinstance(space, Range) else parameters[name] == space)
-            for name, space in self.numbers(parameters).items()
+        numbers = self.numbers(parameters)
+        return set(parameters) == {*self.choices(), *numbers} and all(
+            space.low <= parameters[name] <= space.high if isinstance(space, Range) else parameters[name] == space
+            for name, space in numbers.items()
         )
 
-
-def _both_ends(parameters: Mapping[str, float | Range]) -> list[dict[str, float]]:
-    """The parameters with every range at its low end, and at its high end."""
-    return [
-        {name: getattr(p, end) if isinstance(p, Range) else p for name, p in parameters.items()}
-        for end in ("low", "high")
-    ]
+    def scales(self) -> dict[str, str]:
+        """Of the parameters of all families: log or even."""
+        own = {
+            f"{family}.{name}": space
+            for table in (self.schedule, self.penalty or {})
+            for family, parameters in table.items()
+            for name, space in parameters.items()
+        }
+        numbers = {**own, "learning_rate": self.learning_rate}
+        return {
+            name: "log" if isinstance(space, Range) and space.log else "even"
+            for name, space in numbers.items()
+            if space is not None
+        }
 
 
 class Objective(Spec):
@@ -213,6 +208,12 @@ class TuneJob(Spec):
         return _COLUMNS[wanted][self.objective.sigma == "final"]
 
     @property
+    def comparable_bound(self) -> str:
+        """The column by which schedules are compared in the end: at the best sigma, whatever is minimised."""
+        wanted = next(columns for columns in _COLUMNS.values() if self.bound in columns)
+        return wanted[0]
+
+    @property
     def distance(self) -> str:
         """The column of the exact distance that the minimised bound is a bound of."""
         return "w1_sliced" if self.bound in _COLUMNS["sliced"] else "w1"
@@ -220,16 +221,17 @@ class TuneJob(Spec):
     @property
     def pruner(self) -> str:
         """What gives trials up."""
-        return self.search.pruner or ("median" if len(self.objective.minimise) == 1 else "none")
+        prunable = len(self.objective.minimise) == 1 and self.objective.sigma != "final"
+        return self.search.pruner or ("median" if prunable else "none")
 
     @property
     def stages(self) -> tuple[int, ...]:
         """The epochs a trial is trained to, one after another; the last is its end."""
         if self.search.report == "auto":
-            third = [] if self.pruner == "none" else [self.epochs * part // 3 for part in (1, 2)]
+            reports = [] if self.pruner == "none" else [self.epochs * part // 3 for part in (1, 2)]
         else:
-            third = [epoch for epoch in self.search.report if epoch < self.epochs]
-        return (*sorted({epoch for epoch in third if epoch > 0}), self.epochs)
+            reports = [epoch for epoch in self.search.report if epoch < self.epochs]
+        return (*sorted({epoch for epoch in reports if epoch > 0}), self.epochs)
 
     def training_job(self, name: str, grids: Sequence[Grid]) -> Job:
         """The job of protocol ``train`` that computes these cells."""
@@ -256,13 +258,19 @@ class TuneJob(Spec):
 
 def impossibilities(job: TuneJob) -> Iterator[tuple[PathInJob, str]]:
     """Mistakes between valid parts of a search: where, and what."""
+    mistakes = list(_mistakes_of_families(job.space))
+    yield from mistakes
     if job.search.report != "auto":
         for index, epoch in enumerate(job.search.report):
             if epoch >= job.epochs:
                 yield ("search", "report", index), f"a report at epoch {epoch} is not before the end, {job.epochs}"
     if job.search.pruner not in (None, "none") and len(job.objective.minimise) > 1:
         yield ("search", "pruner"), "a search for a Pareto front has no order to prune by; set pruner: none"
-    if job.search.sampler == "grid":
+    if job.objective.sigma == "final":
+        yield from _mistakes_of_final(job)
+    if job.search.sampler == "cmaes" and len(job.objective.minimise) > 1:
+        yield ("search", "sampler"), "cmaes has one objective; use tpe or gp for a Pareto front"
+    if job.search.sampler == "grid" and not mistakes:
         num_points = sum(1 for _ in job.space.points(job.search.points))
         if num_points > job.search.trials:
             yield (
@@ -270,6 +278,49 @@ def impossibilities(job: TuneJob) -> Iterator[tuple[PathInJob, str]]:
                 f"the grid has {num_points} points, more than {job.search.trials} trials; raise trials, or lower "
                 f"search.points from {job.search.points}",
             )
+
+
+def _mistakes_of_final(job: TuneJob) -> Iterator[tuple[PathInJob, str]]:
+    """A bound at the schedule's own last sigma says nothing without noise, nor before the end."""
+    if job.search.pruner not in (None, "none"):
+        yield ("search", "pruner"), "with sigma: final the bounds of a report are at another sigma; set pruner: none"
+    for family, parameters in job.space.schedule.items():
+        for name in ("end", "sigma"):
+            space = parameters.get(name)
+            if (space.low if isinstance(space, Range) else space) == 0:
+                yield (
+                    ("space", "schedule", family, name),
+                    "with sigma: final a schedule may not end at 0, where every bound is trivial; use sigma: best",
+                )
+
+
+def _mistakes_of_families(space: Space) -> Iterator[tuple[PathInJob, str]]:
+    """Families that are unknown, and parameters that are or whose ends make no schedule or penalty."""
+    kinds: list[tuple[str, Mapping[str, Any], Mapping[str, _Own], Callable[..., Any]]] = [
+        ("schedule", SCHEDULES, space.schedule, _make_schedule),
+        ("penalty", PENALTIES, space.penalty or {}, _make_penalty),
+    ]
+    for kind, known, families, make in kinds:
+        for family, parameters in families.items():
+            place: PathInJob = ("space", kind, family)
+            if family not in known:
+                yield place, f"unknown {kind} '{family}'.{suggest(family, known)}"
+                continue
+            for end in ("low", "high"):
+                try:
+                    make(family, {n: getattr(p, end) if isinstance(p, Range) else p for n, p in parameters.items()})
+                except ValueError as error:
+                    yield place, str(error)
+                    break
+    rate = space.learning_rate
+    lowest = rate.low if isinstance(rate, Range) else rate
+    if lowest is not None and lowest <= 0:
+        yield ("space", "learning_rate"), f"learning_rate must be > 0, got {lowest:g}"
+
+
+def _make_schedule(family: str, values: Mapping[str, float]) -> Sigma:
+    schedules.check_names(family, values)
+    return sigma_from(family, values, TRUNCATED)
 
 
 def example_grid(job: TuneJob) -> Grid:
@@ -280,7 +331,16 @@ def example_grid(job: TuneJob) -> Grid:
 def sigma_of(parameters: Parameters) -> Sigma:
     """The schedule of a point of a space."""
     family = str(parameters["schedule"])
-    return sigma_from(family, _own(family, parameters), TRUNCATED)
+    return _make_schedule(family, _own(family, parameters))
+
+
+def schedule_text(sigma: Sigma) -> str:
+    """A schedule for a person, with numbers to three digits: ``linear(start=0.342, end=0.05)``."""
+    values = dict(sigma.parameters)
+    if sigma.is_constant:
+        return f"{values['sigma']:.3g}"
+    order = [name for name in schedules.parameters(sigma.schedule) if name in values]
+    return f"{sigma.schedule}({', '.join(f'{name}={values[name]:.3g}' for name in order)})"
 
 
 def penalty_of(parameters: Parameters) -> AnyPenalty:
@@ -294,8 +354,12 @@ def _own(family: str, parameters: Parameters) -> dict[str, float]:
 
 
 def _make_penalty(family: str, values: Mapping[str, float]) -> AnyPenalty:
+    known = [name for name in _PENALTY_CLASSES[family].model_fields if name != "name"]
+    for name in values:
+        if name not in known:
+            raise ValueError(f"penalty {family} takes {', '.join(known) or 'no parameters'}; got {name}")
     try:
         return _penalty.validate_python({"name": family, **values})
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"penalty {family}: {'.'.join(map(str, first['loc'][1:]))}: {first['msg']}") from None
+        raise ValueError(f"penalty {family}: {first['loc'][-1]}: {first['msg']}") from None

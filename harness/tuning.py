@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .driver import ExecutorName, run, session
+from .driver import ExecutorName, Session, session
 from .errors import TuneError
-from .finals import Finalist, confirmation_grids, confirmed, finalist_grids, ranked
+from .finals import Confirmed, Finalist, confirmation_grids, confirmed, data_scale, finalist_grids, ranked
+from .job import Grid
 from .jobfile import dump_job
+from .plan import make_plan
 from .search import Row, Trials
 from .store import Store
 from .study import OptunaStudy
-from .tune_job import Parameters, TuneJob
-from .warm_start import known_points
+from .tune_job import Parameters, TuneJob, schedule_text, sigma_of
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,11 @@ class Tuned:
       best: Parameters of the schedule that was chosen among the finalists.
       best_number: Its trial.
       best_value: Its objective over the seeds of the search and the further ones of the finalists.
-      rank_correlation: Spearman's, between objective and exact distance over all trials.
+      rank_correlation: Spearman's, between objective and exact distance over all trials whose seeds all completed.
+      report_correlations: By epoch of a report, Spearman's between its values and the last, over whole trials.
       member_steps: Generator steps of all trials, as a share of what they would be if none had been given up.
       finalists: A row a finalist, best first.
-      confirmed: A row a candidate and baseline, trained on fresh seeds, best first.
+      confirmed: Candidates and baselines, trained on fresh seeds, in the order of the objective.
       front: With several objectives, a row a trial of the Pareto front.
       best_file: A job file with the best schedule, ready for ``harness run``.
       warnings: What the user should know before believing it.
@@ -42,9 +46,10 @@ class Tuned:
     best_number: int
     best_value: float
     rank_correlation: float
+    report_correlations: Mapping[int, float]
     member_steps: float
     finalists: Sequence[Row]
-    confirmed: Sequence[Row]
+    confirmed: Sequence[Confirmed]
     front: Sequence[Row]
     best_file: str
     warnings: Sequence[str]
@@ -78,33 +83,42 @@ def tune(
     """
     tell = announce or (lambda text: None)
     store = Store(results)
-    study = OptunaStudy(job, store, storage, announce=tell)
-    store.write_job(job.name, dump_job(job))
-    if warm_start is not None:
-        study.warm_start(known_points(job, store, warm_start), source=warm_start)
-    shared: dict[str, Any] = {"results": results, "executor": executor, "address": address}
-    if not study.is_complete:
-        num_tasks = job.search.trials * job.search.seeds
-        with session(job.name, job.problem, job.resources, announce=tell, num_tasks=num_tasks, **shared) as opened:
-            opened.work_through(Trials(job, study, store, num_slots=opened.executor.num_slots))
-            if finalists := study.best(job.search.finalists):
-                tell(f"{len(finalists)} finalists, {job.search.finalist_seeds} further seeds")
-                opened.run(job.training_job(job.name, finalist_grids(job, finalists)))
-    finalists = study.best(job.search.finalists)
-    if not finalists:
-        raise TuneError(
-            f"all {study.num_finished} trials diverged or failed; look at the learning rate, the loss and the "
-            f"schedules' ranges:  harness query \"SELECT status, error FROM cells WHERE job = '{job.name}'\""
-        )
-    run(job.training_job(job.name, finalist_grids(job, finalists)), **shared)
-    ranking = ranked(job, store, finalists)
-    best = ranking[0]
-    best_job = job.training_job(f"{job.name}-best", (job.grid(best.parameters, seeds=range(job.search.seeds)),))
-    best_file = store.write_text(job.name, "best.yaml", dump_job(best_job))
-    confirmation = f"{job.name}-confirmation"
-    grids = confirmation_grids(job, ranking, study.best(1, family="constant"))
-    tell(f"{len(grids)} candidates and baselines on {job.search.confirmation_seeds} fresh seeds")
-    run(job.training_job(confirmation, tuple(grids.values())), **shared)
+    with store.locked(job.name), ExitStack() as stack:
+        study = OptunaStudy(job, store, storage, warm_start=warm_start, announce=tell)
+        store.write_job(job.name, dump_job(job))
+
+        @functools.cache
+        def workers() -> Session:  # started when there is something to compute
+            shared: dict[str, Any] = {"results": results, "executor": executor, "address": address, "announce": tell}
+            num_tasks = job.search.trials * job.search.seeds
+            return stack.enter_context(session(job.problem, job.resources, num_tasks=num_tasks, **shared))
+
+        def compute(name: str, grids: Sequence[Grid], what: str) -> None:
+            wanted = job.training_job(name, grids)
+            if make_plan(wanted, store, slots=1).missing:
+                tell(what)
+                workers().run(wanted)
+
+        if not study.is_complete:
+            trials = Trials(job, study, store, num_slots=workers().executor.num_slots)
+            workers().work_through(job.name, trials)
+        finalists = study.best(job.search.finalists)
+        if not finalists:
+            raise TuneError(
+                f"all {study.num_finished} trials diverged or failed; look at the learning rate, the loss and the "
+                f"schedules' ranges:  harness query \"SELECT status, error FROM cells WHERE job = '{job.name}'\""
+            )
+        what = f"{len(finalists)} finalists, {job.search.finalist_seeds} further seeds"
+        compute(job.name, finalist_grids(job, finalists), what)
+        ranking = ranked(job, store, finalists)
+        best = ranking[0]
+        best_job = job.training_job(f"{job.name}-best", (job.grid(best.parameters, seeds=range(job.search.seeds)),))
+        best_file = store.write_text(job.name, "best.yaml", dump_job(best_job))
+        confirmation = f"{job.name}-confirmation"
+        grids = confirmation_grids(job, ranking, study.best(1, family="constant"), scale=data_scale(job, store))
+        what = f"{len(grids)} candidates and baselines on {job.search.confirmation_seeds} fresh seeds"
+        compute(confirmation, tuple(grids.values()), what)
+        store.write_job(confirmation, dump_job(job.training_job(confirmation, tuple(grids.values()))))
     return Tuned(
         num_trials=study.num_finished,
         num_pruned=study.num_pruned,
@@ -112,6 +126,7 @@ def tune(
         best_number=best.number,
         best_value=best.value,
         rank_correlation=study.keep_rank_correlation(),
+        report_correlations=study.report_correlations(),
         member_steps=study.share_of_member_steps,
         finalists=[_finalist_row(job, finalist) for finalist in ranking],
         confirmed=confirmed(job, store, confirmation, grids),
@@ -125,7 +140,7 @@ def _finalist_row(job: TuneJob, finalist: Finalist) -> Row:
     final = finalist.final or finalist.judgement
     return {
         "trial": finalist.number,
-        "schedule": str(job.grid(finalist.parameters, seeds=(0,)).sigma[0]),
+        "schedule": schedule_text(sigma_of(finalist.parameters)),
         f"search {job.bound}": finalist.judgement.value,
         job.bound: final.value,
         job.distance: final.distance,

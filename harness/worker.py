@@ -27,6 +27,7 @@ from .messages import (
     Progress,
     SnapshotImpossible,
     SnapshotWritten,
+    Task,
     WorkerSettings,
 )
 from .networks import build_generator
@@ -44,6 +45,7 @@ from .training import Epoch, train
 class _Execution:
     """One attempt at a pack: its rows share `part`, its cells their time."""
 
+    job: str
     attempt: int
     num_cells: int
     part: str
@@ -56,7 +58,7 @@ class _TimeoutError(Exception):
 
 
 class Worker:
-    """Executes packs of one job on one device, and keeps the data there between packs."""
+    """Executes packs of one problem on one device, and keeps the data there between packs."""
 
     def __init__(self, settings: WorkerSettings, samples: Samples | None) -> None:
         devices.prepare(num_threads=settings.num_threads)
@@ -66,11 +68,12 @@ class Worker:
         self._source: Source | None = None
         self._evaluators: dict[Evaluation, Evaluator] = {}
 
-    def execute(self, pack: Pack, *, attempt: int) -> Iterator[Event]:
-        """Works through a pack; the last event is `PackDone` or `PackFailed`."""
-        execution = _Execution(attempt, len(pack.cells), new_part(), time.monotonic(), datetime.now(UTC))
+    def execute(self, task: Task) -> Iterator[Event]:
+        """Works through a task's pack; the last event is `PackDone` or `PackFailed`."""
+        started = time.monotonic(), datetime.now(UTC)
+        execution = _Execution(task.job, task.attempt, len(task.pack.cells), new_part(), *started)
         try:
-            for event in self._work(pack, execution):
+            for event in self._work(task.pack, execution):
                 yield event
                 self._check_time(execution)
         except _TimeoutError as error:
@@ -96,7 +99,7 @@ class Worker:
         for cell in pack.cells:
             started = time.monotonic()
             columns, path = play(cell)
-            self._store.write_part(self._settings.job, "trajectories", path, part=execution.part)
+            self._store.write_part(execution.job, "trajectories", path, part=execution.part)
             row = rows.cell_row(
                 cell,
                 self._settings.provenance,
@@ -106,7 +109,7 @@ class Worker:
                 **self._circumstances(execution),
                 seconds=time.monotonic() - started,
             )
-            self._store.write_part(self._settings.job, "cells", [row], part=execution.part)
+            self._store.write_part(execution.job, "cells", [row], part=execution.part)
             yield CellsWritten({cell.cell_id: "completed"})
             yield Progress(cell.dynamics.steps)
 
@@ -127,10 +130,11 @@ class Worker:
             due = [member for member, epoch in enumerate(result.epoch) if epoch in pack.epochs]
             if due:
                 # before the snapshots, whose presence says that this training need not be done again
-                self._store.write_part(self._settings.job, "training", unwritten, part=execution.part)
+                self._store.write_part(execution.job, "training", unwritten, part=execution.part)
                 unwritten = []
-                yield from self._write_snapshots(pack, result, due)
-                if pack.stage is not None:
+                if pack.stage is None:
+                    yield from self._write_snapshots(pack, result, due)
+                else:
                     self._write_states(pack, result, due)
                 yield from self._write_trained_cells(pack, result, execution)
 
@@ -190,7 +194,7 @@ class Worker:
             else:
                 # curves first: a row of cells is the sign that all is there
                 curves = rows.curve_rows(pack.cells, members, measurements)
-                self._store.write_part(self._settings.job, "curves", curves, part=execution.part)
+                self._store.write_part(execution.job, "curves", curves, part=execution.part)
                 yield self._write_cells(
                     pack.cells,
                     members,
@@ -241,7 +245,7 @@ class Worker:
                     seconds=seconds,
                 )
             )
-        self._store.write_part(self._settings.job, "cells", table, part=execution.part)
+        self._store.write_part(execution.job, "cells", table, part=execution.part)
         return CellsWritten({row["cell_id"]: row["status"] for row in table})
 
     def _circumstances(self, execution: _Execution) -> Columns:

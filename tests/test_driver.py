@@ -309,10 +309,10 @@ def drive(job: Job, store: Store, script: Callable[[int, Task], Sequence[Event]]
 
 
 def drive_with(executor: Scripted, job: Job, store: Store) -> State:
-    session = Session(job.name, job.resources, store, executor, PROVENANCE)
+    session = Session(job.resources, store, executor, PROVENANCE)
     plan = make_plan(job, store, slots=2)
     state = State.of(plan)
-    Driver(session, plan.packs, state=state).run()
+    Driver(session, job.name, plan.packs, state=state).run()
     return state
 
 

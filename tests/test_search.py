@@ -10,10 +10,10 @@ import pytest
 import harness
 from harness import driver, worker
 from harness.jobfile import parse
-from harness.messages import Event
-from harness.plan import Pack, TrainingPack
+from harness.messages import Event, Task
+from harness.plan import TrainingPack
 from harness.query import Results
-from harness.search import Judgement, Result, Trials, judge, seed_values
+from harness.search import Judgement, Result, Trials, judge_seeds, seed_values
 from harness.store import Store
 from harness.tune_job import Parameters, TuneJob
 
@@ -72,10 +72,10 @@ def packs(monkeypatch: pytest.MonkeyPatch) -> list[TrainingPack]:
     seen: list[TrainingPack] = []
     original = worker.Worker.execute
 
-    def execute(self: worker.Worker, pack: Pack, *, attempt: int) -> Any:
-        assert isinstance(pack, TrainingPack)
-        seen.append(pack)
-        return original(self, pack, attempt=attempt)
+    def execute(self: worker.Worker, task: Task) -> Any:
+        assert isinstance(task.pack, TrainingPack)
+        seen.append(task.pack)
+        return original(self, task)
 
     monkeypatch.setattr(worker.Worker, "execute", execute)
     return seen
@@ -83,7 +83,6 @@ def packs(monkeypatch: pytest.MonkeyPatch) -> list[TrainingPack]:
 
 def work(job: TuneJob, study: Script, store: Store) -> None:
     with driver.session(
-        job.name,
         job.problem,
         job.resources,
         results=store.root,
@@ -92,7 +91,7 @@ def work(job: TuneJob, study: Script, store: Store) -> None:
         announce=None,
         num_tasks=1,
     ) as opened:
-        opened.work_through(Trials(job, study, opened.store, num_slots=1))
+        opened.work_through(job.name, Trials(job, study, opened.store, num_slots=1))
 
 
 def states(store: Store) -> list[str]:
@@ -252,11 +251,11 @@ def test_seeds_that_did_not_complete_count_with_their_bound_and_at_least_the_dia
 @pytest.mark.parametrize(("reduce", "expected"), [("median", 2.0), ("mean", 13 / 3), ("worst", 10.0)])
 def test_seeds_are_reduced_as_the_job_says(reduce: str, expected: float) -> None:
     job = search_job(("search:", f"objective: {{reduce: {reduce}}}\nsearch:"))
-    judgement = judge(rows_of(("completed", 1.0, 3.0), ("completed", 2.0, 3.0), ("diverged", 10.0, 3.0)), job)
+    judgement = judge_seeds(rows_of(("completed", 1.0, 3.0), ("completed", 2.0, 3.0), ("diverged", 10.0, 3.0)), job)
     assert judgement == Judgement(
-        value=pytest.approx(expected), distance=judgement.distance, spread=9.0, completed=2, diameter=3.0
+        value=pytest.approx(expected), distance=judgement.distance, spread=9.0, seeds=3, completed=2, diameter=3.0
     )
-    assert judge(rows_of(("failed", None, None)), job).value is None
+    assert judge_seeds(rows_of(("failed", None, None)), job).value is None
 
 
 @pytest.mark.parametrize(

@@ -90,12 +90,17 @@ def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(
     assert tuned.rank_correlation == pytest.approx(expected)
     fresh = Results(store.root).query("SELECT DISTINCT seed FROM cells WHERE job = 'search-confirmation'")
     assert sorted(fresh["seed"].to_pylist()) == [FIRST_CONFIRMATION_SEED, FIRST_CONFIRMATION_SEED + 1]
-    names = [row["candidate"] for row in tuned.confirmed]
+    names = [row.candidate for row in tuned.confirmed]
     assert "no noise" in names
     assert {f"trial {row['trial']}" for row in tuned.finalists} <= set(names)
     assert sum(name.startswith("constant") for name in names) == 5
-    medians = [row["median bound_best"] for row in tuned.confirmed]
+    medians = [statistics.median(row.bounds) for row in tuned.confirmed]
     assert medians == sorted(medians)
+    (plain,) = (row for row in tuned.confirmed if row.candidate == "no noise")
+    rows = Results(store.root).query(
+        "SELECT bound_best, w1 FROM cells WHERE job = 'search-confirmation' AND schedule = '0' ORDER BY seed"
+    )
+    assert {"bound_best": plain.bounds, "w1": plain.distances} == rows.to_pydict()
     best = load_job(tuned.best_file)
     assert best.protocol == "train"
 
@@ -124,6 +129,7 @@ def test_a_search_that_was_killed_goes_on_and_repeats_nothing(store: Store, monk
     assert [row["trial"] for row in rows] == list(range(8))
     assert len({row["parameters"] for row in rows}) == 8
     assert suggested < {row["parameters"] for row in rows}
+    assert store.dataset("trials").to_table().num_rows == 8
     after = store.dataset("cells", job="search").to_table()["cell_id"].to_pylist()
     assert len(after) == len(set(after)) == 8 * 3 + 2 * 2  # with the finalists' further seeds
     assert set(before) < set(after)
@@ -159,7 +165,7 @@ def test_a_saturated_objective_is_named(store: Store, values: list[float], warne
 
 
 def finished(value: float) -> Result:
-    judgement = Judgement(value=value, distance=value / 2, spread=0.0, completed=3, diameter=9.0)
+    judgement = Judgement(value=value, distance=value / 2, spread=0.0, seeds=3, completed=3, diameter=9.0)
     return Result("complete", judgement, epoch=2, member_steps=30, seconds=1.0)
 
 

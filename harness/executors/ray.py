@@ -23,7 +23,6 @@ from ray import exceptions
 from ..errors import ClusterError, HarnessError
 from ..job import Resources
 from ..messages import Event, PackDone, PackFailed, Task, WorkerDied, WorkerSettings
-from ..plan import Pack
 from ..problems.sources import Samples, load_samples
 from ..problems.specs import ProblemSpec
 from ..worker import Worker
@@ -91,7 +90,7 @@ class RayExecutor(Executor):
 
     def start(self, task: Task) -> None:
         actor = self._idle.pop()
-        stream = actor.execute.options(num_returns="streaming").remote(task.pack, task.attempt)
+        stream = actor.execute.options(num_returns="streaming").remote(task)
         self._running[stream] = _Call(actor, task, time.monotonic())
 
     def wait(self) -> Sequence[tuple[Task, Event]]:
@@ -216,8 +215,8 @@ class _Actor:
     def is_ready(self) -> bool:
         return True
 
-    def execute(self, pack: Pack, attempt: int) -> Iterator[Event]:
-        yield from self._worker.execute(pack, attempt=attempt)
+    def execute(self, task: Task) -> Iterator[Event]:
+        yield from self._worker.execute(task)
 
 
 def _load(problem: ProblemSpec) -> tuple[Samples | None, bool]:

@@ -43,7 +43,7 @@ class SerialExecutor(Executor):
     def start(self, task: Task) -> None:
         assert self._worker is not None, "open() comes first"
         assert self._current is None, "one task at a time"
-        self._current = task, self._worker.execute(task.pack, attempt=task.attempt)
+        self._current = task, self._worker.execute(task)
 
     def wait(self) -> Sequence[tuple[Task, Event]]:
         assert self._current is not None, "nothing to wait for"

@@ -236,16 +236,27 @@ def _balanced(num_own: int, num_draws: int, generator: Generator) -> Tensor:
 def _from_draws(sigma: float, logits: Tensor, distances: Tensor) -> NoisyDivergence:
     """All divergences at one sigma from the optimal logits ``[2 num]``, which may be infinite, and the distances."""
     on_real, on_fake = logits.chunk(2)
-    zero = logits.new_zeros(())
     signed = (logits / 2).tanh().abs()  # |p - q| / (p + q)
     return NoisyDivergence(
         sigma=sigma,
-        jsd=_mean_of_both(LOG2 - zero.logaddexp(-on_real), LOG2 - zero.logaddexp(on_fake)),
+        jsd=_mean_of_both(*(LOG2 - _entropy(logits)).chunk(2)),
         tv=_mean_of_both(*signed.chunk(2)),
         kl_real_fake=_mean(on_real),
         kl_fake_real=_mean(-on_fake),
         weighted_tv=_mean_of_both(*(2 * distances * signed).chunk(2)),
     )
+
+
+def _entropy(logits: Tensor) -> Tensor:
+    """Entropy of which set a draw came from, given the draw: that of a coin with these log odds, nats.
+
+    ``JSD = log 2 - E[H(D*(x))]`` over draws from both noisy measures. It is the mean of ``log 2 D*`` on real and
+    ``log 2 (1 - D*)`` on fake draws with the coin's outcome averaged out (Rao-Blackwell): near equal measures, where
+    those logarithms nearly cancel, its error is smaller by orders of magnitude, and every draw's is in [0, log 2].
+    """
+    odds = logits.abs()
+    ratio = (-odds).exp()
+    return ratio.log1p() + (odds * ratio / (1 + ratio)).nan_to_num(0.0)  # infinite odds: 0
 
 
 def _mean(values: Tensor) -> Estimate:
