@@ -200,10 +200,10 @@ class OptunaStudy:
             if point.parameters in seen:
                 continue
             if point.judgement is not None and point.judgement.completed:
-                self._study.add_trial(self._told(point, source))
                 told = Result("complete", point.judgement, self._job.epochs, member_steps=0, seconds=0.0)
-                row = trial_row(len(self._study.trials) - 1, point.parameters, told)
-                self._store.write_part(self._job.name, "trials", [row], part=new_part())
+                row = trial_row(len(self._study.trials), point.parameters, told)
+                self._store.write_part(self._job.name, "trials", [row], part=new_part())  # before the study knows it
+                self._study.add_trial(self._told(point, source))
                 num_told += 1
             else:
                 suggestions.append(point.parameters)

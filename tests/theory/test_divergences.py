@@ -46,6 +46,19 @@ def test_single_points_give_the_divergence_of_two_gaussians(case: dict) -> None:
     assert abs(found.tv.value - case["tv"]) < 4 * found.tv.standard_error
 
 
+@pytest.mark.parametrize("mean", [0.05, 0.2, 0.8])
+def test_near_equal_measures_are_told_apart_by_few_draws(mean: float) -> None:
+    """Where log 2 D* on one kind of draws and log 2 (1 - D*) on the other nearly cancel: by quadrature, to a tenth."""
+    grid = torch.linspace(-12, 13, 200_001, dtype=torch.float64)
+    p, q = (torch.distributions.Normal(centre, 1.0).log_prob(grid).exp() for centre in (0.0, mean))
+    middle = (p + q) / 2
+    expected = torch.trapezoid((torch.xlogy(p, p / middle) + torch.xlogy(q, q / middle)) / 2, grid).item()
+    (found,) = noisy_divergences(
+        points([[0.0]]), points([[mean]]), sigmas=[1.0], num_draws=1000, generator=seeded(2), noise=Gaussian()
+    )
+    assert abs(found.jsd.value - expected) < 4 * found.jsd.standard_error < 0.2 * expected
+
+
 def test_without_common_points_the_jsd_at_sigma_zero_is_log_2_exactly() -> None:
     (found,) = noisy_divergences(torch.randn(50, 3), torch.randn(40, 3), sigmas=[0.0], num_draws=10, generator=seeded())
     assert found.jsd.value == LOG2
