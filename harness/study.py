@@ -88,7 +88,7 @@ class OptunaStudy:
             return False  # Optuna has no order to prune by
         trial = self._trial(number)
         step = 2**stage  # successive halving has its rungs at steps that double
-        if step in self._study.trials[number].intermediate_values:  # reported before a kill: as it was judged then
+        if step in self._trials()[number].intermediate_values:  # reported before a kill: as it was judged then
             return bool(trial.user_attrs.get("given_up") == stage)
         trial.report(value, step)
         if trial.should_prune():
@@ -215,7 +215,7 @@ class OptunaStudy:
         self._announce(f"warm start from {source}: {num_told} results, {len(suggestions)} suggestions")
 
     def _trial(self, number: int) -> optuna.Trial:
-        return optuna.Trial(self._study, self._study.trials[number]._trial_id)
+        return optuna.Trial(self._study, self._trials()[number]._trial_id)
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
