@@ -88,7 +88,7 @@ def test_sigma_stays_within_a_thousandfold_of_its_start(monkeypatch: pytest.Monk
         members = Members([run], source, num_epochs=2)
         for step in range(5):
             members.discriminator_step(members.sigma(step))
-        assert members.sigma_after(1) == [pytest.approx(expected)]
+        assert members.sigma_after([1]) == [pytest.approx(expected)]
 
 
 def test_the_step_is_taken_with_the_sigma_the_last_one_left(monkeypatch: pytest.MonkeyPatch) -> None:

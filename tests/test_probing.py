@@ -48,7 +48,7 @@ def test_measured_gradients_are_those_of_a_plain_backward_pass() -> None:
     noises = [streams.unit_noise(f"measure {kind} noise", 32, (1, 8, 8), [Truncated()]) for kind in ("real", "fake")]
     norms: dict[str, list[float]] = {"minimax": [], "non_saturating": []}
     for _ in range(2):
-        x = real()[0] + 0.5 * noises[0].next()[0]
+        x = real.next()[0] + 0.5 * noises[0].next()[0]
         z, noise = latents.next()[0], noises[1].next()[0]
         for name, of in (
             ("minimax", lambda d: torch.log(1 - d)),

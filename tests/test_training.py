@@ -56,7 +56,7 @@ def test_a_run_of_one_follows_a_plain_loop(loss: str, discriminator_steps: int) 
     for step in range(10):
         for _ in range(discriminator_steps):
             d_loss = members.discriminator_step(members.sigma(step))
-            x = noisy(real()[0], real_noise.next()[0])
+            x = noisy(real.next()[0], real_noise.next()[0])
             y = noisy(generator(latents.next()[0]).detach(), fake_noise.next()[0])
             expected = nn.functional.binary_cross_entropy_with_logits(
                 discriminator(x), torch.ones(32)
