@@ -56,8 +56,8 @@ class Known:
 
     family: str
     parameters: Mapping[str, float]
-    bounds: Mapping[int, list[float]]
-    distances: Mapping[int, list[float]]
+    bounds: dict[int, list[float]]
+    distances: dict[int, list[float]]
 
 
 def computed_trials() -> list[Known]:
@@ -66,8 +66,8 @@ def computed_trials() -> list[Known]:
     for row in pyarrow.parquet.read_table(FOLDER / "ring_trials.parquet").to_pylist():
         key = row["family"], row["parameters"]
         known = table.setdefault(key, Known(row["family"], json.loads(row["parameters"]), {}, {}))
-        known.bounds.setdefault(row["epoch"], []).append(row["bound_best"])  # type: ignore[attr-defined]
-        known.distances.setdefault(row["epoch"], []).append(row["w1"])  # type: ignore[attr-defined]
+        known.bounds.setdefault(row["epoch"], []).append(row["bound_best"])
+        known.distances.setdefault(row["epoch"], []).append(row["w1"])
     return [known for known in table.values() if known.parameters.get("sigma") != 0]
 
 

@@ -9,20 +9,17 @@ import pytest
 
 import harness
 from harness import driver, worker
-from harness.jobfile import parse
 from harness.messages import Event, Task
 from harness.plan import TrainingPack
 from harness.query import Results
 from harness.search import Judgement, Result, Trials, judge_seeds, seed_values
 from harness.store import Store
 from harness.tune_job import Parameters, TuneJob
+from tests.searches import HEAD, search_of
 
-TEXT = """\
-name: search
-protocol: tune
-problem: {name: ring}
-networks: {name: mlp, width: 8, depth: 1, latent: 2}
-training: {batch: 16, steps_per_epoch: 5}
+TEXT = (
+    HEAD
+    + """\
 epochs: 6
 space:
   schedule:
@@ -31,16 +28,11 @@ search: {trials: 6, seeds: 3}
 evaluation: {samples: 40, draws: 60, directions: 4, sigmas: [0.5]}
 resources: {pack: 6}
 """
+)
 
 
 def search_job(*pairs: tuple[str, str]) -> TuneJob:
-    text = TEXT
-    for old, new in pairs:
-        assert old in text
-        text = text.replace(old, new)
-    job = parse(text)
-    assert isinstance(job, TuneJob)
-    return job
+    return search_of(TEXT, *pairs)
 
 
 class Script:

@@ -13,18 +13,15 @@ import pytest
 from scipy.stats import spearmanr
 
 from harness.errors import HarnessError
-from harness.jobfile import parse
 from harness.search import Judgement, Result, State
 from harness.store import Store
 from harness.study import OptunaStudy, Storage, importances
 from harness.tune_job import Parameters, TuneJob
+from tests.searches import HEAD, search_of
 
-TEXT = """\
-name: search
-protocol: tune
-problem: {name: ring}
-networks: {name: mlp, width: 8, depth: 1, latent: 2}
-training: {batch: 16, steps_per_epoch: 5}
+TEXT = (
+    HEAD
+    + """\
 epochs: 6
 space:
   schedule:
@@ -35,6 +32,7 @@ space:
 objective: {bound: paper}
 search: {trials: 6, seeds: 3}
 """
+)
 TRIALS = "trials: 6"
 ONE_FAMILY = ("    constant: {sigma: {low: 0.01, high: 1, log: true}}\n", "")
 NO_PENALTY = ("  penalty: {none: {}, r1: {gamma: {low: 1, high: 100, log: true}}}\n", "")
@@ -58,13 +56,7 @@ def opened(store: Store, memory: Storage) -> Open:
 
 
 def make(*pairs: tuple[str, str]) -> TuneJob:
-    text = TEXT
-    for old, new in pairs:
-        assert old in text
-        text = text.replace(old, new)
-    job = parse(text)
-    assert isinstance(job, TuneJob)
-    return job
+    return search_of(TEXT, *pairs)
 
 
 def result(

@@ -15,13 +15,11 @@ from harness.grid import Cell, expand
 from harness.jobfile import dump_job, parse
 from harness.records import CELLS
 from harness.tune_job import Parameters, Range, Space, TuneJob
+from tests.searches import HEAD, changed, search_of
 
-TEXT = """\
-name: search
-protocol: tune
-problem: {name: ring}
-networks: {name: mlp, width: 8, depth: 1, latent: 2}
-training: {batch: 16, steps_per_epoch: 5}
+TEXT = (
+    HEAD
+    + """\
 epochs: 6
 space:
   schedule:
@@ -31,21 +29,12 @@ space:
 objective: {bound: paper}
 search: {trials: 6, seeds: 3}
 """
+)
 LOSS, OBJECTIVE, SEARCH = "  loss: [minimax]\n", "{bound: paper}", "{trials: 6, seeds: 3}"
 
 
-def changed(*pairs: tuple[str, str]) -> str:
-    text = TEXT
-    for old, new in pairs:
-        assert old in text
-        text = text.replace(old, new)
-    return text
-
-
 def make(*pairs: tuple[str, str]) -> TuneJob:
-    job = parse(changed(*pairs))
-    assert isinstance(job, TuneJob)
-    return job
+    return search_of(TEXT, *pairs)
 
 
 def with_axes(text: str) -> tuple[str, str]:
@@ -184,7 +173,7 @@ def test_a_point_with_a_parameter_that_the_space_lacks_is_not_in_it() -> None:
 )
 def test_a_choice_may_be_named_once(old: str, new: str) -> None:
     with pytest.raises(JobError, match="duplicate value"):
-        parse(changed((old, new)))
+        parse(changed(TEXT, (old, new)))
 
 
 # --- cells of a point
@@ -390,7 +379,7 @@ def test_trials_are_judged_at_one_and_two_thirds_unless_nothing_is_given_up(epoc
 )
 def test_a_mistake_is_named_with_its_place(old: str, new: str, place: str, message: str) -> None:
     with pytest.raises(JobError) as error:
-        parse(changed((old, new)), source="job.yaml")
+        parse(changed(TEXT, (old, new)), source="job.yaml")
     blocks = str(error.value).split("job.yaml:")
     assert [block for block in blocks if block.startswith(f"{place}: ") and message in block], str(error.value)
 
@@ -434,7 +423,7 @@ def test_a_grid_with_no_more_points_than_trials_is_accepted() -> None:
 def test_a_family_that_cannot_be_is_named_with_its_place(old: str, new: str, place: str, message: str) -> None:
     minimised = (OBJECTIVE, "{minimise: [bound, seconds]}")
     with pytest.raises(JobError) as error:
-        parse(changed(minimised, (old, new)), source="job.yaml")
+        parse(changed(TEXT, minimised, (old, new)), source="job.yaml")
     text = str(error.value)
     assert text.startswith(f"job.yaml:{place}: ")
     assert message in text
@@ -443,6 +432,6 @@ def test_a_family_that_cannot_be_is_named_with_its_place(old: str, new: str, pla
 def test_every_mistake_in_the_families_is_named_at_once() -> None:
     axes = "  penalty: {r7: {}, r1: {gamma: -1}}\n  learning_rate: 0\n"
     with pytest.raises(JobError) as error:
-        parse(changed(("constant:", "constnt:"), with_axes(axes), (SEARCH, "{sampler: grid}")), source="job.yaml")
+        parse(changed(TEXT, ("constant:", "constnt:"), with_axes(axes), (SEARCH, "{sampler: grid}")), source="job.yaml")
     places = [block.split(": ")[1] for block in str(error.value).split("job.yaml:")[1:]]
     assert places == ["space.schedule.constnt", "space.penalty.r7", "space.penalty.r1", "space.learning_rate"]

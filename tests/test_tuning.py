@@ -19,13 +19,11 @@ from harness.store import Store
 from harness.study import OptunaStudy
 from harness.tune_job import TuneJob
 from harness.tuning import tune
+from tests.searches import HEAD, search_of
 
-TEXT = """\
-name: search
-protocol: tune
-problem: {name: ring}
-networks: {name: mlp, width: 8, depth: 1, latent: 2}
-training: {batch: 16, steps_per_epoch: 5}
+TEXT = (
+    HEAD
+    + """\
 epochs: 2
 space:
   schedule:
@@ -34,16 +32,11 @@ space:
 search: {trials: 5, seeds: 3, pruner: none, finalists: 2, finalist_seeds: 2, confirmation_seeds: 2}
 evaluation: {samples: 40, draws: 60, directions: 4, sigmas: [0.5]}
 """
+)
 
 
 def replaced(*pairs: tuple[str, str]) -> TuneJob:
-    text = TEXT
-    for old, new in pairs:
-        assert old in text
-        text = text.replace(old, new)
-    job = parse(text)
-    assert isinstance(job, TuneJob)
-    return job
+    return search_of(TEXT, *pairs)
 
 
 def trials(store: Store) -> list[dict[str, Any]]:

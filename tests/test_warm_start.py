@@ -16,7 +16,7 @@ import harness
 from harness.errors import HarnessError
 from harness.grid import Cell, expand
 from harness.job import Job
-from harness.jobfile import parse, parse_job
+from harness.jobfile import parse_job
 from harness.messages import Provenance
 from harness.query import Results
 from harness.records import Status
@@ -27,6 +27,7 @@ from harness.study import OptunaStudy, Storage
 from harness.tune_job import Parameters, TuneJob
 from harness.tuning import tune
 from harness.warm_start import Known, known_points
+from tests.searches import changed, search_of
 from tests.test_search import work
 
 SHARED = """\
@@ -49,17 +50,8 @@ search: {{trials: 2, seeds: 2, pruner: none, finalists: 9, finalist_seeds: 1, co
 LINE = "{schedule: linear, start: 0.5, end: 0}"
 
 
-def changed(text: str, *pairs: tuple[str, str]) -> str:
-    for old, new in pairs:
-        assert old in text
-        text = text.replace(old, new)
-    return text
-
-
 def search_job(*pairs: tuple[str, str]) -> TuneJob:
-    job = parse(changed(SEARCH, *pairs))
-    assert isinstance(job, TuneJob)
-    return job
+    return search_of(SEARCH, *pairs)
 
 
 def grid_job(
