@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from . import cli_checks, cli_figures, cli_tune
+from .cli_options import Address, ExecutorOption, Quiet, Results
 from .errors import HarnessError
 
 app = typer.Typer(
@@ -30,19 +31,8 @@ app.add_typer(cli_figures.app)
 app.add_typer(cli_tune.app)
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB", help="A job file, such as jobs/quickstart.yaml.")]
-Results = Annotated[
-    str, typer.Option("--results", metavar="ROOT", help="Result store: a folder, or a URI such as s3://bucket/prefix.")
-]
-ExecutorOption = Annotated[
-    Literal["ray", "serial"],
-    typer.Option("--executor", help="ray: actors of a cluster or of this machine. serial: this process alone."),
-]
 Retry = Annotated[
     str, typer.Option("--retry", metavar="STATUSES", help="Compute these again, such as failed,diverged,timeout,lost.")
-]
-Address = Annotated[
-    str | None,
-    typer.Option("--address", metavar="ADDRESS", help="An existing Ray cluster, such as auto or 10.0.0.1:6379."),
 ]
 JobsAddress = Annotated[
     str | None,
@@ -95,7 +85,7 @@ def run(
     executor: ExecutorOption = "ray",
     address: Address = None,
     retry: Retry = "",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compute the cells of a job that the store does not have yet; run it again to go on after a crash."""
     from .jobfile import load_job

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from .cli_options import Quiet
 from .errors import HarnessError
 
 app = typer.Typer()
@@ -71,7 +72,7 @@ def evaluate(
     ] = 4000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of draws and directions.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="A JSON list, one object a sigma, named as in cells.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure any two sample sets: exact divergences under noise, all bounds, W1 and sliced W1."""
     from .comparison import compare, to_table

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from .cli_options import Results
 from .errors import HarnessError
 from .theory.schedules import Schedule
 
@@ -25,9 +26,7 @@ def figure(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Ends in .png, .pdf or .svg.")],
     job: Annotated[str | None, typer.Option("--job", metavar="NAME", help="A job with results in the store.")] = None,
-    results: Annotated[str, typer.Option("--results", metavar="ROOT", help="Result store: a folder or a URI.")] = (
-        "results"
-    ),
+    results: Results = "results",
     by: Annotated[
         Literal["epoch", "sigma", "batch_norm"], typer.Option("--by", help="fig1 to fig3: what tells lines apart.")
     ] = "epoch",

@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from .cli_options import Address, ExecutorOption, Quiet, Results
 from .errors import TuneError
 
 if TYPE_CHECKING:
@@ -26,13 +27,9 @@ def tune(
     job: Annotated[
         Path, typer.Argument(metavar="JOB", help="A job file of protocol tune, such as jobs/tune_ring.yaml.")
     ],
-    results: Annotated[str, typer.Option("--results", metavar="ROOT", help="Result store: a folder or a URI.")] = (
-        "results"
-    ),
-    executor: Annotated[Literal["ray", "serial"], typer.Option("--executor", help="As in run.")] = "ray",
-    address: Annotated[
-        str | None, typer.Option("--address", metavar="ADDRESS", help="An existing Ray cluster, such as auto.")
-    ] = None,
+    results: Results = "results",
+    executor: ExecutorOption = "ray",
+    address: Address = None,
     storage: Annotated[
         str | None,
         typer.Option("--storage", metavar="URL", help="Of the study, for Optuna; SQLite in the store if none."),
@@ -41,7 +38,7 @@ def tune(
         str | None,
         typer.Option("--warm-start", metavar="JOB", help="A job whose results in the store the search starts from."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Search the noise schedule of least Wasserstein bound; run it again to go on after a crash."""
     from .jobfile import load_tune_job

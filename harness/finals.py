@@ -36,10 +36,14 @@ class Finalist:
     final: Judgement | None = None
 
     @property
+    def overall(self) -> Judgement:
+        """Over all the seeds it has had."""
+        return self.final or self.judgement
+
+    @property
     def value(self) -> float:
         """What finalists are ranked by."""
-        value = (self.final or self.judgement).value
-        return math.inf if value is None else value
+        return math.inf if self.overall.value is None else self.overall.value
 
 
 def finalist_grids(job: TuneJob, finalists: Sequence[Finalist]) -> list[Grid]:

@@ -137,12 +137,11 @@ def tune(
 
 
 def _finalist_row(job: TuneJob, finalist: Finalist) -> Row:
-    final = finalist.final or finalist.judgement
     return {
         "trial": finalist.number,
         "schedule": schedule_text(sigma_of(finalist.parameters)),
         f"search {job.bound}": finalist.judgement.value,
-        job.bound: final.value,
-        job.distance: final.distance,
-        "spread over seeds": final.spread,
+        job.bound: finalist.overall.value,
+        job.distance: finalist.overall.distance,
+        "spread over seeds": finalist.overall.spread,
     }
