@@ -81,8 +81,10 @@ def test_a_search_killed_at_trial_20_finishes_48_distinct_trials(storage: str, t
     assert len(study.trials) == 48
     assert all(trial.state.is_finished() for trial in study.trials)
     assert not any(trial.state == optuna.trial.TrialState.FAIL for trial in study.trials)
-    # what had been asked for kept its parameters, and no suggestion came a second time
-    assert {number: study.trials[number].params for number in asked} == asked
+    # what had been asked for kept its parameters (the kill may fall between two of a trial's), and no suggestion came
+    # a second time
+    for number, parameters in asked.items():
+        assert parameters.items() <= study.trials[number].params.items()
     assert len({str(sorted(trial.params.items())) for trial in study.trials}) == 48
     rows = Results(root).query("SELECT trial, parameters FROM trials").to_pydict()
     assert sorted(rows["trial"]) == list(range(48))
