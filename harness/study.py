@@ -310,7 +310,7 @@ def _identity(job: TuneJob) -> dict[str, Any]:
         "metric_version": cell["metric_version"],
         "evaluation": cell["evaluation"],
         "epochs": job.epochs,
-        "objective": job.objective.model_dump(mode="json"),
+        "objective": {**job.objective.model_dump(mode="json"), "bound": job.kind_of_bound},
         "losses": [named_with_source(loss) for loss in job.space.loss],
         "seeds": job.search.seeds,
         "stages": list(job.stages),

@@ -217,21 +217,24 @@ class TuneJob(Spec):
     resources: Resources = Resources()
 
     @property
+    def kind_of_bound(self) -> Literal["paper", "sharp", "weighted", "sliced"]:
+        """That of the objective, or the default for the problem."""
+        return self.objective.bound or ("sliced" if len(self.problem.facts().shape) == 3 else "paper")
+
+    @property
     def bound(self) -> str:
         """The column that is minimised."""
-        wanted = self.objective.bound or ("sliced" if len(self.problem.facts().shape) == 3 else "paper")
-        return _COLUMNS[wanted][self.objective.sigma == "final"]
+        return _COLUMNS[self.kind_of_bound][self.objective.sigma == "final"]
 
     @property
     def comparable_bound(self) -> str:
         """The column by which schedules are compared in the end: at the best sigma, whatever is minimised."""
-        wanted = next(columns for columns in _COLUMNS.values() if self.bound in columns)
-        return wanted[0]
+        return _COLUMNS[self.kind_of_bound][0]
 
     @property
     def distance(self) -> str:
         """The column of the exact distance that the minimised bound is a bound of."""
-        return "w1_sliced" if self.bound in _COLUMNS["sliced"] else "w1"
+        return "w1_sliced" if self.kind_of_bound == "sliced" else "w1"
 
     @property
     def pruner(self) -> str:

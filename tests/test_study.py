@@ -283,6 +283,7 @@ def test_another_setting_is_another_search_and_refused(store: Store) -> None:
         ("seeds: 3", "seeds: 3, report: [2, 4]"),  # as `auto` has it
         ("seeds: 3", "seeds: 3, finalists: 1, finalist_seeds: 0, confirmation_seeds: 1"),
         ("objective:", "resources: {pack: 2}\nobjective:"),
+        ("bound: paper", "reduce: median"),  # as the default has it
         ("end: 0.0", "end: 0.1"),
         ("end: 0.0", "end: 0.0, fraction: {low: 0.5, high: 1}"),
         ("  loss:", "  learning_rate: {low: 0.001, high: 0.1}\n  loss:"),
