@@ -90,7 +90,7 @@ def _print(tuned: Tuned, job: TuneJob, results: str) -> None:
     table(tuned.finalists, f"Finalists, {job.objective.reduce} of {seeds} seeds")
     rows = [_confirmed_row(row, job) for row in tuned.confirmed]
     table(rows, f"Confirmed on {job.search.confirmation_seeds} fresh seeds")
-    for verdict in _verdicts(tuned, job):
+    for verdict in verdicts(tuned.confirmed, tuned.best_number, job):
         say(verdict)
     for warning in tuned.warnings:
         say(warning)
@@ -109,26 +109,32 @@ def _confirmed_row(row: Confirmed, job: TuneJob) -> dict[str, Any]:
     return {**columns, "not completed": row.not_completed}
 
 
-def _verdicts(tuned: Tuned, job: TuneJob) -> Iterator[str]:
-    """Says plainly what the chosen schedule gains on the fresh seeds, over no noise and over the best baseline."""
-    from .finals import NO_NOISE
+def verdicts(confirmed: Sequence[Confirmed], chosen: int, job: TuneJob) -> Iterator[str]:
+    """Says plainly what a trial gains on the fresh seeds, over no noise and over the best baseline.
+
+    Args:
+      confirmed: The candidates, the best first.
+      chosen: The trial's number.
+      job: The search.
+    """
+    from .finals import NO_NOISE, gain
     from .search import REDUCE
 
-    by_name = {row.candidate: row for row in tuned.confirmed}
-    chosen = by_name[f"trial {tuned.best_number}"]
-    reduce = REDUCE[job.objective.reduce]
-    best = next(row for row in tuned.confirmed if not row.candidate.startswith("trial"))
+    by_name = {row.candidate: row for row in confirmed}
+    own = by_name[f"trial {chosen}"]
+    best = next(row for row in confirmed if not row.candidate.startswith("trial"))
     for other in dict.fromkeys((NO_NOISE, best.candidate)):
         parts = []
         for name, ours, theirs in (
-            (job.comparable_bound, chosen.bounds, by_name[other].bounds),
-            (job.distance, chosen.distances, by_name[other].distances),
+            (job.comparable_bound, own.bounds, by_name[other].bounds),
+            (job.distance, own.distances, by_name[other].distances),
         ):
-            verdict = "better" if reduce(ours) < reduce(theirs) else "NOT better"
-            wins = sum(our < their for our, their in zip(ours, theirs, strict=True))
+            found = gain(ours, theirs, REDUCE[job.objective.reduce])
+            verdict = "better" if found.ours < found.theirs else "NOT better"
+            difference = "" if math.isnan(found.error) else f", by {found.difference:+.2g} +- {found.error:.2g}"
             parts.append(
-                f"{job.objective.reduce} {name} {reduce(ours):.4g} against {reduce(theirs):.4g}, {verdict} "
-                f"(on {wins} of {len(ours)} seeds)"
+                f"{job.objective.reduce} {name} {found.ours:.4g} against {found.theirs:.4g}, {verdict} "
+                f"(on {found.wins} of {len(ours)} seeds{difference})"
             )
         what = other if other == NO_NOISE else f"the best baseline, {other}"
-        yield f"The chosen schedule, trial {tuned.best_number}, against {what}: {'; '.join(parts)}"
+        yield f"The chosen schedule, trial {chosen}, against {what}: {'; '.join(parts)}"

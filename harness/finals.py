@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Any
 
 from .grid import expand
@@ -137,6 +138,31 @@ def confirmed(job: TuneJob, store: Store, name: str, grids: Mapping[str, Grid]) 
         not_completed = sum(row["status"] != "completed" for row in rows)
         table.append(Confirmed(candidate, schedule_text(grid.sigma[0]), bounds, distances, not_completed))
     return sorted(table, key=lambda row: REDUCE[job.objective.reduce](row.bounds))
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What one schedule is worth beside another, on the same seeds.
+
+    Attributes:
+      ours, theirs: Reduced over seeds, as the objective is.
+      wins: Seeds on which ours is less.
+      difference, error: Mean of ours less theirs over seeds, and its standard error; NaN where that is undefined.
+    """
+
+    ours: float
+    theirs: float
+    wins: int
+    difference: float
+    error: float
+
+
+def gain(ours: Sequence[float], theirs: Sequence[float], reduce: Callable[[Sequence[float]], float]) -> Gain:
+    """Compares two schedules by a bound or a distance, one value a seed, the same seeds in the same order."""
+    differences = [our - their for our, their in zip(ours, theirs, strict=True)]
+    is_defined = len(differences) > 1 and all(map(math.isfinite, differences))
+    error = stdev(differences) / math.sqrt(len(differences)) if is_defined else math.nan
+    return Gain(reduce(ours), reduce(theirs), sum(d < 0 for d in differences), fmean(differences), error)
 
 
 def grid_rows(job: TuneJob, store: Store, name: str, grids: Iterable[Grid]) -> list[list[Row]]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, ttest_rel
 
+from harness.cli_tune import verdicts
 from harness.errors import JobError, TuneError
-from harness.finals import FIRST_CONFIRMATION_SEED
+from harness.finals import FIRST_CONFIRMATION_SEED, Confirmed, gain
 from harness.jobfile import load_job, load_tune_job, parse, parse_job
 from harness.query import Results
 from harness.search import Judgement, Result
@@ -96,6 +98,40 @@ def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(
     assert {"bound_best": plain.bounds, "w1": plain.distances} == rows.to_pydict()
     best = load_job(tuned.best_file)
     assert best.protocol == "train"
+
+
+def test_a_gain_is_the_mean_of_paired_differences_with_its_standard_error() -> None:
+    ours, theirs = [1.0, 1.2, 0.9, 1.4], [1.1, 1.1, 1.3, 1.5]
+    found = gain(ours, theirs, statistics.median)
+    assert (found.ours, found.theirs, found.wins) == (pytest.approx(1.1), pytest.approx(1.2), 3)
+    test = ttest_rel(ours, theirs)
+    assert found.difference / found.error == pytest.approx(test.statistic)
+    low, high = test.confidence_interval(0.95)
+    assert found.difference == pytest.approx((low + high) / 2)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [([1.0], [2.0]), ([math.inf, math.inf], [1.0, math.inf])])
+def test_a_gain_without_a_spread_has_no_standard_error(ours: list[float], theirs: list[float]) -> None:
+    assert math.isnan(gain(ours, theirs, statistics.median).error)
+
+
+def test_the_verdict_is_plain_in_both_directions() -> None:
+    confirmed = [
+        Confirmed("constant, 0.1 scales", "0.2", [0.9, 1.0, 1.1], [0.11, 0.12, 0.13], 0),
+        Confirmed("trial 3", "linear(start=1, end=0)", [1.0, 1.3, 1.2], [0.09, 0.10, 0.14], 0),
+        Confirmed("no noise", "0", [2.0, 3.0, 4.0], [0.10, 0.08, 0.18], 1),
+    ]
+    against_none, against_best = verdicts(confirmed, 3, replaced())
+    assert against_none == (
+        "The chosen schedule, trial 3, against no noise: "
+        "median bound_best 1.2 against 3, better (on 3 of 3 seeds, by -1.8 +- 0.52); "
+        "median w1 0.1 against 0.1, NOT better (on 2 of 3 seeds, by -0.01 +- 0.017)"
+    )
+    assert against_best == (
+        "The chosen schedule, trial 3, against the best baseline, constant, 0.1 scales: "
+        "median bound_best 1.2 against 1, NOT better (on 0 of 3 seeds, by +0.17 +- 0.067); "
+        "median w1 0.1 against 0.12, better (on 2 of 3 seeds, by -0.01 +- 0.01)"
+    )
 
 
 def test_a_search_that_was_killed_goes_on_and_repeats_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
