@@ -25,6 +25,7 @@ NUM_BEST = 5
 """How many schedules are drawn, each in a colour that its trial has in every panel."""
 
 _WIDE = 5.0  # values that span more than this factor get a log axis
+_FAR = 3.0  # an objective this many times the distances: the line of equality would press all trials into a strip
 _GREY = "#8C8C8C"  # of a trial that is not among the best
 _SMALL = 7
 _DISTANCE = "exact distance, data units"
@@ -149,6 +150,10 @@ def _against_truth(axes: Axes, rows: Sequence[Row], colours: _Colours) -> None:
         axes.set_xticks([])
         return
     _points(axes, both, "distance", "value", colours)
+    if min(values) > _FAR * max(distances):
+        _scale(axes, "x", distances)
+        _scale(axes, "y", values)
+        return
     ends = [0.9 * min(distances), 1.1 * max(distances)]
     axes.plot(ends, ends, "--", color="black", linewidth=1.0, label="objective = distance, the least possible (d)")
     for axis in ("x", "y"):  # both alike: y = x is to be straight

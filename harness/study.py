@@ -389,6 +389,7 @@ def importances(trials: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     if not varied:
         return {}
     distributions = {name: _spanning(column) for name, column in varied.items()}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()
     for index, (_, value) in enumerate(points):
         own = {name: column[index] for name, column in varied.items()}

@@ -266,6 +266,17 @@ def test_the_objective_is_compared_with_the_exact_distance_by_ranks(draw: Draw) 
     assert axes.get_ylabel() == "objective (a bound), data units"
 
 
+def test_an_objective_far_above_the_distance_is_not_pressed_into_a_strip(draw: Draw) -> None:
+    rows = [trial(number, 1.0 + 0.05 * number, 0.1 + 0.01 * number) for number in range(4)]
+    figure = draw(rows)
+    axes = figure.axes[3]
+    assert set(points(axes)) == {(row["distance"], row["value"]) for row in rows}
+    assert not axes.lines
+    assert not any("objective = distance" in text for text in legend_of(figure.legends[0]))
+    low, high = axes.get_ylim()
+    assert 0.75 * (high - low) < 0.15  # the values' span fills the panel
+
+
 @pytest.mark.parametrize(
     "pairs", [[(1.0, 0.5)], [(1.0, 0.5), (2.0, 0.6)], [(1.0, 0.5)] * 4, [(1.0, 0.1), (1.0, 0.2), (1.0, 0.3)]]
 )
