@@ -53,8 +53,15 @@ def figure(
         from .query import open_results
         from .search_figure import search
 
-        selection = figures.Selection(by, epoch, sigma, batch_norm)
-        drawn = {**figures.FIGURES, "search": search}[name](open_results(results), job, selection)
+        draw = {
+            "fig1": figures.figure_1,
+            "fig2": figures.figure_2,
+            "fig3": figures.figure_3,
+            "trajectories": figures.trajectories,
+            "sigma": figures.noise_over_training,
+            "search": search,
+        }[name]
+        drawn = draw(open_results(results), job, figures.Selection(by, epoch, sigma, batch_norm))
     figures.save(drawn, output)
 
 

@@ -162,15 +162,6 @@ def schedules(functions: Mapping[str, Callable[[float], float]]) -> Figure:
     return figure
 
 
-FIGURES: dict[str, Callable[[Results, str, Selection], Figure]] = {
-    "fig1": figure_1,
-    "fig2": figure_2,
-    "fig3": figure_3,
-    "trajectories": trajectories,
-    "sigma": noise_over_training,
-}
-
-
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure as PNG, PDF or SVG, by the end of its name.
 
@@ -259,14 +250,19 @@ def _grouped(rows: Sequence[Row], key: Callable[[Row], Any]) -> dict[Any, list[R
     return groups
 
 
-def canvas(num_rows: int, num_columns: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of the harness's style, size in inches, and its axes row by row."""
+def canvas(
+    num_rows: int, num_columns: int, *, width: float, height: float, shares: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
+    """A figure of the harness's style, size in inches, and its axes row by row.
+
+    Columns are as wide as their `shares` say, or all alike.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     mpl.rcParams.update(_STYLE)
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(num_rows, num_columns, squeeze=False)
+    axes = figure.subplots(num_rows, num_columns, squeeze=False, width_ratios=shares)
     return figure, list(axes.flat)
 
 

@@ -398,10 +398,11 @@ def _chunks(members: Sequence[T], size: int) -> list[Sequence[T]]:
 
 
 def groups(items: Iterable[T], key: Callable[[T], str]) -> list[list[T]]:
-    groups: dict[str, list[T]] = {}
+    """The items of equal keys together, in the order of the first of each."""
+    found: dict[str, list[T]] = {}
     for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return list(groups.values())
+        found.setdefault(key(item), []).append(item)
+    return list(found.values())
 
 
 def _unique(items: Iterable[T], key: Callable[[T], Any]) -> list[T]:

@@ -18,7 +18,7 @@ from .identity import digest
 from .plan import TrainingPack, groups, pack_size, training_key
 from .records import Status
 from .store import Store, new_part
-from .tune_job import Parameters, TuneJob
+from .tune_job import Parameters, TuneJob, example_grid
 
 Row = Mapping[str, Any]
 State = Literal["complete", "pruned", "fail"]
@@ -121,8 +121,8 @@ class Trials:
 
     def __init__(self, job: TuneJob, study: Study, store: Store, *, num_slots: int) -> None:
         self._job, self._study, self._store = job, study, store
-        plain = job.training_job(job.name, (job.grid(next(job.space.points(1)), seeds=(0,)),))
-        self._pack_size = pack_size(plain, job.search.trials * job.search.seeds, num_slots)
+        any_training = job.training_job(job.name, (example_grid(job),))
+        self._pack_size = pack_size(any_training, job.search.trials * job.search.seeds, num_slots)
         self._trials: list[_Trial] = []
         self._waiting: list[_Step] = []
         self._under_way: set[str] = set()  # cells that wait or are being computed

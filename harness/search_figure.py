@@ -50,8 +50,7 @@ def search(results: Results, job: str, selection: Selection) -> Figure:
     best = sorted(_with_numbers(rows, "value", states=("complete",)), key=lambda row: (row["value"], row["trial"]))
     best = best[:NUM_BEST]
     colours = {row["trial"]: colour for row, colour in zip(best, COLOURS, strict=False)}
-    figure, (found, course, mattered, truth) = canvas(2, 2, width=9.0, height=7.0)
-    found.get_subplotspec().get_gridspec().set_width_ratios([1.15, 1])  # type: ignore[union-attr]
+    figure, (found, course, mattered, truth) = canvas(2, 2, width=9.0, height=7.0, shares=[1.15, 1])
     _best_schedules(found, best, colours)
     _course(course, rows, colours)
     _importances(mattered, rows, best, COLOURS[0])

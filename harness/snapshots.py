@@ -11,7 +11,7 @@ from torch import Tensor
 from .grid import Run
 from .identity import canonical_json
 from .packs import StackedModule
-from .training import State
+from .training import MemberState
 
 
 def encode(generator: StackedModule, weights: Tensor, *, run: Run, epoch: int) -> bytes:
@@ -21,15 +21,15 @@ def encode(generator: StackedModule, weights: Tensor, *, run: Run, epoch: int) -
     return bytes(safetensors.torch.save(named, metadata=metadata))
 
 
-def encode_state(state: State, *, run: Run) -> bytes:
+def encode_state(state: MemberState, *, run: Run) -> bytes:
     """Where a run stands, as a safetensors file."""
     named = {name: value.contiguous() for name, value in state.items()}
     return bytes(safetensors.torch.save(named, metadata={"run_id": run.run_id}))
 
 
-def decode_state(content: bytes) -> State:
+def decode_state(content: bytes) -> MemberState:
     """Where a run stands, on the CPU."""
-    state: State = safetensors.torch.load(content)
+    state: MemberState = safetensors.torch.load(content)
     return state
 
 

@@ -22,7 +22,7 @@ from .regularisers import Regulariser
 from .theory.losses import Loss, accuracy
 from .theory.schedules import Adaptive, constant
 
-State = Mapping[str, Tensor]
+MemberState = Mapping[str, Tensor]
 """One member between two epochs: all its training needs to go on as if it had not been interrupted."""
 
 
@@ -78,7 +78,7 @@ class Members:
     """
 
     def __init__(
-        self, runs: Sequence[Run], source: Source, *, num_epochs: int, states: Mapping[int, State] | None = None
+        self, runs: Sequence[Run], source: Source, *, num_epochs: int, states: Mapping[int, MemberState] | None = None
     ) -> None:
         states = states or {}
         first, device = runs[0], source.device
@@ -113,14 +113,14 @@ class Members:
             where = f"position of {name}"
             stream.skip([int(states[i][where]) if i in states and where in states[i] else 0 for i in range(len(runs))])
 
-    def state(self, member: int, *, epoch: int) -> State:
+    def state(self, member: int, *, epoch: int) -> MemberState:
         """Where a member stands after `epoch` epochs."""
         parts = {name: part[member].detach().cpu() for name, part in self._parts().items()}
         positions = {f"position of {name}": stream.positions[member] for name, stream in self._streams().items()}
         numbers = {name: torch.tensor(value) for name, value in {"epoch": epoch, **positions}.items()}
         return {**parts, **numbers}
 
-    def _restore(self, member: int, state: State) -> None:
+    def _restore(self, member: int, state: MemberState) -> None:
         for name, part in self._parts().items():
             # a member whose schedule does not adapt may come from a pack in which none did
             if name in state or not name.startswith("adaptation"):
@@ -207,7 +207,7 @@ class Members:
 
 
 def train(
-    runs: Sequence[Run], source: Source, *, num_epochs: int, states: Mapping[int, State] | None = None
+    runs: Sequence[Run], source: Source, *, num_epochs: int, states: Mapping[int, MemberState] | None = None
 ) -> Iterator[Progress | Epoch]:
     """Trains a pack of runs, one batched step at a time.
 

@@ -46,12 +46,18 @@ def add_probe(store: Store, epoch: int, seed: int, *, loss: str = "minimax", sig
 
 
 @pytest.fixture
-def results(store: Store) -> Results:
+def root(store: Store) -> str:
+    """Of a store with probes."""
     for epoch, seed in D_LOSS:
         for loss in ("minimax", "non_saturating"):
             add_probe(store, epoch, seed, loss=loss)
     add_probe(store, 1, 0, sigma=0.5)
-    return Results(store.root)
+    return store.root
+
+
+@pytest.fixture
+def results(root: str) -> Results:
+    return Results(root)
 
 
 def drawn(axes: Any) -> dict[str, list[float]]:
@@ -87,11 +93,9 @@ def test_lines_may_be_told_apart_by_sigma(results: Results) -> None:
 
 
 @pytest.mark.parametrize("suffix", figures.FORMATS)
-def test_the_command_writes_every_format(results: Results, tmp_path: Path, suffix: str) -> None:
+def test_the_command_writes_every_format(root: str, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"figure{suffix}"
-    answer = CliRunner().invoke(
-        app, ["figure", "fig1", "--job", "job", "--results", results.store.root, "-o", str(path)]
-    )
+    answer = CliRunner().invoke(app, ["figure", "fig1", "--job", "job", "--results", root, "-o", str(path)])
     assert answer.exit_code == 0, answer.output
     magic = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[suffix]
     assert path.read_bytes().startswith(magic)
@@ -113,8 +117,8 @@ def test_the_command_writes_every_format(results: Results, tmp_path: Path, suffi
         (["schedule", "-o", "a.png", "--schedule", "{schedule: adaptive, start: 1, target: 0.8, rate: 5}"], "adaptive"),
     ],
 )
-def test_mistakes_have_clear_messages(results: Results, arguments: list[str], message: str) -> None:
-    answer = CliRunner().invoke(app, ["figure", *arguments, "--results", results.store.root])
+def test_mistakes_have_clear_messages(root: str, arguments: list[str], message: str) -> None:
+    answer = CliRunner().invoke(app, ["figure", *arguments, "--results", root])
     assert isinstance(answer.exception, HarnessError)
     assert message in str(answer.exception)
 
@@ -198,9 +202,9 @@ def test_the_reference_results_are_complete_and_no_bound_is_violated() -> None:
     assert counts == {"cells": 150, "completed": True, "holds": True, "seeds": 3, "modes": 3}
 
 
-@pytest.mark.parametrize("name", ["fig1", "fig2", "fig3"])
-def test_the_papers_figures_regenerate_from_the_reference_results(name: str, tmp_path: Path) -> None:
-    figure = figures.FIGURES[name](Results(REFERENCE), "figures", Selection())
+@pytest.mark.parametrize("draw", [figures.figure_1, figures.figure_2, figures.figure_3])
+def test_the_papers_figures_regenerate_from_the_reference_results(draw: Any, tmp_path: Path) -> None:
+    figure = draw(Results(REFERENCE), "figures", Selection())
     assert [line.get_label() for line in figure.axes[0].lines] == ["1", "10", "25"]
     assert figure.axes[0].lines[0].get_xdata()[-1] == 4000
-    figures.save(figure, tmp_path / f"{name}.png")
+    figures.save(figure, tmp_path / "figure.png")

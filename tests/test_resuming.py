@@ -11,7 +11,7 @@ import torch
 from harness.grid import Run, expand
 from harness.problems.sources import Source, load_samples, make_source
 from harness.snapshots import decode_state, encode_state
-from harness.training import Epoch, State, train
+from harness.training import Epoch, MemberState, train
 from tests.conftest import TRAIN, make_job
 
 CPU = torch.device("cpu")
@@ -60,14 +60,14 @@ def runs_of(kind: str) -> tuple[list[Run], Source]:
 
 
 def last_epoch(
-    runs: Sequence[Run], source: Source, *, num_epochs: int, states: Mapping[int, State] | None = None
+    runs: Sequence[Run], source: Source, *, num_epochs: int, states: Mapping[int, MemberState] | None = None
 ) -> Epoch:
     *_, last = train(runs, source, num_epochs=num_epochs, states=states)
     assert isinstance(last, Epoch)
     return last
 
 
-def stored(epoch: Epoch, member: int, run: Run) -> State:
+def stored(epoch: Epoch, member: int, run: Run) -> MemberState:
     return decode_state(encode_state(epoch.members.state(member, epoch=epoch.epoch[member]), run=run))
 
 
@@ -79,7 +79,7 @@ def players(epoch: Epoch) -> torch.Tensor:
 def test_a_pack_that_is_stopped_twice_is_bit_for_bit_the_pack_that_is_not(kind: str) -> None:
     runs, source = runs_of(kind)
     whole = last_epoch(runs, source, num_epochs=3)
-    states: dict[int, State] = {}
+    states: dict[int, MemberState] = {}
     for _ in range(3):
         part = last_epoch(runs, source, num_epochs=1, states=states)
         states = {member: stored(part, member, run) for member, run in enumerate(runs)}
