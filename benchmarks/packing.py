@@ -9,12 +9,13 @@ import time
 
 import torch
 
-from harness import devices
-from harness.grid import Run, expand
-from harness.job import Job
-from harness.jobfile import load_job
+from harness.job.job import Job
+from harness.job.reading import load_job
+from harness.planning.cells import Run
+from harness.planning.grid import expand
 from harness.problems.sources import load_samples, make_source
-from harness.training import Members
+from harness.training.members import Members
+from harness.worker import devices
 
 SIZES = (1, 4, 16)
 STEPS = 40

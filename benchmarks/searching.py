@@ -24,11 +24,12 @@ import numpy as np
 import optuna
 import pyarrow.parquet
 
-from harness.jobfile import parse
-from harness.search import REDUCE, Judgement, Result
-from harness.store import Store
-from harness.study import OptunaStudy
-from harness.tune_job import Parameters, Range, TuneJob
+from harness.job.reading import parse
+from harness.job.space import Parameters, Range
+from harness.job.tune import TuneJob
+from harness.search.scoring import REDUCE, Judgement, Result
+from harness.search.study import OptunaStudy
+from harness.storage.store import Store
 
 FOLDER = Path(__file__).parent
 JOB = """\

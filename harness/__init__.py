@@ -13,24 +13,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .driver import Outcome, run
     from .errors import HarnessError, JobError
-    from .job import Job
-    from .jobfile import load_job
-    from .query import Results, open_results
+    from .execution.run import Outcome, run
+    from .job.job import Job
+    from .job.reading import load_job
+    from .storage.query import Results, open_results
 
 __version__ = "0.1.0"
 __all__ = ["HarnessError", "Job", "JobError", "Outcome", "Results", "load_job", "open_results", "run"]
 
 _HOMES = {
     "HarnessError": "errors",
-    "Job": "job",
+    "Job": "job.job",
     "JobError": "errors",
-    "Outcome": "driver",
-    "Results": "query",
-    "load_job": "jobfile",
-    "open_results": "query",
-    "run": "driver",
+    "Outcome": "execution.run",
+    "Results": "storage.query",
+    "load_job": "job.reading",
+    "open_results": "storage.query",
+    "run": "execution.run",
 }
 
 

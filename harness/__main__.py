@@ -1,5 +1,7 @@
 """``python -m harness`` is the ``harness`` command."""
 
-from .cli import main
+from __future__ import annotations
+
+from .cli.app import main
 
 main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -12,9 +13,19 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def canonical_object(parts: Mapping[str, str]) -> str:
+    """`canonical_json` of an object, of whose values the canonical texts are known already."""
+    return "{" + ",".join(f'"{name}":{parts[name]}' for name in sorted(parts)) + "}"
+
+
 def digest(value: Any) -> str:
     """A hash of a JSON-like value: 20 hexadecimal digits of SHA-256."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:20]
+    return digest_of_text(canonical_json(value))
+
+
+def digest_of_text(text: str) -> str:
+    """`digest` of the value with this canonical text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def stream_seed(*components: str | int) -> int:

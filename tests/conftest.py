@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from harness.job import Job
-from harness.jobfile import parse_job
-from harness.store import Store
+from harness.job.job import Job
+from harness.job.reading import parse_job
+from harness.storage.store import Store
 
 DATA = Path(__file__).parent / "data"
 

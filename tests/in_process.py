@@ -8,7 +8,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from unittest import mock
 
-from harness.cli import main
+from harness.cli.app import main
 
 
 @dataclass(frozen=True)

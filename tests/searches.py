@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.jobfile import parse
-from harness.tune_job import TuneJob
+from harness.job.reading import parse
+from harness.job.tune import TuneJob
 
 HEAD = """\
 name: search

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import InterpolationMode, resize
 
-from .specs import IMAGE_SUFFIXES, ImageFolder, TorchvisionImages
+from ..job.parts.datasets import IMAGE_SUFFIXES, ImageFolder, TorchvisionImages
 
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
 

@@ -232,6 +232,23 @@ NOISES: dict[str, type[Truncated | Gaussian | FullCovariance | Cauchy]] = {
 }
 
 
+def data_covariance(samples: Tensor) -> Tensor:
+    """Nine parts of the samples' covariance, scaled to trace d, and one part identity: ``[n, d] -> [d, d]``.
+
+    Raises:
+      ValueError: If the samples are all the same.
+    """
+    import torch
+
+    dimension = samples.shape[1]
+    centred = (samples - samples.mean(0)).double()
+    covariance = centred.mT @ centred / (len(samples) - 1)
+    if not covariance.diagonal().sum() > 0:
+        raise ValueError("full_covariance noise needs samples that differ from each other; use another family")
+    scaled = covariance * (dimension / covariance.diagonal().sum())
+    return 0.9 * scaled + 0.1 * torch.eye(dimension, dtype=torch.float64, device=samples.device)
+
+
 # --- the truncated Gaussian --------------------------------------------------------------------------------------
 
 

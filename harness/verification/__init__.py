@@ -5,6 +5,8 @@ something independent: scipy's quadrature and distributions, autograd, finite di
 transport, ranks by SVD.
 """
 
+from __future__ import annotations
+
 from .catalogue import CHECKS, run_checks
 from .findings import Finding
 

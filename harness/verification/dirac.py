@@ -16,15 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
-from ..theory.dirac import (
-    Descent,
-    DiracGAN,
-    critical_gamma,
-    critical_sigma,
-    measured_modulus,
-    simulate,
-    verdict,
-)
+from ..theory.dirac import Descent, DiracGAN, critical_gamma, critical_sigma, measured_modulus, simulate, verdict
 from ..theory.losses import LOSSES
 from .findings import Outcome, at_least, at_most, close, holds, judge
 

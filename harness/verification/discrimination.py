@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from ..components import MLP
-from ..networks import build_discriminator, initial_weights
-from ..packs import StackedModule
+from ..job.parts.networks import MLP
 from ..theory.divergences import LOG2, noisy_divergences
 from ..theory.losses import CROSS_ENTROPY, accuracy
+from ..training.networks import build_discriminator, initial_weights
+from ..training.stacking import StackedModule
 from .findings import Outcome, at_most, close, holds, judge
 
 _BATCH = 128

@@ -17,10 +17,10 @@ from scipy import stats
 from torch import Generator, Tensor
 from torch.func import jacrev
 
-from ..components import MLP
-from ..networks import build_generator, initial_weights
-from ..packs import StackedModule
+from ..job.parts.networks import MLP
 from ..theory.losses import LOSSES
+from ..training.networks import build_generator, initial_weights
+from ..training.stacking import StackedModule
 from .findings import Outcome, at_least, at_most, judge
 
 _STEEPEST = 0.1875  # largest slope of the D* of Theorem 2.4, at x_1 = 10

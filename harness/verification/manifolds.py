@@ -15,9 +15,9 @@ from scipy.linalg import null_space
 from torch import Generator, Tensor
 from torch.func import jacrev
 
-from ..components import MLP
-from ..networks import build_generator, initial_weights
-from ..packs import StackedModule
+from ..job.parts.networks import MLP
+from ..training.networks import build_generator, initial_weights
+from ..training.stacking import StackedModule
 from .findings import Outcome, holds, judge
 
 _ROUNDING = 1e-9  # relative; far above float64 rounding, far below what continuous random draws give by chance

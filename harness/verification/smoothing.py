@@ -16,13 +16,14 @@ from scipy import stats
 from torch import Generator, Tensor
 from torch.func import jacrev
 
-from ..components import MLP
-from ..networks import build_generator, initial_weights
-from ..packs import StackedModule, Stream, add_noise
+from ..job.parts.networks import MLP
 from ..theory.divergences import noisy_divergences
 from ..theory.losses import LOSSES
 from ..theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
 from ..theory.sliced import project
+from ..training.networks import build_generator, initial_weights
+from ..training.stacking import StackedModule
+from ..training.streams import Stream, add_noise
 from .findings import Outcome, at_least, at_most, close, holds, judge
 
 Array = NDArray[np.float64]

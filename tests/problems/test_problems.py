@@ -17,9 +17,10 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
-from harness.job import Problem
+from harness.job.parts.problem import ProblemSpec
+from harness.job.parts.problems import PROBLEMS
+from harness.job.parts.settings import Problem
 from harness.problems.sources import Source, load_samples, make_source
-from harness.problems.specs import PROBLEMS, ProblemSpec
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)

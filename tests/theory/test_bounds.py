@@ -10,14 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
-from harness.theory.bounds import (
-    inverse_phi,
-    noisy_diameter,
-    paper_bound,
-    pooled_diameter,
-    sharp_bound,
-    weighted_bound,
-)
+from harness.theory.bounds import inverse_phi, noisy_diameter, paper_bound, pooled_diameter, sharp_bound, weighted_bound
 from harness.theory.divergences import noisy_divergences
 from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
 from harness.theory.sliced import project, random_directions

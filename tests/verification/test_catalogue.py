@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from harness.verification import CHECKS, Finding, run_checks
-from harness.verification.findings import at_least, at_most, close, holds, judge
+from harness.verification.catalogue import CHECKS, run_checks
+from harness.verification.findings import Finding, at_least, at_most, close, holds, judge
 
 EXPECTED = (
     *("optimal", "lemma1", "lemma2", "lemma3", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "3.1", "corollary3.1"),

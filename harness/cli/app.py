@@ -1,0 +1,180 @@
+"""The ``harness`` command. Results go to standard output, progress and logs to standard error.
+
+Exit codes: 0 complete, 1 some cells failed, 2 usage or validation, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ..errors import HarnessError
+from . import checks, cluster, figure, tune
+from .options import Address, ExecutorOption, JobFile, Quiet, Results, Retry, err, parse_statuses
+
+app = typer.Typer(
+    help="Benchmark GAN losses under instance noise: run grids, query results, check bounds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for group in (cluster, tune, checks, figure):
+    app.add_typer(group.app)
+
+
+def main() -> None:
+    """Entry point: turns mistakes of the user into one clear message and exit code 2."""
+    sys.path.insert(0, str(Path.cwd()))  # a user's own losses and problems, package.module:name
+    signals = _Signals()
+    try:
+        app()
+    except HarnessError as error:
+        err.print(str(error), style="red", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except BaseException:
+        if not signals.received:
+            raise
+        # whatever the signal's exception became on its way through foreign code
+        err.print("Interrupted. What was written stays; the same command goes on where it was.")
+        sys.exit(130)
+
+
+class _InterruptedError(BaseException):
+    """SIGINT or SIGTERM; not KeyboardInterrupt, which typer would turn into an exit code of its own."""
+
+
+class _Signals:
+    """Ends the command at SIGINT and SIGTERM, and remembers that it did."""
+
+    def __init__(self) -> None:
+        self.received = False
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self._handle)
+
+    def _handle(self, signum: int, frame: object) -> None:
+        self.received = True
+        raise _InterruptedError
+
+
+@app.command()
+def run(
+    job: JobFile,
+    results: Results = "results",
+    executor: ExecutorOption = "ray",
+    address: Address = None,
+    retry: Retry = "",
+    quiet: Quiet = False,
+) -> None:
+    """Compute the cells of a job that the store does not have yet; run it again to go on after a crash."""
+    from ..job.reading import load_job
+
+    parsed = load_job(job)
+    statuses = parse_statuses(retry)
+
+    from ..execution.run import run as run_job
+    from .progress import ProgressDisplay
+    from .summary import print_summary
+
+    with ProgressDisplay(err, enabled=not quiet) as display:
+        outcome = run_job(
+            parsed,
+            results=results,
+            executor=executor,
+            address=address,
+            retry=statuses,
+            observer=display,
+            announce=None if quiet else lambda text: err.print(f"{parsed.name}: {text}", soft_wrap=True),
+        )
+    print_summary(outcome, results=results, job_file=job)
+    raise typer.Exit(0 if outcome.is_complete else 1)
+
+
+@app.command()
+def plan(
+    job: JobFile,
+    results: Results = "results",
+    retry: Retry = "",
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show what a run would do: cells, what they share, what is missing and why, expected time."""
+    from ..job.reading import load_job
+    from ..planning.plan import make_plan
+    from ..storage.store import Store
+    from .plan_report import local_slots, print_plan
+
+    parsed = load_job(job)
+    slots = local_slots(parsed.resources)
+    print_plan(make_plan(parsed, Store(results), slots=slots, retry=parse_statuses(retry)), as_json=json_)
+
+
+@app.command()
+def query(
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="Over the tables cells, curves, training, trajectories and trials.")
+    ],
+    results: Results = "results",
+    form: Annotated[
+        Literal["table", "json", "csv", "parquet"], typer.Option("--format", help="Of the answer.")
+    ] = "table",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")] = None,
+) -> None:
+    """Answer an SQL statement from the result store (DuckDB). DESCRIBE cells lists the columns."""
+    from ..storage.query import open_results
+    from .rendering import results_console, to_rich, to_text, write_parquet
+
+    answer = open_results(results).query(sql)
+    if form == "parquet":
+        if output is None:
+            raise HarnessError("--format parquet needs --output FILE")
+        write_parquet(answer, output)
+    elif form == "table" and output is None:
+        results_console().print(to_rich(answer))
+    else:
+        text = to_text(answer, form="csv" if form == "table" else form)
+        if output is None:
+            sys.stdout.write(text)
+        else:
+            output.write_text(text, encoding="utf-8")
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        Literal[
+            "losses", "problems", "networks", "optimizers", "penalties", "schedules", "noises", "statuses", "columns"
+        ],
+        typer.Argument(help="What to list."),
+    ],
+) -> None:
+    """List what a job file can name, or the columns of the tables, each with what it means."""
+    from .catalogue import entries
+    from .rendering import results_console
+
+    console = results_console()
+    listed = entries(kind)
+    width = max(len(name) for name, _ in listed)
+    for name, meaning in listed:
+        console.print(f"{name:<{width}}  {meaning}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def info(json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
+    """Show versions and the devices of this machine."""
+    import json
+
+    from .catalogue import machine
+    from .rendering import results_console
+
+    facts = machine()
+    if json_:
+        sys.stdout.write(json.dumps(facts, indent=2) + "\n")
+        return
+    for name, value in facts.items():
+        results_console().print(f"{name:<12} {value}", markup=False)

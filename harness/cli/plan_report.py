@@ -1,0 +1,112 @@
+"""What ``harness plan`` prints."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from rich.table import Table
+
+from ..job.dirac import DiracGrid, DiracJob
+from ..job.job import Grid
+from ..job.parts.settings import Resources
+from ..planning.packs import TrainingPack
+from ..planning.plan import Plan
+from .durations import duration
+from .rendering import results_console
+
+
+def local_slots(resources: Resources) -> int:
+    """Actors this machine would hold without GPUs; what `plan` assumes, since it asks neither Ray nor torch."""
+    cpus = 1.0 if resources.cpus_per_actor == "auto" else resources.cpus_per_actor
+    fitting = max(1, int((os.cpu_count() or 1) / cpus))
+    return fitting if resources.actors == "auto" else min(fitting, resources.actors)
+
+
+def plan_facts(plan: Plan) -> dict[str, Any]:
+    """The plan's accounts as plain values."""
+    difference = plan.difference
+    return {
+        "job": plan.job.name,
+        "protocol": plan.job.protocol,
+        "cells": len(plan.cells),
+        "new": len(difference.new),
+        "stale": len(difference.stale),
+        "stale_because": dict(difference.reasons),
+        "retried": len(difference.retried),
+        "done": dict(difference.done),
+        "runs": len(plan.runs),
+        "probes": len(plan.probes),
+        "packs": len(plan.packs),
+        "training_packs": sum(isinstance(pack, TrainingPack) for pack in plan.packs),
+        "epochs_trained": plan.epochs_shared,
+        "epochs_one_training_per_cell": plan.epochs_one_training_per_cell,
+        "slots": plan.slots,
+        "expected_seconds": round(plan.expected_seconds, 1),
+    }
+
+
+def print_plan(plan: Plan, *, as_json: bool) -> None:
+    """Prints the plan on standard output."""
+    facts = plan_facts(plan)
+    console = results_console()
+    if as_json:
+        console.print(json.dumps(facts, indent=2), markup=False, soft_wrap=True)
+        return
+    table = Table.grid(padding=(0, 2))
+    for name, text in _lines(plan, facts):
+        table.add_row(name, text)
+    console.print(table)
+
+
+def _lines(plan: Plan, facts: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [
+        ("job", f"{facts['job']} (protocol {facts['protocol']}, problem {plan.job.problem.name})"),
+        ("cells", f"{facts['cells']} = {' + '.join(_product(grid) for grid in plan.job.grid)}"),
+    ]
+    if isinstance(plan.job, DiracJob):
+        return [*lines, *_outlook(facts)]
+    kind = "reference run" if plan.job.protocol == "probe" else "run"
+    lines.append(("runs", f"{facts['runs']} {kind}s, each trained once to epoch {plan.job.last_epoch}"))
+    if plan.probes:
+        shared = facts["cells"] - facts["probes"]
+        note = f"; {shared} cells share another's probe (same discriminator objective)" if shared else ""
+        lines.append(("probes", f"{facts['probes']} fresh discriminators{note}"))
+    lines.append(
+        (
+            "sharing",
+            f"{facts['epochs_trained']} epochs of training; one training per cell would cost "
+            f"{facts['epochs_one_training_per_cell']}",
+        )
+    )
+    return [*lines, *_outlook(facts)]
+
+
+def _outlook(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is missing, why, in how many packs, and how long it will take."""
+    lines = [("missing", _missing(facts))]
+    lines += [("  stale", f"{reason} ({count} cells)") for reason, count in facts["stale_because"].items()]
+    if facts["packs"]:
+        lines.append(("packs", f"{facts['packs']}, for {facts['slots']} CPU slots of this machine"))
+        lines.append(
+            ("time", f"about {duration(facts['expected_seconds'])} on this machine without a GPU, start-up aside")
+        )
+    return lines
+
+
+def _product(grid: Grid | DiracGrid) -> str:
+    """``2 loss x 4 sigma x 3 epoch x 2 seed``; optional axes only where they vary."""
+    return " x ".join(
+        f"{len(values)} {name}"
+        for name, values in grid
+        if values is not None and (len(values) > 1 or name in ("loss", "sigma", "epoch", "seed"))
+    )
+
+
+def _missing(facts: dict[str, Any]) -> str:
+    count = facts["new"] + facts["stale"] + facts["retried"]
+    parts = [f"{facts[kind]} {kind}" for kind in ("new", "stale", "retried") if facts[kind]]
+    done = ", ".join(f"{number} {status}" for status, number in facts["done"].items())
+    have = f"; the store has {done}" if done else ""
+    return (f"{count} cells to compute ({', '.join(parts)})" if count else "nothing: every cell has a row") + have

@@ -1,0 +1,110 @@
+"""The command ``harness tune``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ..errors import TuneError
+from .options import Address, ExecutorOption, Quiet, Results
+
+if TYPE_CHECKING:
+    from ..job.tune import TuneJob
+    from ..search.finals import Confirmed
+    from ..search.tune import Tuned
+
+app = typer.Typer()
+
+
+@app.command()
+def tune(
+    job: Annotated[
+        Path, typer.Argument(metavar="JOB", help="A job file of protocol tune, such as jobs/tune_ring.yaml.")
+    ],
+    results: Results = "results",
+    executor: ExecutorOption = "ray",
+    address: Address = None,
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", metavar="URL", help="Of the study, for Optuna; SQLite in the store if none."),
+    ] = None,
+    warm_start: Annotated[
+        str | None,
+        typer.Option("--warm-start", metavar="JOB", help="A job whose results in the store the search starts from."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Search the noise schedule of least Wasserstein bound; run it again to go on after a crash."""
+    from ..job.reading import load_tune_job
+
+    parsed = load_tune_job(job)
+
+    from ..search.tune import tune as search
+
+    err = Console(stderr=True, highlight=False)
+    try:
+        tuned = search(
+            parsed,
+            results=results,
+            executor=executor,
+            address=address,
+            storage=storage,
+            warm_start=warm_start,
+            announce=None if quiet else lambda text: err.print(f"{parsed.name}: {text}", soft_wrap=True),
+        )
+    except TuneError as error:
+        err.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    _print(tuned, parsed, results)
+
+
+def _print(tuned: Tuned, job: TuneJob, results: str) -> None:
+    import pyarrow as pa
+
+    from ..search.finals import verdicts
+    from .rendering import results_console, to_rich
+
+    console = results_console()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    def table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+        console.print(to_rich(pa.Table.from_pylist(list(rows)), title=title, stack_headers=True))
+
+    say(
+        f"{job.name}: {tuned.num_trials} trials, {tuned.num_pruned} given up early "
+        f"({tuned.member_steps:.0%} of the steps of as many whole trials)\n"
+        f"rank correlation of objective and exact distance over all trials: {_number(tuned.rank_correlation)}"
+    )
+    for epoch, correlation in tuned.report_correlations.items():
+        say(f"rank correlation of the report at epoch {epoch} and the end, over whole trials: {_number(correlation)}")
+    if tuned.front:
+        table(tuned.front, "Pareto front")
+    seeds = job.search.seeds + job.search.finalist_seeds
+    table(tuned.finalists, f"Finalists, {job.objective.reduce} of {seeds} seeds")
+    rows = [_confirmed_row(row, job) for row in tuned.confirmed]
+    table(rows, f"Confirmed on {job.search.confirmation_seeds} fresh seeds")
+    for verdict in verdicts(tuned.confirmed, tuned.best_number, job):
+        say(verdict)
+    for warning in tuned.warnings:
+        say(warning)
+    say(f"The chosen schedule as a job:  harness run {tuned.best_file}")
+    say(f"A picture of the search:  harness figure search --job {job.name} --results {results} -o {job.name}.png")
+
+
+def _number(correlation: float) -> str:
+    return "unknown" if math.isnan(correlation) else f"{correlation:.3f}"
+
+
+def _confirmed_row(row: Confirmed, job: TuneJob) -> dict[str, Any]:
+    columns: dict[str, Any] = {"candidate": row.candidate, "schedule": row.schedule}
+    for name, values in ((job.comparable_bound, row.bounds), (job.distance, row.distances)):
+        columns |= {f"{name} {how}": f(values) for how, f in (("mean", fmean), ("median", median), ("worst", max))}
+    return {**columns, "not completed": row.not_completed}

@@ -1,0 +1,241 @@
+"""Running a job: the queue of packs, their attempts and failures. Holds ids and counters only.
+
+The driver decides *what* runs next and what becomes of a failure; an executor decides where.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from ..planning.difference import AnyCell
+from ..planning.packs import Pack, SnapshotKey, TrainingPack
+from ..planning.plan import Plan
+from ..storage.records import Status
+from ..storage.store import Store, new_part
+from ..training.progress import Progress
+from ..worker.messages import (
+    CellsWritten,
+    Event,
+    PackDone,
+    PackFailed,
+    SnapshotImpossible,
+    SnapshotWritten,
+    Task,
+    WorkerDied,
+)
+from ..worker.provenance import Provenance
+from ..worker.rows import cell_row
+from .executor import Executor
+from .queue import PackQueue
+
+
+@dataclass
+class State:
+    """Where a job stands; what the progress display shows.
+
+    Attributes:
+      num_cells: Cells of the job.
+      statuses: Cells with a row, by status: those found in the store and those of this run.
+      num_running: Packs under way.
+      work_done, work_total: Expected seconds of the packs of this run.
+      seconds: Since the first pack started.
+    """
+
+    num_cells: int
+    statuses: dict[str, int]
+    work_total: float
+    num_running: int = 0
+    work_done: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    @staticmethod
+    def of(plan: Plan) -> State:
+        """Where a job stands before anything of its plan is done."""
+        work = sum(pack.seconds for pack in plan.packs)
+        return State(num_cells=len(plan.cells), statuses=dict(plan.difference.done), work_total=work)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def num_ended(self) -> int:
+        return sum(self.statuses.values())
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Remaining time, from the work done so far; None before there is any."""
+        if self.work_done <= 0:
+            return None
+        return self.seconds * max(0.0, self.work_total / self.work_done - 1)
+
+
+Observer = Callable[[State], None]
+
+
+class PackSource(Protocol):
+    """Packs that depend on what came of earlier ones."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there will be no more packs."""
+        ...
+
+    def packs(self, *, num_free: int) -> Sequence[Pack]:
+        """Packs for so many free workers; none if what is under way has to be waited for."""
+        ...
+
+    def note(self, statuses: Mapping[str, Status]) -> None:
+        """Told that rows of these cells are in the store, with these statuses."""
+        ...
+
+
+class Driver:
+    """Runs packs of one job until all have ended: given ones, and those that a source makes of what came of others.
+
+    Work is O(1) a pack, and one look at the store a snapshot that packs of the plan need.
+
+    Args:
+      store: Where workers write, and where failures are written.
+      executor: Runs the packs.
+      provenance: Of the rows of failures.
+      retries: How often a pack is tried again whose worker died.
+    """
+
+    def __init__(self, store: Store, executor: Executor, provenance: Provenance, *, retries: int) -> None:
+        self._store, self._executor, self._provenance, self._retries = store, executor, provenance, retries
+
+    def run(
+        self,
+        job: str,
+        packs: Sequence[Pack],
+        *,
+        state: State,
+        observer: Observer | None = None,
+        source: PackSource | None = None,
+    ) -> None:
+        """Works until every cell of the packs has a row, and the source is finished; keeps `state` up to date."""
+        self._job, self._state, self._observer, self._source = job, state, observer, source
+        self._running: set[Task] = set()
+        self._ended: set[str] = set()
+        required = {key for pack in packs for key in pack.requires}
+        self._snapshots: set[SnapshotKey] = {key for key in required if self._store.has_snapshot(*key)}
+        self._queue = PackQueue(self._snapshots)
+        for pack in packs:
+            self._queue.append(Task(job, pack, attempt=1))
+        self._start_what_can_start()
+        while self._queue or self._running or not (self._source is None or self._source.is_finished):
+            assert self._running or not self._executor.num_free, "packs wait for snapshots that nothing makes"
+            self._report()
+            for task, event in self._executor.wait():
+                self._handle(task, event)
+                self._report()
+            self._start_what_can_start()
+
+    def _start_what_can_start(self) -> None:
+        self._start_queued()
+        if self._source is not None and self._executor.num_free:
+            for pack in self._source.packs(num_free=self._executor.num_free):
+                self._queue.append(Task(self._job, pack, attempt=1))
+            self._start_queued()
+
+    def _start_queued(self) -> None:
+        while self._executor.num_free and (task := self._queue.pop()) is not None:
+            self._running.add(task)
+            self._executor.start(task)
+
+    def _handle(self, task: Task, event: Event) -> None:
+        match event:
+            case Progress():
+                self._state.work_done += event.member_steps / task.pack.member_steps * task.pack.seconds
+            case SnapshotWritten():
+                self._note_snapshots({(event.run_id, event.epoch)})
+            case SnapshotImpossible():
+                self._give_up_snapshot(event)
+            case CellsWritten():
+                self._count(event.statuses)
+            case PackDone():
+                self._running.remove(task)
+            case PackFailed():
+                self._running.remove(task)
+                if task.pack.is_divisible:
+                    self._split(task)  # to find the member at fault
+                else:
+                    self._give_up(task, event.status, event.error)
+            case WorkerDied():
+                self._running.remove(task)
+                self._after_death(task, event)
+
+    def _after_death(self, task: Task, event: WorkerDied) -> None:
+        if event.preempted:
+            self._requeue(task.pack, task.attempt)
+        elif task.attempt <= self._retries:
+            self._requeue(task.pack, task.attempt + 1)
+        elif task.pack.is_divisible:
+            self._split(task)  # it may have been too large
+        else:
+            self._learn_what_was_written(task.pack)
+            self._give_up(task, "lost", event.error)
+
+    def _split(self, task: Task) -> None:
+        for half in task.pack.split():
+            self._requeue(half, attempt=1)
+
+    def _requeue(self, pack: Pack, attempt: int) -> None:
+        """Puts a pack in front of the queue, without what it has already written."""
+        rest = pack.without(self._ended, self._snapshots)
+        if rest is not None:
+            self._queue.append_first(Task(self._job, rest, attempt))
+
+    def _learn_what_was_written(self, pack: Pack) -> None:
+        """Asks the store: a worker may die between writing its rows and saying so."""
+        stored = self._store.latest_cells(self._job)
+        for cell in pack.cells:
+            row = stored.get(cell.key)
+            if cell.cell_id not in self._ended and row is not None and row.cell_id == cell.cell_id:
+                self._count({cell.cell_id: cast(Status, row.status)})
+        if isinstance(pack, TrainingPack):
+            self._note_snapshots({key for key in pack.snapshots if self._store.has_snapshot(*key)})
+
+    def _give_up(self, task: Task, status: Status, error: str) -> None:
+        """Writes rows for the cells a failed pack leaves, and for those that waited for its snapshots."""
+        pack = task.pack
+        left = [cell for cell in pack.cells if cell.cell_id not in self._ended]
+        self._write_failures(left, status, error, attempt=task.attempt)
+        if isinstance(pack, TrainingPack):
+            for run_id, epoch in pack.snapshots - self._snapshots:
+                reason = f"its reference run {run_id} ended as {status}:\n{error}"
+                self._give_up_snapshot(SnapshotImpossible(run_id, epoch, status, reason))
+
+    def _give_up_snapshot(self, event: SnapshotImpossible) -> None:
+        key = (event.run_id, event.epoch)
+        for task in self._queue.take_waiting_for(key):
+            hopeless = [cell for cell in task.pack.cells if cell.generator == key]
+            self._write_failures(hopeless, event.status, event.error, attempt=task.attempt)
+            rest = task.pack.without(self._ended, self._snapshots)
+            if rest is not None:
+                self._queue.append(Task(self._job, rest, task.attempt))
+
+    def _note_snapshots(self, keys: Set[SnapshotKey]) -> None:
+        self._snapshots |= keys
+        self._queue.note_snapshots(keys)
+
+    def _write_failures(self, cells: Iterable[AnyCell], status: Status, error: str, *, attempt: int) -> None:
+        rows = [cell_row(cell, self._provenance, status=status, error=error, attempt=attempt) for cell in cells]
+        self._store.write_part(self._job, "cells", rows, part=new_part())
+        self._count({row["cell_id"]: status for row in rows})
+
+    def _count(self, statuses: Mapping[str, Status]) -> None:
+        self._ended |= set(statuses)
+        if self._source is not None:
+            self._source.note(statuses)
+        for status in statuses.values():
+            self._state.statuses[status] = self._state.statuses.get(status, 0) + 1
+
+    def _report(self) -> None:
+        self._state.num_running = len(self._running)
+        if self._observer is not None:
+            self._observer(self._state)

@@ -1,0 +1,55 @@
+"""The interface between the driver and whatever runs packs."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+
+from ..job.parts.problem import ProblemSpec
+from ..worker.messages import Event, Task, WorkerSettings
+
+
+class Executor(abc.ABC):
+    """Runs tasks, one a slot. The driver owns queue, attempts and failures; an executor owns workers.
+
+    Attributes:
+      num_slots: Tasks that can run at once.
+      threads_per_slot: CPU threads of one.
+      uses_gpus: Whether a slot owns a GPU or a share of one.
+    """
+
+    num_slots: int
+    threads_per_slot: int
+    uses_gpus: bool
+
+    @property
+    @abc.abstractmethod
+    def description(self) -> str:
+        """What the slots are, for a person: ``2 actors, one CPU each``."""
+
+    @property
+    @abc.abstractmethod
+    def num_free(self) -> int:
+        """Workers that are ready and have nothing to do; a worker that is still waiting for resources is neither."""
+
+    @abc.abstractmethod
+    def open(self, settings: WorkerSettings, problem: ProblemSpec, *, num_tasks: int) -> None:
+        """Makes the problem's data ready, and starts the workers, no more than there are tasks.
+
+        Raises:
+          HarnessError: If the data cannot be loaded.
+        """
+
+    @abc.abstractmethod
+    def start(self, task: Task) -> None:
+        """Gives a task to a free worker."""
+
+    @abc.abstractmethod
+    def wait(self) -> Sequence[tuple[Task, Event]]:
+        """Blocks until something happens or about a second has passed; the last event of a task is
+        `PackDone`, `PackFailed` or `WorkerDied`.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Ends the workers."""

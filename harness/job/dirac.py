@@ -1,0 +1,54 @@
+"""Protocol ``dirac``: the grammar of a grid of Dirac-GANs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from .parts.losses import LossName
+from .parts.penalties import NoPenalty, Penalty
+from .parts.problems import Dirac
+from .parts.settings import JobName, Resources, axis, one_or_more
+from .spec import FiniteFloat, Spec, to_tuple
+
+
+def _known_updates(value: str) -> str:
+    words = value.split()
+    if words in (["simultaneous"], ["alternating"]):
+        return words[0]
+    if len(words) == 2 and words[0] == "alternating" and words[1].isdecimal() and int(words[1]) >= 1:
+        # one spelling for each, so that no game is played twice
+        return words[0] if int(words[1]) == 1 else f"{words[0]} {int(words[1])}"
+    raise ValueError(
+        f"unknown updates {value!r}. Valid: simultaneous, alternating, or alternating N with N discriminator steps each"
+    )
+
+
+class DiracGrid(Spec):
+    """The axes of a Dirac-GAN job. `sigma` is the standard deviation of Gaussian instance noise."""
+
+    loss: axis(LossName)  # type: ignore[valid-type]
+    penalty: axis(Penalty) = (NoPenalty(),)  # type: ignore[valid-type]
+    sigma: axis(Annotated[FiniteFloat, Field(ge=0)]) = (0.0,)  # type: ignore[valid-type]
+    updates: axis(Annotated[str, AfterValidator(_known_updates)]) = ("simultaneous", "alternating")  # type: ignore[valid-type]
+    learning_rate: axis(Annotated[FiniteFloat, Field(gt=0)]) = (0.1,)  # type: ignore[valid-type]
+
+
+class Dynamics(Spec):
+    """How far a game is played: from `start` for `steps` iterations, judged by a distance of `tolerance`."""
+
+    steps: int = Field(5000, ge=20)
+    start: Annotated[tuple[FiniteFloat, FiniteFloat], BeforeValidator(to_tuple)] = (1.0, 1.0)
+    tolerance: FiniteFloat = Field(0.01, gt=0)
+
+
+class DiracJob(Spec):
+    """A grid of Dirac-GANs."""
+
+    name: JobName
+    protocol: Literal["dirac"]
+    problem: Dirac = Dirac(name="dirac")
+    grid: Annotated[tuple[DiracGrid, ...], BeforeValidator(one_or_more), Field(min_length=1)]
+    dynamics: Dynamics = Dynamics()
+    resources: Resources = Resources()

@@ -1,0 +1,223 @@
+"""Problems with a fixed data set."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from .problem import Facts, HeldOut, ProblemSpec, split_counts
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+class Digits(ProblemSpec):
+    """scikit-learn's 1,797 images of 8x8 digits, scaled to [-1, 1]; needs no download."""
+
+    name: Literal["digits"]
+    held_out: HeldOut = 1 / 3
+
+    def find_facts(self) -> Facts:
+        return Facts((1, 8, 8), *split_counts(1797, self.held_out))
+
+
+def _existing_file(path: str) -> str:
+    if not os.path.isfile(path):  # noqa: PTH113 - unlike pathlib's, it knows no error but False
+        raise ValueError(f"no such file: '{path}' (relative paths start at the current folder)")
+    return path
+
+
+def _existing_folder(path: str) -> str:
+    if not os.path.isdir(path):  # noqa: PTH112
+        raise ValueError(f"no such folder: '{path}' (relative paths start at the current folder)")
+    return path
+
+
+class Arrays(ProblemSpec):
+    """A .npy file of shape [n, ...]; sample shape [c, h, w] makes it an image problem."""
+
+    name: Literal["arrays"]
+    path: Annotated[str, AfterValidator(_existing_file)]
+    held_out: HeldOut = 1 / 3
+
+    @model_validator(mode="after")
+    def _readable(self) -> Arrays:
+        self.facts()
+        return self
+
+    def find_facts(self) -> Facts:
+        import numpy as np
+
+        try:
+            array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise ValueError(f"'{self.path}' is not a readable .npy file: {error}") from error
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"'{self.path}' holds several arrays; needed: one array, as numpy.save writes it")
+        if array.ndim < 2 or len(array) < 8 or array.size == 0:
+            raise ValueError(f"'{self.path}' has shape {list(array.shape)}; needed: [n, ...] with n >= 8")
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"'{self.path}' holds {array.dtype}; needed: real numbers")
+        return Facts(array.shape[1:], *split_counts(len(array), self.held_out))
+
+    def identity(self) -> dict[str, Any]:
+        with Path(self.path).open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"name": self.name, "held_out": self.held_out, "content": content}
+
+
+class TorchvisionImages(ProblemSpec):
+    """Base of torchvision's data sets: their training split trains, their test split is held out.
+
+    `root` is torchvision's root, or a folder that holds the data set's files themselves (.gz or not), as
+    Debian's ``dataset-fashion-mnist`` lays them out.
+    """
+
+    root: str
+    download: bool = False
+    size: int | None = Field(None, ge=4, le=512)
+
+    @model_validator(mode="after")
+    def _present(self) -> TorchvisionImages:
+        if not self.download and self.files() is None:
+            raise ValueError(
+                f"root '{self.root}' has no {type(self).__name__} files; point root to the folder that holds "
+                f"{self.needed()[0]} (or torchvision's layout of it), or set download: true"
+            )
+        return self
+
+    def needed(self) -> tuple[str, ...]:
+        """Names of the files the data set consists of."""
+        raise NotImplementedError
+
+    def files(self) -> list[Path] | None:
+        """The data set's files under root, gzipped or not; None if any is missing."""
+        raise NotImplementedError
+
+    def identity(self) -> dict[str, Any]:
+        files = None if self.download else self.files()  # what is downloaded is the published data set
+        content = [_uncompressed_checksum(path) for path in files or ()]
+        return {**self.model_dump(mode="json", exclude={"root", "download"}), "content": content}
+
+
+class _IdxImages(TorchvisionImages):
+    """MNIST and its relatives: 70,000 grey images of 28x28 in four idx files."""
+
+    def find_facts(self) -> Facts:
+        size = self.size or 28
+        return Facts((1, size, size), *self._counts())
+
+    def needed(self) -> tuple[str, ...]:
+        return tuple(f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
+
+    def files(self) -> list[Path] | None:
+        for folder in (Path(self.root), Path(self.root) / type(self).__name__ / "raw"):
+            candidates = [
+                next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None) for name in self.needed()
+            ]
+            if all(candidates):
+                return [path for path in candidates if path is not None]
+        return None
+
+    def _counts(self) -> tuple[int, int]:
+        files = self.files()
+        if files is None:  # to be downloaded
+            return 60_000, 10_000
+        return _idx_length(files[0]), _idx_length(files[2])
+
+
+def _uncompressed_checksum(path: Path) -> list[int]:
+    """CRC-32 and size of a file's content, whether or not it is gzipped (the format ends with both)."""
+    with path.open("rb") as file:
+        if path.suffix == ".gz":
+            file.seek(-8, io.SEEK_END)
+            return list(struct.unpack("<II", file.read(8)))
+        content = file.read()
+    return [zlib.crc32(content), len(content)]
+
+
+def _idx_length(path: Path) -> int:
+    """Number of items of an idx file, from its header."""
+    import gzip
+
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            return int(struct.unpack(">II", file.read(8))[1])
+    except (OSError, struct.error, EOFError) as error:
+        raise ValueError(f"'{path}' is not an idx file: {error}") from error
+
+
+class MNIST(_IdxImages):
+    """MNIST by torchvision."""
+
+    name: Literal["mnist"]
+
+
+class FashionMNIST(_IdxImages):
+    """Fashion-MNIST by torchvision."""
+
+    name: Literal["fashion_mnist"]
+
+
+class CIFAR10(TorchvisionImages):
+    """CIFAR-10 by torchvision: 60,000 colour images of 32x32."""
+
+    name: Literal["cifar10"]
+
+    def find_facts(self) -> Facts:
+        size = self.size or 32
+        return Facts((3, size, size), 50_000, 10_000)
+
+    def needed(self) -> tuple[str, ...]:
+        return ("cifar-10-batches-py",)
+
+    def files(self) -> list[Path] | None:
+        folder = Path(self.root) / "cifar-10-batches-py"
+        files = [folder / name for name in (*(f"data_batch_{index}" for index in range(1, 6)), "test_batch")]
+        return files if all(path.is_file() for path in files) else None
+
+
+class ImageFolder(ProblemSpec):
+    """All images below a folder, of one size or resized to `size`, scaled to [-1, 1]."""
+
+    name: Literal["image_folder"]
+    root: Annotated[str, AfterValidator(_existing_folder)]
+    size: int | None = Field(None, ge=4, le=512)
+    channels: Literal[1, 3] = 3
+    held_out: HeldOut = 1 / 3
+
+    @model_validator(mode="after")
+    def _readable(self) -> ImageFolder:
+        self.facts()
+        return self
+
+    def paths(self) -> list[Path]:
+        """The image files, sorted by name."""
+        return sorted(p for p in Path(self.root).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+
+    def find_facts(self) -> Facts:
+        from PIL import Image, UnidentifiedImageError
+
+        paths = self.paths()
+        if len(paths) < 8:
+            raise ValueError(f"'{self.root}' has {len(paths)} images; needed: at least 8 ({', '.join(IMAGE_SUFFIXES)})")
+        if self.size is not None:
+            height = width = self.size
+        else:
+            try:
+                with Image.open(paths[0]) as image:
+                    width, height = image.size
+            except (UnidentifiedImageError, OSError) as error:
+                raise ValueError(f"'{paths[0]}' is not a readable image: {error}") from error
+        return Facts((self.channels, height, width), *split_counts(len(paths), self.held_out))
+
+    def identity(self) -> dict[str, Any]:
+        listing = [[str(path.relative_to(self.root)), zlib.crc32(path.read_bytes())] for path in self.paths()]
+        return {**self.model_dump(mode="json", exclude={"root"}), "listing": listing}

@@ -1,0 +1,139 @@
+"""Settings that jobs of all protocols share."""
+
+from __future__ import annotations
+
+import functools
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator
+
+from ...identity import canonical_json
+from ..spec import FiniteFloat, Spec, to_tuple
+from .losses import LossName
+from .noise import SMALLEST_SIGMA, Sigma, SigmaValue
+from .optimizers import Optimizer
+from .penalties import Penalty
+from .problems import PROBLEMS, Custom
+
+PathInJob = tuple[str | int, ...]
+
+
+# --- the parts of a job -----------------------------------------------------------------------------------------
+
+
+class Training(Spec):
+    """How generators are trained. Omitted values take the loss's usual defaults (`grid.default_*`)."""
+
+    batch: int = Field(64, ge=2)
+    steps_per_epoch: int | None = Field(None, ge=1)
+    optimizer: Optimizer | None = None
+    discriminator_steps: int | None = Field(None, ge=1)
+
+
+class Reference(Spec):
+    """Protocol ``probe``: the run whose snapshots are probed."""
+
+    loss: LossName = "non_saturating"
+    sigma: SigmaValue = Sigma(parameters=(("sigma", 0.0),))
+    penalty: Penalty | None = None
+
+
+class ProbeSettings(Spec):
+    """Protocol ``probe``: how fresh discriminators are trained and measured."""
+
+    iterations: int = Field(500, ge=1)
+    batch: int = Field(64, ge=2)
+    optimizer: Optimizer | None = None
+    measurements: int = Field(20, ge=1)
+    generator_batches: int = Field(16, ge=2)
+
+    @functools.cached_property
+    def canonical(self) -> str:
+        """Without the optimiser, which a cell names itself: a learning rate may be an axis."""
+        return canonical_json(self.model_dump(mode="json", exclude={"optimizer"}))
+
+
+SigmaGrid = Annotated[
+    tuple[Annotated[FiniteFloat, Field(ge=SMALLEST_SIGMA)], ...], BeforeValidator(to_tuple), Field(min_length=1)
+]
+
+
+class Evaluation(Spec):
+    """How snapshots are measured.
+
+    `samples` is the largest number a set has; a problem with fewer held-out samples uses them all. `sigmas` is the
+    grid over which the best bound is taken; ``auto`` spans the useful range of the held-out data.
+    """
+
+    samples: int = Field(1000, ge=4)
+    draws: int = Field(2000, ge=10)
+    directions: int = Field(64, ge=1)
+    sigmas: SigmaGrid | Literal["auto"] = "auto"
+
+
+class Resources(Spec):
+    """What one actor holds. None of it changes a number, so none of it is in a cell's identity.
+
+    `cpus_per_actor` ``auto``: one CPU on a machine without GPUs, an even share of the CPUs beside a GPU. `pack`
+    ``auto``: as many members as keep every actor busy, up to what the networks gain from.
+    """
+
+    gpus_per_actor: FiniteFloat = Field(1, ge=0)
+    cpus_per_actor: Annotated[FiniteFloat, Field(gt=0)] | Literal["auto"] = "auto"
+    actors: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    pack: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    retries: int = Field(2, ge=0)
+    timeout_seconds: FiniteFloat | None = Field(None, gt=0)
+
+    @field_validator("gpus_per_actor")
+    @classmethod
+    def _packs_evenly(cls, value: float) -> float:
+        if 0 < value < 1e-3:
+            raise ValueError(f"{value:g} is too small a share of a GPU; use 0 for none, or at least 0.001")
+        if 0 < value < 1 and abs(round(1 / value) - 1 / value) > 1e-6:
+            raise ValueError(f"{value:g} does not divide a GPU evenly; use 1/n (0.5, 0.25, ...) or a whole number")
+        if value > 1 and value != int(value):
+            raise ValueError(f"{value:g} is neither a whole number of GPUs nor a share 1/n of one")
+        return value
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    seen: list[Any] = []
+    for value in values:
+        if value in seen:
+            raise ValueError(f"duplicate value {value}; every value of an axis may occur once")
+        seen.append(value)
+    return values
+
+
+def axis(item: Any) -> Any:
+    """The type of an axis of a grid: distinct values of a type, at least one."""
+    return Annotated[tuple[item, ...], BeforeValidator(to_tuple), Field(min_length=1), AfterValidator(_distinct)]
+
+
+def _problem_tag(value: Any) -> str | None:
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+    if not isinstance(name, str):
+        return None
+    return name if name in PROBLEMS else "custom" if ":" in name else None
+
+
+_ProblemUnion: Any = Annotated[Custom, Tag("custom")]
+for _name, _class in PROBLEMS.items():
+    _ProblemUnion = _ProblemUnion | Annotated[_class, Tag(_name)]
+Problem = Annotated[_ProblemUnion, Discriminator(_problem_tag)]
+
+
+def one_or_more(value: Any) -> Any:
+    """A single mapping or object as the tuple of itself, a YAML list as a tuple."""
+    return (value,) if isinstance(value, (dict, Spec)) else to_tuple(value)
+
+
+def _free_name(value: str) -> str:
+    if value == "snapshots":
+        raise ValueError("'snapshots' is the store's own folder; choose another name")
+    return value
+
+
+JobName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"), AfterValidator(_free_name)]
+"""The name of a job of any protocol, and of its folder of results."""

@@ -1,0 +1,181 @@
+"""What a search over schedules may try."""
+
+from __future__ import annotations
+
+import itertools
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
+
+from ..theory import schedules
+from .parts.losses import LossName
+from .parts.noise import TRUNCATED, Sigma, sigma_from
+from .parts.penalties import AnyPenalty, Penalty
+from .parts.settings import axis
+from .spec import FiniteFloat, Spec, to_tuple
+
+Parameters: TypeAlias = Mapping[str, Any]
+"""One point of a space: ``{schedule: linear, linear.start: 0.5, ..., loss: minimax, penalty: r1, r1.gamma: 1.0}``."""
+
+
+class Range(Spec):
+    """All numbers from `low` to `high`, evenly, or evenly on a log scale."""
+
+    low: FiniteFloat
+    high: FiniteFloat
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high, got low {self.low:g} and high {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a log scale needs low > 0, got {self.low:g}")
+        return self
+
+    def points(self, num: int) -> list[float]:
+        """`num` values from low to high, both included."""
+        if num == 1:
+            return [self.low]
+        between = [index / (num - 1) for index in range(1, num - 1)]
+        if self.log:
+            inner = [self.low * (self.high / self.low) ** step for step in between]
+        else:
+            inner = [self.low + (self.high - self.low) * step for step in between]
+        return [self.low, *inner, self.high]
+
+
+Parameter: TypeAlias = Annotated[
+    Annotated[FiniteFloat, Tag("number")] | Annotated[Range, Tag("range")],
+    Discriminator(lambda value: "range" if isinstance(value, (dict, Range)) else "number"),
+]
+"""A fixed number, or a range to search."""
+
+OwnParameters: TypeAlias = dict[str, Parameter]
+_Families: TypeAlias = dict[str, OwnParameters]
+_penalty: TypeAdapter[AnyPenalty] = TypeAdapter(Penalty)
+_PENALTY_CLASSES: dict[str, type[Spec]] = {
+    typing.get_args(kind.model_fields["name"].annotation)[0]: kind for kind in typing.get_args(AnyPenalty)
+}
+
+
+def as_tuple(value: Any) -> Any:
+    """A single value as the tuple of itself, a YAML list as a tuple."""
+    return (value,) if isinstance(value, (str, int)) else to_tuple(value)
+
+
+class Space(Spec):
+    """What a trial may be: families of schedules and of penalties with their own parameters, and further choices.
+
+    A parameter is a number or a range; a choice is one value or a list. What is left out is as in `training`, or the
+    loss's default.
+    """
+
+    schedule: _Families = Field(min_length=1)
+    loss: Annotated[axis(LossName), BeforeValidator(as_tuple)] = ("minimax",)  # type: ignore[valid-type]
+    penalty: Annotated[_Families, Field(min_length=1)] | None = None
+    learning_rate: Parameter | None = None
+    discriminator_steps: (
+        Annotated[axis(Annotated[int, Field(ge=1)]), BeforeValidator(as_tuple)] | None  # type: ignore[valid-type]
+    ) = None
+
+    def choices(self) -> dict[str, list[Any]]:
+        """The categorical parameters and their values."""
+        optional = {"penalty": self.penalty, "discriminator_steps": self.discriminator_steps}
+        named = {name: list(values) for name, values in optional.items() if values is not None}
+        return {"schedule": list(self.schedule), "loss": list(self.loss), **named}
+
+    def numbers(self, chosen: Parameters) -> dict[str, float | Range]:
+        """The numeric parameters that a choice of families leaves: ``{linear.start: ..., learning_rate: ...}``."""
+        families = [(self.schedule, chosen["schedule"])]
+        if self.penalty is not None:
+            families.append((self.penalty, chosen["penalty"]))
+        own = {f"{name}.{key}": space for table, name in families for key, space in table[name].items()}
+        return own if self.learning_rate is None else {**own, "learning_rate": self.learning_rate}
+
+    def points(self, num: int) -> Iterator[dict[str, Any]]:
+        """The grid with `num` values of every range."""
+        choices = self.choices()
+        for values in itertools.product(*choices.values()):
+            chosen = dict(zip(choices, values, strict=True))
+            numbers = self.numbers(chosen)
+            axes = [space.points(num) if isinstance(space, Range) else [space] for space in numbers.values()]
+            for point in itertools.product(*axes):
+                yield {**chosen, **dict(zip(numbers, point, strict=True))}
+
+    def num_points(self, num: int) -> int:
+        """How many `points` there are."""
+        choices = self.choices()
+        combinations = (dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values()))
+        return sum(
+            num ** sum(isinstance(space, Range) for space in self.numbers(chosen).values()) for chosen in combinations
+        )
+
+    def holds(self, parameters: Parameters) -> bool:
+        """Whether a point is in the space."""
+        if not all(parameters.get(name) in values for name, values in self.choices().items()):
+            return False
+        numbers = self.numbers(parameters)
+        return set(parameters) == {*self.choices(), *numbers} and all(
+            space.low <= parameters[name] <= space.high if isinstance(space, Range) else parameters[name] == space
+            for name, space in numbers.items()
+        )
+
+    def scales(self) -> dict[str, str]:
+        """Of the parameters of all families: log or even."""
+        own = {
+            f"{family}.{name}": space
+            for table in (self.schedule, self.penalty or {})
+            for family, parameters in table.items()
+            for name, space in parameters.items()
+        }
+        numbers = {**own, "learning_rate": self.learning_rate}
+        return {
+            name: "log" if isinstance(space, Range) and space.log else "even"
+            for name, space in numbers.items()
+            if space is not None
+        }
+
+
+def make_schedule(family: str, values: Mapping[str, float]) -> Sigma:
+    schedules.check_names(family, values)
+    return sigma_from(family, values, TRUNCATED)
+
+
+def sigma_of(parameters: Parameters) -> Sigma:
+    """The schedule of a point of a space."""
+    family = str(parameters["schedule"])
+    return make_schedule(family, _own(family, parameters))
+
+
+def schedule_text(sigma: Sigma) -> str:
+    """A schedule for a person, with numbers to three digits: ``linear(start=0.342, end=0.05)``."""
+    values = dict(sigma.parameters)
+    if sigma.is_constant:
+        return f"{values['sigma']:.3g}"
+    order = [name for name in schedules.parameters(sigma.schedule) if name in values]
+    return f"{sigma.schedule}({', '.join(f'{name}={values[name]:.3g}' for name in order)})"
+
+
+def penalty_of(parameters: Parameters) -> AnyPenalty:
+    """The penalty of a point of a space."""
+    family = str(parameters["penalty"])
+    return make_penalty(family, _own(family, parameters))
+
+
+def _own(family: str, parameters: Parameters) -> dict[str, float]:
+    return {name.split(".")[1]: value for name, value in parameters.items() if name.startswith(f"{family}.")}
+
+
+def make_penalty(family: str, values: Mapping[str, float]) -> AnyPenalty:
+    known = [name for name in _PENALTY_CLASSES[family].model_fields if name != "name"]
+    for name in values:
+        if name not in known:
+            raise ValueError(f"penalty {family} takes {', '.join(known) or 'no parameters'}; got {name}")
+    try:
+        return _penalty.validate_python({"name": family, **values})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"penalty {family}: {first['loc'][-1]}: {first['msg']}") from None

@@ -1,0 +1,153 @@
+"""Protocol ``tune``: what a search over noise schedules may try, and what it minimises. Frozen and validated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from .job import Grid, Job
+from .parts.networks import Networks
+from .parts.settings import Evaluation, JobName, Problem, Resources, Training
+from .space import Parameters, Space, as_tuple, penalty_of, sigma_of
+from .spec import FiniteFloat, Spec, to_tuple
+
+
+class Objective(Spec):
+    """What is minimised: a bound of the trained generator, always with the exact divergences.
+
+    Attributes:
+      bound: None for ``sliced`` on images and ``paper`` elsewhere.
+      sigma: Of the bound: ``best``, the least over the evaluation's grid, which compares between schedules; ``final``,
+        the schedule's own last; or a number for all.
+      reduce: Over seeds.
+      minimise: With ``seconds`` too, the search looks for the Pareto front of bound and computing time.
+    """
+
+    bound: Literal["paper", "sharp", "weighted", "sliced"] | None = None
+    sigma: Literal["best", "final"] | Annotated[FiniteFloat, Field(gt=0)] = "best"
+    reduce: Literal["median", "mean", "worst"] = "median"
+    minimise: Annotated[tuple[Literal["bound", "seconds"], ...], BeforeValidator(as_tuple)] = ("bound",)
+
+    @model_validator(mode="after")
+    def _minimises_the_bound(self) -> Objective:
+        if self.minimise not in (("bound",), ("bound", "seconds")):
+            raise ValueError(f"minimise must be [bound] or [bound, seconds], got {list(self.minimise)}")
+        return self
+
+
+class Search(Spec):
+    """How a space is searched.
+
+    Attributes:
+      trials: How many schedules are tried, each with `seeds` seeds.
+      points: Sampler ``grid``: values of every range.
+      pruner: None for ``median``, or ``none`` with several objectives. ``halving`` keeps the better half at each
+        report.
+      report: Epochs at which intermediate bounds are reported and trials may be given up; ``auto`` is one and two
+        thirds of the way, or never without a pruner.
+      seed: Of the sampler.
+      finalists, finalist_seeds: How many of the best trials get how many further seeds, to choose the best among them.
+      confirmation_seeds: How many fresh seeds the chosen schedule and the baselines are compared on.
+    """
+
+    trials: int = Field(48, ge=1)
+    seeds: int = Field(3, ge=1)
+    sampler: Literal["tpe", "gp", "cmaes", "random", "grid"] = "tpe"
+    points: int = Field(5, ge=1)
+    pruner: Literal["median", "halving", "none"] | None = None
+    report: (
+        Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(to_tuple), Field(min_length=1)]
+        | Literal["auto"]
+    ) = "auto"
+    seed: int = Field(0, ge=0)
+    finalists: int = Field(4, ge=1)
+    finalist_seeds: int = Field(5, ge=0)
+    confirmation_seeds: int = Field(5, ge=1)
+
+
+_COLUMNS = {
+    "paper": ("bound_best", "bound_paper"),
+    "sharp": ("bound_sharp_best", "bound_sharp"),
+    "weighted": ("bound_weighted_best", "bound_weighted"),
+    "sliced": ("bound_sliced_best", "bound_sliced"),
+}
+
+
+class TuneJob(Spec):
+    """A search for the noise schedule whose trained generator has the least Wasserstein bound."""
+
+    name: JobName
+    protocol: Literal["tune"]
+    problem: Problem
+    networks: Networks
+    training: Training = Training()
+    epochs: int = Field(ge=1)
+    space: Space
+    objective: Objective = Objective()
+    search: Search = Search()
+    evaluation: Evaluation = Evaluation()
+    resources: Resources = Resources()
+
+    @property
+    def kind_of_bound(self) -> Literal["paper", "sharp", "weighted", "sliced"]:
+        """That of the objective, or the default for the problem."""
+        return self.objective.bound or ("sliced" if len(self.problem.facts().shape) == 3 else "paper")
+
+    @property
+    def bound(self) -> str:
+        """The column that is minimised."""
+        return _COLUMNS[self.kind_of_bound][self.objective.sigma == "final"]
+
+    @property
+    def comparable_bound(self) -> str:
+        """The column by which schedules are compared in the end: at the best sigma, whatever is minimised."""
+        return _COLUMNS[self.kind_of_bound][0]
+
+    @property
+    def distance(self) -> str:
+        """The column of the exact distance that the minimised bound is a bound of."""
+        return "w1_sliced" if self.kind_of_bound == "sliced" else "w1"
+
+    @property
+    def pruner(self) -> str:
+        """What gives trials up."""
+        prunable = len(self.objective.minimise) == 1 and self.objective.sigma != "final"
+        return self.search.pruner or ("median" if prunable else "none")
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """The epochs a trial is trained to, one after another; the last is its end."""
+        if self.search.report == "auto":
+            reports = [] if self.pruner == "none" else [self.epochs * part // 3 for part in (1, 2)]
+        else:
+            reports = [epoch for epoch in self.search.report if epoch < self.epochs]
+        return (*sorted({epoch for epoch in reports if epoch > 0}), self.epochs)
+
+    def training_job(self, name: str, grids: Sequence[Grid]) -> Job:
+        """The job of protocol ``train`` that computes these cells."""
+        parts = ("problem", "networks", "training", "evaluation", "resources")
+        shared: dict[str, Any] = {part: getattr(self, part) for part in parts}
+        if isinstance(self.objective.sigma, float):
+            shared["evaluation"] = self.evaluation.model_copy(update={"sigmas": (self.objective.sigma,)})
+        return Job(name=name, protocol="train", grid=tuple(dict.fromkeys(grids)), **shared)
+
+    def grid(self, parameters: Parameters, *, seeds: Sequence[int], epochs: Sequence[int] | None = None) -> Grid:
+        """The cells of a point of the space, at the last epoch unless others are named."""
+        rate, steps = parameters.get("learning_rate"), parameters.get("discriminator_steps")
+        penalty = None if parameters.get("penalty") is None else penalty_of(parameters)
+        return Grid(
+            loss=(parameters["loss"],),
+            sigma=(sigma_of(parameters),),
+            epoch=tuple(epochs or (self.epochs,)),
+            seed=tuple(seeds),
+            penalty=None if penalty is None else (penalty,),
+            learning_rate=None if rate is None else (rate,),
+            discriminator_steps=None if steps is None else (steps,),
+        )
+
+
+def example_grid(job: TuneJob) -> Grid:
+    """One point of the space, to check everything else of a search by."""
+    return Grid(loss=job.space.loss[:1], sigma=(0.0,), epoch=(job.epochs,), seed=(0,))

@@ -1,0 +1,83 @@
+"""A job's cells against what the store has: new, stale and why, to be retried, done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..dirac.cells import DiracCell
+from ..storage.records import CellKey, StoredCell
+from .cells import Cell
+
+
+class StoreView(Protocol):
+    """What a plan asks of the store."""
+
+    def latest_cells(self, job: str) -> Mapping[CellKey, StoredCell]:
+        """The latest row at each of the grid's coordinates (`Cell.key`)."""
+        ...
+
+    def has_snapshot(self, run_id: str, epoch: int) -> bool:
+        """Whether a snapshot is complete."""
+        ...
+
+
+AnyCell = Cell | DiracCell
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How the job's cells stand against the store.
+
+    Attributes:
+      new: Never computed.
+      stale: The store has a row at these coordinates, computed with other settings.
+      retried: Ended without success before, and asked for again.
+      done: Have a row of this identity, by status.
+      reasons: Why rows are stale, with the number of cells: ``probe.settings.iterations: 200 -> 500``.
+    """
+
+    new: tuple[AnyCell, ...]
+    stale: tuple[AnyCell, ...]
+    retried: tuple[AnyCell, ...]
+    done: Mapping[str, int]
+    reasons: Mapping[str, int]
+
+    @property
+    def missing(self) -> tuple[AnyCell, ...]:
+        """The cells to be computed."""
+        return (*self.new, *self.stale, *self.retried)
+
+
+def difference_from_store(cells: Sequence[AnyCell], job: str, store: StoreView, retry: frozenset[str]) -> Difference:
+    """How cells stand against the rows of a job; those whose status is in `retry` count as missing."""
+    stored = store.latest_cells(job)
+    new, stale, retried = [], [], []
+    done: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    for cell in cells:
+        row = stored.get(cell.key)
+        if row is None:
+            new.append(cell)
+        elif row.cell_id != cell.cell_id:
+            stale.append(cell)
+            for reason in changes(json.loads(row.identity), json.loads(cell.identity)):
+                reasons[reason] = reasons.get(reason, 0) + 1
+        elif row.status in retry:
+            retried.append(cell)
+        else:
+            done[row.status] = done.get(row.status, 0) + 1
+    return Difference(tuple(new), tuple(stale), tuple(retried), done, reasons)
+
+
+def changes(old: Any, new: Any, *, path: str = "") -> list[str]:
+    """Leaves in which two identities differ: ``probe.settings.iterations: 200 -> 500``."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return [
+            change
+            for key in sorted({*old, *new})
+            for change in changes(old.get(key), new.get(key), path=f"{path}.{key}" if path else key)
+        ]
+    return [] if old == new else [f"{path}: {old} -> {new}"]

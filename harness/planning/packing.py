@@ -1,0 +1,127 @@
+"""Who shares a pack: members that one step can train together."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
+
+from ..dirac.cells import DiracCell, DiracPack
+from ..identity import canonical_json
+from ..job.dirac import DiracJob
+from ..job.job import Job
+from ..job.parts.losses import find_loss
+from ..job.parts.networks import MLP
+from ..job.parts.optimizers import AnyOptimizer
+from .cells import Cell, Probe, Run
+from .packs import ProbePack, SnapshotKey, T, TrainingPack
+
+
+def cut_packs(
+    job: Job, cells: Sequence[Cell], missing: Sequence[Cell], snapshots: Set[SnapshotKey], slots: int
+) -> tuple[TrainingPack | ProbePack, ...]:
+    """The packs of a job, those that train first.
+
+    Args:
+      cells: All of the job: packs are cut from the whole of it.
+      missing: Those to be computed.
+      snapshots: Those that probes need and the store has.
+      slots: Actors that can work at once.
+    """
+    wanted = {cell.cell_id for cell in missing}
+    probe_packs = list(_probe_packs(job, cells, wanted, slots))
+    required = {key for pack in probe_packs for key in pack.requires} - snapshots
+    return (*_training_packs(job, cells, wanted, required, slots), *probe_packs)
+
+
+def cut_game_packs(
+    job: DiracJob, cells: Sequence[DiracCell], missing: Sequence[DiracCell], snapshots: Set[SnapshotKey], slots: int
+) -> tuple[DiracPack, ...]:
+    """The packs of a job of Dirac-GANs, two for each of the slots."""
+    del snapshots  # games need none
+    size = -(-len(cells) // (2 * slots)) if job.resources.pack == "auto" else job.resources.pack
+    return tuple(DiracPack(tuple(part)) for part in chunks(missing, size))
+
+
+def _training_packs(
+    job: Job, cells: Sequence[Cell], missing: Set[str], required: Set[SnapshotKey], slots: int
+) -> Iterator[TrainingPack]:
+    needed: dict[str, set[int]] = {}
+    for run_id, epoch in required:
+        needed.setdefault(run_id, set()).add(epoch)
+    # a run leaves its pack only when all its cells are done: one that a kill found ahead of its mates stays with them
+    unfinished = {cell.run.run_id for cell in cells if cell.cell_id in missing}
+    wanted: dict[str, list[Cell]] = {}  # by run
+    for cell in cells:
+        if cell.probe is None and cell.cell_id in missing:
+            wanted.setdefault(cell.run.run_id, []).append(cell)
+            needed.setdefault(cell.run.run_id, set()).add(cell.epoch)
+    order = {cell.cell_id: index for index, cell in enumerate(cells)}
+    runs = list({cell.run.run_id: cell.run for cell in cells}.values())
+    for group in groups(runs, key=training_key):
+        for members in chunks(group, pack_size(job, len(runs), slots)):
+            epochs = set().union(*(needed.get(run.run_id, ()) for run in members))
+            if epochs:
+                left = tuple(run for run in members if run.run_id in unfinished)
+                own = [cell for run in left for cell in wanted.get(run.run_id, ())]
+                own.sort(key=lambda cell: order[cell.cell_id])
+                yield TrainingPack(runs=left, epochs=tuple(sorted(epochs)), cells=tuple(own))
+
+
+def _probe_packs(job: Job, cells: Sequence[Cell], missing: Set[str], slots: int) -> Iterator[ProbePack]:
+    wanted: dict[str, list[Cell]] = {}  # by probe
+    probes: dict[str, Probe] = {}
+    for cell in cells:
+        if cell.probe is not None:
+            probes.setdefault(cell.probe.probe_id, cell.probe)
+            if cell.cell_id in missing:
+                wanted.setdefault(cell.probe.probe_id, []).append(cell)
+    by_snapshot = sorted(probes.values(), key=lambda probe: (probe.epoch, probe.run.seed))
+    for group in groups(by_snapshot, key=_probe_key):
+        for members in chunks(group, pack_size(job, len(probes), slots)):
+            left = tuple(probe for probe in members if probe.probe_id in wanted)
+            if left:
+                yield ProbePack(probes=left, cells=tuple(cell for probe in left for cell in wanted[probe.probe_id]))
+
+
+def training_key(run: Run) -> Hashable:
+    """What the members of a training pack have in common: all but seed, sigma, learning rate and generator loss."""
+    own = ("seed", "sigma", "loss", "horizon", "optimizer")
+    shared = tuple(text for name, text in run.parts.items() if name not in own)
+    return (*shared, _without_rate(run.optimizer), find_loss(run.loss).objective.name)
+
+
+def _probe_key(probe: Probe) -> Hashable:
+    """What the members of a probe pack have in common: all but the snapshot's seed, sigma and learning rate."""
+    shared = (probe.networks.canonical, probe.penalty.canonical, _without_rate(probe.optimizer))
+    return (probe.epoch, probe.objective, *shared)
+
+
+@functools.lru_cache(maxsize=1024)
+def _without_rate(optimizer: AnyOptimizer) -> str:
+    return canonical_json(optimizer.model_dump(mode="json", exclude={"learning_rate"}))
+
+
+def pack_size(job: Job, num_members: int, slots: int) -> int:
+    """Members a pack: what keeps every slot busy, up to what stacking gains on these networks."""
+    if job.resources.pack != "auto":
+        return int(job.resources.pack)
+    gain = 16 if isinstance(job.networks, MLP) else 8 if job.problem.facts().shape[1] <= 16 else 4
+    return min(gain, max(1, -(-num_members // slots)))
+
+
+def chunks(members: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Consecutive parts of at most `size`, as equal as possible; none of no members."""
+    if not members:
+        return []
+    count = -(-len(members) // size)
+    bounds = [round(index * len(members) / count) for index in range(count + 1)]
+    return [members[start:stop] for start, stop in itertools.pairwise(bounds)]
+
+
+def groups(items: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
+    """The items of equal keys together, in the order of the first of each."""
+    found: dict[Hashable, list[T]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return list(found.values())

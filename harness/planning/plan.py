@@ -1,0 +1,121 @@
+"""From a job to packs of work: what is shared, what the store already has, and what is left. Pure.
+
+Packs are cut from the *whole* job and then relieved of what is done, so that a job killed half way and run again
+works in the packs of the first attempt and gets the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..dirac.cells import expand as expand_games
+from ..job.reading import AnyJob
+from .cells import Cell, Probe, Run
+from .difference import AnyCell, Difference, StoreView, difference_from_store
+from .grid import expand
+from .packing import cut_game_packs, cut_packs
+from .packs import Pack, SnapshotKey, T
+
+_EXPAND: Mapping[str, Callable[[Any], Sequence[AnyCell]]] = {"probe": expand, "train": expand, "dirac": expand_games}
+_CUT: Mapping[str, Callable[..., tuple[Pack, ...]]] = {"probe": cut_packs, "train": cut_packs, "dirac": cut_game_packs}
+"""By protocol."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job needs: packs to execute, and the accounts that justify them.
+
+    Attributes:
+      cells: All cells of the job.
+      difference: How they stand against the store.
+      packs: What is to be executed, cut so that all of `slots` actors are busy.
+      runs, probes: All of the job.
+      snapshots: Those that missing cells need and the store has.
+    """
+
+    job: AnyJob
+    cells: tuple[AnyCell, ...]
+    difference: Difference
+    packs: tuple[Pack, ...]
+    runs: tuple[Run, ...]
+    probes: tuple[Probe, ...]
+    snapshots: frozenset[SnapshotKey]
+    slots: int
+
+    @property
+    def missing(self) -> tuple[AnyCell, ...]:
+        """The cells to be computed."""
+        return self.difference.missing
+
+    def for_slots(self, slots: int) -> Plan:
+        """The same work in packs for so many actors."""
+        return replace(self, slots=slots, packs=_cut(self.job, self.cells, self.missing, self.snapshots, slots))
+
+    @property
+    def epochs_shared(self) -> int:
+        """Epochs of training the whole job costs when runs are shared."""
+        last: dict[str, int] = {}
+        for run_id, epoch in self._generators:
+            last[run_id] = max(epoch, last.get(run_id, 0))
+        return sum(last.values())
+
+    @property
+    def epochs_one_training_per_cell(self) -> int:
+        """Epochs it would cost to train a generator for every cell."""
+        return sum(epoch for _, epoch in self._generators)
+
+    @property
+    def _generators(self) -> list[SnapshotKey]:
+        return [cell.generator for cell in self.cells if cell.generator is not None]
+
+    @property
+    def expected_seconds(self) -> float:
+        """A rough estimate from operation counts: half to twice the truth on a current CPU."""
+        longest: dict[str, float] = {}
+        for pack in self.packs:
+            longest[pack.phase] = max(pack.seconds, longest.get(pack.phase, 0.0))
+        return max(sum(pack.seconds for pack in self.packs) / self.slots, sum(longest.values()))
+
+
+def make_plan(job: AnyJob, store: StoreView, *, slots: int, retry: Iterable[str] = ()) -> Plan:
+    """The plan of a job against a store.
+
+    It costs a fixed time, and a time per cell that does not grow with their number.
+
+    Args:
+      job: What is wanted.
+      store: What is there.
+      slots: Actors that can work at once; packs are cut so that all of them are busy.
+      retry: Statuses to compute again (``failed``, ``diverged``, ``timeout``, ``lost``).
+    """
+    cells = tuple(_EXPAND[job.protocol](job))
+    difference = difference_from_store(cells, job.name, store, frozenset(retry))
+    trained = [cell for cell in cells if isinstance(cell, Cell)]
+    needed = {cell.generator for cell in difference.missing if isinstance(cell, Cell) and cell.probe is not None}
+    snapshots = frozenset(key for key in needed if store.has_snapshot(*key))
+    return Plan(
+        job=job,
+        cells=cells,
+        difference=difference,
+        packs=_cut(job, cells, difference.missing, snapshots, slots),
+        runs=tuple(unique((cell.run for cell in trained), key=lambda run: run.run_id)),
+        probes=tuple(unique((c.probe for c in trained if c.probe is not None), key=lambda probe: probe.probe_id)),
+        snapshots=snapshots,
+        slots=slots,
+    )
+
+
+def _cut(
+    job: AnyJob, cells: Sequence[AnyCell], missing: Sequence[AnyCell], snapshots: frozenset[SnapshotKey], slots: int
+) -> tuple[Pack, ...]:
+    return _CUT[job.protocol](job, cells, missing, snapshots, slots)
+
+
+def unique(items: Iterable[T], key: Callable[[T], Hashable]) -> list[T]:
+    """The first of all items of each key."""
+    found: dict[Hashable, T] = {}
+    for item in items:
+        found.setdefault(key(item), item)
+    return list(found.values())

@@ -1,0 +1,219 @@
+"""A search's trials on their way: asked for, trained stage by stage in shared packs, judged by exact bounds, given up.
+
+Trials are trained as cells of protocol ``train`` under the search's name: a stage of a trial is done when its cells
+have rows, so that the store is their state, and a search that was killed goes on where it was. No Optuna, no Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..identity import digest
+from ..job.space import Parameters
+from ..job.tune import TuneJob, example_grid
+from ..planning.cells import Cell, Run
+from ..planning.grid import expand
+from ..planning.packing import groups, pack_size, training_key
+from ..planning.packs import TrainingPack
+from ..storage.records import Status
+from ..storage.store import Store, new_part
+from .scoring import ROW_COLUMNS, TRIAL_COLUMNS, Judgement, Result, Row, State, Study, judge_seeds, result_of, trial_row
+
+_FEWEST_OPEN = 8  # trials at once, as far as they fill packs
+
+
+@dataclass(eq=False)
+class _Trial:
+    """A trial on its way; `stage` is the index of the epoch it is trained to now."""
+
+    number: int
+    parameters: Parameters
+    cells: Mapping[tuple[int, int], Cell]  # by epoch and seed
+    stage: int = 0
+
+    @property
+    def digest(self) -> str:
+        """What its numbers come from."""
+        return digest(sorted(cell.cell_id for cell in self.cells.values()))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A run to be taken from one epoch to another, where its cell is to be measured."""
+
+    cell: Cell
+    start: int
+
+    @property
+    def length(self) -> int:
+        return self.cell.epoch - self.start
+
+
+class Trials:
+    """Supplies a driver with packs of as many trials as keep its workers busy (a `driver.PackSource`).
+
+    A worker that is free gets whatever waits: further stages of trials that were not given up, from whatever epoch, and
+    new trials in the places of those that were.
+    """
+
+    def __init__(self, job: TuneJob, study: Study, store: Store, *, num_slots: int) -> None:
+        self._job, self._study, self._store = job, study, store
+        any_training = job.training_job(job.name, (example_grid(job),))
+        self._pack_size = pack_size(any_training, job.search.trials * job.search.seeds, num_slots)
+        self._trials: list[_Trial] = []
+        self._waiting: list[_Step] = []
+        self._under_way: set[str] = set()  # cells that wait or are being computed
+        self._all_asked = False
+        self._rows: dict[str, Row] = {}  # of cells, by cell_id
+        self._seen: set[str] = set()
+        ended = store.new_rows("trials", job.name, columns=TRIAL_COLUMNS, seen=set())
+        self._ended = {(row["trial"], row["cells"]): row for row in ended}
+        # asking far ahead would leave the sampler and the pruner nothing to learn from
+        self._most_open = max(_FEWEST_OPEN, job.search.trials // 4, -(-num_slots // job.search.seeds))
+
+    # --- as a source of packs
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every trial has ended."""
+        return self._all_asked and not self._trials
+
+    def packs(self, *, num_free: int) -> Sequence[TrainingPack]:
+        """Packs for so many free workers, of what waits and, as long as there is room, of new trials."""
+        self._read_rows()
+        while len(self._waiting) < num_free * self._pack_size and not self._all_asked:
+            if len(self._trials) >= self._most_open:
+                break
+            asked = self._study.ask()
+            if asked is None:
+                self._all_asked = True
+            else:
+                self._begin(*asked)
+        return list(self._cut(num_free))
+
+    def note(self, statuses: Mapping[str, Status]) -> None:
+        """Takes the trials of these cells further."""
+        self._under_way -= set(statuses)
+        self._read_rows()
+        for trial in list(self._trials):
+            if any(cell.cell_id in statuses for cell in trial.cells.values()):
+                self._advance(trial)
+
+    def _cut(self, num_free: int) -> Iterator[TrainingPack]:
+        """Packs from the largest group of steps that can go together; the furthest trials first."""
+        for free in range(num_free, 0, -1):
+            if not self._waiting:
+                return
+            alike = groups(self._waiting, key=lambda step: (step.length, training_key(step.cell.run)))
+            largest = max(alike, key=len)
+            share = -(-len(self._waiting) // free)
+            steps = sorted(largest, key=lambda step: -step.start)[: min(self._pack_size, share)]
+            self._waiting = [step for step in self._waiting if step not in steps]
+            yield TrainingPack(
+                runs=tuple(step.cell.run for step in steps),
+                epochs=tuple(sorted({step.cell.epoch for step in steps})),
+                cells=tuple(step.cell for step in steps),
+                starts=tuple(step.start for step in steps),
+                stage=steps[0].length,
+            )
+
+    # --- trials
+
+    def _begin(self, number: int, parameters: Parameters) -> None:
+        grid = self._job.grid(parameters, seeds=range(self._job.search.seeds), epochs=self._job.stages)
+        cells = expand(self._job.training_job(self._job.name, (grid,)))
+        trial = _Trial(number, parameters, {(cell.epoch, cell.seed): cell for cell in cells})
+        self._trials.append(trial)
+        ended = self._ended.get((number, trial.digest))
+        if ended is None:
+            self._advance(trial)
+        else:  # killed after its row was written, before the study was told
+            self._tell(trial, result_of(ended))
+
+    def _advance(self, trial: _Trial) -> None:
+        """Takes a trial through every stage whose rows are there; enqueues what the next one lacks."""
+        while True:
+            epoch, last = self._job.stages[trial.stage], trial.stage == len(self._job.stages) - 1
+            living = self._living(trial, epoch)
+            missing = [seed for seed in living if trial.cells[epoch, seed].cell_id not in self._rows]
+            if missing:
+                self._enqueue(trial, epoch, missing)
+                return
+            judgement = self._judge(trial, epoch)
+            if self._has_failed(trial, epoch):
+                self._finish(trial, "fail")
+                return
+            if last or not self._living(trial, epoch, included=True):
+                self._finish(trial, "complete" if judgement.value is not None and judgement.completed else "fail")
+                return
+            if judgement.value is not None and self._study.report(
+                trial.number, stage=trial.stage, value=judgement.value
+            ):
+                self._finish(trial, "pruned")
+                return
+            trial.stage += 1
+
+    def _living(self, trial: _Trial, epoch: int, *, included: bool = False) -> list[int]:
+        """Seeds that ended no earlier stage, or this one if it is included, otherwise than sound."""
+        seeds = range(self._job.search.seeds)
+        before = [e for e in self._job.stages if e < epoch or (included and e == epoch)]
+        return [seed for seed in seeds if all(self._is_sound(trial.cells[e, seed]) for e in before)]
+
+    def _is_sound(self, cell: Cell) -> bool:
+        row = self._rows.get(cell.cell_id)
+        return row is not None and row["status"] == "completed"
+
+    def _has_failed(self, trial: _Trial, epoch: int) -> bool:
+        """Whether a seed was lost to something other than its schedule: such a trial says nothing of it."""
+        rows = [self._last_row(trial, seed, epoch) for seed in range(self._job.search.seeds)]
+        return any(row["status"] not in ("completed", "diverged") for row in rows)
+
+    def _enqueue(self, trial: _Trial, epoch: int, seeds: Sequence[int]) -> None:
+        for seed in seeds:
+            cell = trial.cells[epoch, seed]
+            if cell.cell_id not in self._under_way:  # another trial may be of the same parameters
+                self._under_way.add(cell.cell_id)
+                self._waiting.append(_Step(cell, self._latest_state(cell.run, before=epoch)))
+
+    def _latest_state(self, run: Run, *, before: int) -> int:
+        """The last epoch from which a run can go on."""
+        earlier = (epoch for epoch in reversed(self._job.stages) if epoch < before)
+        return next((epoch for epoch in earlier if self._store.has_state(run.run_id, epoch)), 0)
+
+    def _judge(self, trial: _Trial, epoch: int) -> Judgement:
+        return judge_seeds([self._last_row(trial, seed, epoch) for seed in range(self._job.search.seeds)], self._job)
+
+    def _last_row(self, trial: _Trial, seed: int, epoch: int) -> Row:
+        """A seed's row at an epoch; of a seed that ended before, its last."""
+        passed = [self._rows.get(trial.cells[e, seed].cell_id) for e in self._job.stages if e <= epoch]
+        return [row for row in passed if row is not None][-1]
+
+    def _finish(self, trial: _Trial, state: State) -> None:
+        epoch = self._job.stages[trial.stage]
+        rows = [self._rows[cell.cell_id] for cell in trial.cells.values() if cell.cell_id in self._rows]
+        runs = {cell.run.run_id: cell.run for cell in trial.cells.values()}
+        trained = {run_id: max((row["epoch"] for row in rows if row["run_id"] == run_id), default=0) for run_id in runs}
+        result = Result(
+            state=state,
+            judgement=self._judge(trial, epoch),
+            epoch=epoch,
+            member_steps=sum(run.steps_per_epoch * trained[run_id] for run_id, run in runs.items()),
+            seconds=sum(row["seconds"] or 0.0 for row in rows),
+        )
+        row = {**trial_row(trial.number, trial.parameters, result), "cells": trial.digest}
+        # before the study, which says that all is there
+        self._store.write_part(self._job.name, "trials", [row], part=new_part())
+        self._tell(trial, result)
+
+    def _tell(self, trial: _Trial, result: Result) -> None:
+        self._study.finish(trial.number, result)
+        self._trials.remove(trial)
+        needed = {cell.run.run_id for other in self._trials for cell in other.cells.values()}
+        for run_id in {cell.run.run_id for cell in trial.cells.values()} - needed:
+            self._store.delete_states(run_id, self._job.stages)
+
+    def _read_rows(self) -> None:
+        columns = [*ROW_COLUMNS, self._job.bound, self._job.distance]
+        for row in self._store.new_rows("cells", self._job.name, columns=columns, seen=self._seen):
+            self._rows[row["cell_id"]] = row

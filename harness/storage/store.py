@@ -1,0 +1,265 @@
+"""The result store: the only file IO of results, and the owner of every path.
+
+    <root>/<job>/job.yaml
+    <root>/<job>/{cells,curves,training,trajectories,trials}/part-<uuid>.parquet
+    <root>/snapshots/<run_id>/epoch-<n>.safetensors    a generator
+    <root>/snapshots/<run_id>/state-<n>.safetensors    of a run that is to go on, while it is
+
+A file is complete or absent, and a row of `cells` is the one sign that a cell is done: the store *is* the state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.fs
+import pyarrow.parquet
+
+from ..errors import StoreError
+from .records import TABLES, CellKey, StoredCell, to_table
+
+SNAPSHOTS = "snapshots"
+MARKERS = ".markers"
+
+
+class Store:
+    """Results below a root: a folder, or any URI pyarrow.fs knows (``s3://``, ``gs://``)."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = str(root)
+        try:
+            if "://" in self.root:
+                self._files, self._base = pyarrow.fs.FileSystem.from_uri(self.root)
+            else:
+                self._files, self._base = pyarrow.fs.LocalFileSystem(), str(Path(self.root).absolute())
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"--results {self.root}: cannot be opened: {error}") from error
+        info = self._files.get_file_info(self._base)
+        if info.type == pyarrow.fs.FileType.File:
+            raise StoreError(f"--results {self.root}: is a file; name a folder or a URI such as s3://bucket/prefix")
+
+    @property
+    def absolute_root(self) -> str:
+        """The root under a name that holds in any working directory of this machine."""
+        return self.root if "://" in self.root else self._base
+
+    # --- writing
+
+    def write_part(self, job: str, table: str, rows: list[dict[str, Any]], *, part: str) -> None:
+        """Adds rows to a table, all or none."""
+        if not rows:
+            return
+        sink = pa.BufferOutputStream()
+        columns = to_table(table, [{**row, "job": job, "part": part} for row in rows])
+        floats = [field.name for field in columns.schema if pa.types.is_floating(field.type)]
+        pyarrow.parquet.write_table(
+            columns,
+            sink,
+            compression="zstd",
+            use_dictionary=[name for name in columns.schema.names if name not in floats],
+            use_byte_stream_split=floats,
+        )
+        # table parts of one pack carry its name; a run writes one a requested epoch, hence the suffix
+        self._put(f"{job}/{table}/part-{part}-{uuid.uuid4().hex[:8]}.parquet", sink.getvalue().to_pybytes())
+
+    def write_job(self, job: str, text: str) -> None:
+        """Keeps the text of the job file with its results."""
+        self._put(f"{job}/job.yaml", text.encode())
+
+    def write_text(self, job: str, name: str, text: str) -> str:
+        """Keeps a text beside a job's results; its path."""
+        self._put(f"{job}/{name}", text.encode())
+        return f"{self.root}/{job}/{name}"
+
+    def write_snapshot(self, run_id: str, epoch: int, content: bytes) -> None:
+        """Keeps a generator, in safetensors format."""
+        self._put(_snapshot(run_id, epoch), content)
+
+    def write_state(self, run_id: str, epoch: int, content: bytes) -> None:
+        """Keeps all that a run needs to go on from an epoch."""
+        self._put(_state(run_id, epoch), content)
+
+    def delete_states(self, run_id: str, epochs: Iterable[int]) -> None:
+        """Forgets where a run stood, which no training will go on from."""
+        for epoch in epochs:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.delete_file(f"{self._base}/{_state(run_id, epoch)}")
+
+    @contextlib.contextmanager
+    def locked(self, job: str) -> Iterator[None]:
+        """Keeps other processes of this machine from working on a job; where the store is no folder, it does not.
+
+        Raises:
+          StoreError: If another process does.
+        """
+        if not isinstance(self._files, pyarrow.fs.LocalFileSystem):
+            yield
+            return
+        path = Path(self._base) / job / ".lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:  # the kernel unlocks it however this process ends
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(
+                    f"{job}: another process works on it in {self.root}; wait for it, or end it, and run this again"
+                ) from None
+            yield
+
+    @contextlib.contextmanager
+    def marked(self) -> Iterator[str]:
+        """Keeps a file in the store by whose name a worker tells that its store is this one; gives the name."""
+        marker = uuid.uuid4().hex
+        self._put(f"{MARKERS}/{marker}", b"")
+        try:
+            yield marker
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.delete_file(f"{self._base}/{MARKERS}/{marker}")
+
+    def check_marker(self, marker: str) -> None:
+        """Refuses a store that is not the one in which `marked` wrote.
+
+        Raises:
+          StoreError: If the marker is not there.
+        """
+        if not self._has(f"{MARKERS}/{marker}"):
+            raise StoreError(
+                f"worker on {socket.gethostname()}: {self.root} is not the driver's store, so its results would be "
+                "lost; give --results a folder that all nodes share, or a URI such as s3://bucket/prefix"
+            )
+
+    # --- reading
+
+    def read_snapshot(self, run_id: str, epoch: int) -> bytes:
+        """A generator, in safetensors format."""
+        return self._get(_snapshot(run_id, epoch), f"snapshot of run {run_id} at epoch {epoch}")
+
+    def has_snapshot(self, run_id: str, epoch: int) -> bool:
+        """Whether a snapshot is complete."""
+        return self._has(_snapshot(run_id, epoch))
+
+    def read_state(self, run_id: str, epoch: int) -> bytes:
+        """All that a run needs to go on from an epoch."""
+        return self._get(_state(run_id, epoch), f"state of run {run_id} at epoch {epoch}")
+
+    def has_state(self, run_id: str, epoch: int) -> bool:
+        """Whether a run can go on from an epoch."""
+        return self._has(_state(run_id, epoch))
+
+    def jobs(self) -> list[str]:
+        """Names of the jobs that have results."""
+        return sorted(
+            info.base_name
+            for info in self._listing("")
+            if info.type == pyarrow.fs.FileType.Directory and info.base_name not in (SNAPSHOTS, MARKERS)
+        )
+
+    def dataset(self, table: str, *, job: str | None = None) -> pyarrow.dataset.Dataset:
+        """All rows of a table, of one job or of all, including superseded ones; see `query` for the views."""
+        paths = [
+            info.path
+            for name in ([job] if job else self.jobs())
+            for info in self._listing(f"{name}/{table}")
+            if info.path.endswith(".parquet")
+        ]
+        if not paths:
+            return pyarrow.dataset.dataset(pa.Table.from_pylist([], schema=TABLES[table]))
+        return pyarrow.dataset.dataset(paths, filesystem=self._files, format="parquet", schema=TABLES[table])
+
+    def new_rows(self, table: str, job: str, *, columns: Sequence[str], seen: set[str]) -> list[dict[str, Any]]:
+        """Rows of the parts that are not among `seen`, in the order of writing; the parts are added to it."""
+        paths = [
+            info.path
+            for info in sorted(self._listing(f"{job}/{table}"), key=lambda info: info.mtime)
+            if info.path.endswith(".parquet") and info.path not in seen
+        ]
+        seen |= set(paths)
+        if not paths:
+            return []
+        parts = pyarrow.dataset.dataset(paths, filesystem=self._files, format="parquet", schema=TABLES[table])
+        rows: list[dict[str, Any]] = parts.to_table(columns=list(columns)).to_pylist()
+        return rows
+
+    def latest_cells(self, job: str) -> Mapping[CellKey, StoredCell]:
+        """The latest row at each of the grid's coordinates."""
+        columns = [*CellKey._fields, "cell_id", "status", "identity", "finished_at"]
+        rows = self.dataset("cells", job=job).to_table(columns=columns).sort_by("finished_at").to_pylist()
+        return {
+            CellKey(*(row[name] for name in CellKey._fields)): StoredCell(
+                row["cell_id"], row["status"], row["identity"]
+            )
+            for row in rows
+        }
+
+    # --- private
+
+    def _get(self, name: str, what: str) -> bytes:
+        try:
+            with self._files.open_input_stream(f"{self._base}/{name}") as file:
+                return bytes(file.read())
+        except FileNotFoundError:
+            raise StoreError(f"{self.root}: no {what}") from None
+
+    def _has(self, name: str) -> bool:
+        info = self._files.get_file_info(f"{self._base}/{name}")
+        return bool(info.type == pyarrow.fs.FileType.File)
+
+    def _listing(self, folder: str) -> list[pyarrow.fs.FileInfo]:
+        selector = pyarrow.fs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
+        try:
+            return list(self._files.get_file_info(selector))
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"--results {self.root}: cannot be read: {error}") from error
+
+    def _put(self, name: str, content: bytes) -> None:
+        """Writes a file complete or not at all, and overwrites nothing half way."""
+        path = f"{self._base}/{name}"
+        try:
+            if isinstance(self._files, pyarrow.fs.LocalFileSystem):
+                _put_locally(Path(path), content)
+            else:
+                with self._files.open_output_stream(path) as file:
+                    file.write(content)
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"--results {self.root}: cannot write {name}: {error}") from error
+
+
+def new_part() -> str:
+    """A fresh name for what one pack execution writes."""
+    return uuid.uuid4().hex
+
+
+def _snapshot(run_id: str, epoch: int) -> str:
+    return f"{SNAPSHOTS}/{run_id}/epoch-{epoch}.safetensors"
+
+
+def _state(run_id: str, epoch: int) -> str:
+    return f"{SNAPSHOTS}/{run_id}/state-{epoch}.safetensors"
+
+
+def _put_locally(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,202 @@
+"""The state of a pack of runs in training: weights of both players, optimisers, streams, and the two kinds of step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ..job.parts.losses import find_loss
+from ..planning.cells import Run
+from ..problems.sources import Source
+from ..theory.losses import Loss, accuracy
+from ..theory.schedules import Adaptive, constant
+from .adaptive import Adaptation
+from .measurement import Measurement
+from .noise import make_noises
+from .optimizers import make_optimizer
+from .penalties import Regulariser
+from .players import Adversaries
+from .streams import Stream
+from .updates import Vitality, descend
+
+MemberState = Mapping[str, Tensor]
+"""One member between two epochs: all its training needs to go on as if it had not been interrupted."""
+
+
+class Members:
+    """A pack of runs in training: weights of both players, optimisers, streams, and the two kinds of step.
+
+    Args:
+      num_epochs: How many each of them is trained from where it stands.
+      states: Where members stand, by index; the others begin.
+
+    Attributes:
+      starts: Epochs each member had done when the pack began.
+      generators, discriminators: Weights ``[k, p]``; those of a dead member are its last finite ones.
+    """
+
+    def __init__(
+        self, runs: Sequence[Run], source: Source, *, num_epochs: int, states: Mapping[int, MemberState] | None = None
+    ) -> None:
+        states = states or {}
+        first, device = runs[0], source.device
+        self.runs = runs
+        self.starts = [int(states[index]["epoch"]) if index in states else 0 for index in range(len(runs))]
+        self._sigmas = sigma_table(runs, num_epochs=num_epochs, starts=self.starts).to(device)  # [steps, k]
+        self._adaptation = Adaptation.of(runs, device)
+        self.adversaries = Adversaries(
+            "train",
+            first.networks,
+            source,
+            seeds=[run.seed for run in runs],
+            batch=first.batch,
+            noises=make_noises([run.sigma.noise for run in runs], source) if any(r.is_noisy for r in runs) else None,
+        )
+        self.objective = find_loss(first.loss).objective
+        self._groups = group_by_loss([run.loss for run in runs], device)
+        self._needs_real = self.adversaries.batch_norm == "joint" or any(
+            find_loss(run.loss).generator_needs_real for run in runs
+        )
+        self._regulariser = Regulariser(first.penalty, self.adversaries)
+        self.generators = self.adversaries.initial(self.adversaries.generator, "generator")
+        self.discriminators = self.adversaries.initial(self.adversaries.discriminator, "discriminator")
+        optimizers = [run.optimizer for run in runs]
+        self._generator_optimizer = make_optimizer(optimizers, self.generators)
+        self._discriminator_optimizer = make_optimizer(optimizers, self.discriminators)
+        self._batches = self.adversaries.batches("train")
+        self.vitality = Vitality(len(runs), device)
+        for index, state in states.items():
+            self._restore(index, state)
+        for name, stream in self._streams().items():
+            where = f"position of {name}"
+            stream.skip([int(states[i][where]) if i in states and where in states[i] else 0 for i in range(len(runs))])
+
+    def state(self, member: int, *, epoch: int) -> MemberState:
+        """Where a member stands after `epoch` epochs."""
+        parts = {name: part[member].detach().cpu() for name, part in self._parts().items()}
+        positions = {f"position of {name}": stream.positions[member] for name, stream in self._streams().items()}
+        numbers = {name: torch.tensor(value) for name, value in {"epoch": epoch, **positions}.items()}
+        return {**parts, **numbers}
+
+    def _restore(self, member: int, state: MemberState) -> None:
+        for name, part in self._parts().items():
+            # a member whose schedule does not adapt may come from a pack in which none did
+            if name in state or not name.startswith("adaptation"):
+                part[member].copy_(state[name])
+
+    def _parts(self) -> dict[str, Tensor]:
+        """Everything that training moves, but the streams: ``[k, ...]`` each."""
+        parts = {
+            "generator": self.generators,
+            "discriminator": self.discriminators,
+            "last d_loss": self.vitality.last_d_loss,
+        }
+        for player, optimizer in (
+            ("generator", self._generator_optimizer),
+            ("discriminator", self._discriminator_optimizer),
+        ):
+            parts |= {f"{player} optimizer {name}": part for name, part in optimizer.state.items()}
+        if self._adaptation is not None:
+            parts |= {"adaptation sigma": self._adaptation.current, "adaptation accuracy": self._adaptation.accuracy}
+        return parts
+
+    def _streams(self) -> dict[str, Stream]:
+        return {**self._batches.streams, **self._regulariser.streams}
+
+    def sigma(self, step: int) -> Tensor:
+        """sigma of every member at a step, ``[k]``."""
+        scheduled = self._sigmas[step]
+        return scheduled if self._adaptation is None else self._adaptation.sigma(scheduled)
+
+    def discriminator_step(self, sigma: Tensor) -> Tensor:
+        """One update of the discriminators at sigma ``[k]``; their losses ``[k]``."""
+        with torch.no_grad():
+            self._real = self._batches.real(sigma)
+            fake = self._batches.fake(self.generators, sigma)
+        weights = self.discriminators.requires_grad_()
+        logits = self.adversaries.logits(weights, self._real, fake)
+        loss = self.objective(*logits)
+        if self._adaptation is not None:
+            self._adaptation.note(accuracy(self.objective, *(values.detach() for values in logits)))
+        penalty = self._regulariser(weights, self._real, fake)
+        self.discriminators = descend(
+            weights, loss, penalty, self._discriminator_optimizer, self.vitality, clip=self._regulariser.clip
+        )
+        return loss.detach()
+
+    def generator_step(self, sigma: Tensor) -> Tensor:
+        """One update of the generators at sigma ``[k]``; their losses ``[k]``.
+
+        Noise is added to the generator's samples here too, and backpropagated through (Cor. 3.2). Losses that compare
+        with real samples see the batch of the last discriminator step.
+        """
+        weights = self.generators.requires_grad_()
+        fake = self._batches.fake(weights, sigma)
+        if self._needs_real:
+            logits: tuple[Tensor | None, Tensor] = self.adversaries.logits(self.discriminators, self._real, fake)
+        else:
+            logits = None, self.adversaries.discriminator(self.discriminators, fake)
+        loss = grouped_generator_loss(self._groups, *logits)
+        self.generators = descend(weights, loss, 0.0, self._generator_optimizer, self.vitality)
+        return loss.detach()
+
+    def sigma_after(self, epochs: Sequence[int]) -> list[float]:
+        """sigma of every member at the end of its epoch."""
+        adapted = [] if self._adaptation is None else self._adaptation.current.tolist()
+        scheduled = [run.sigma_at(epoch) for run, epoch in zip(self.runs, epochs, strict=True)]
+        return [adapted[member] if sigma is None else sigma for member, sigma in enumerate(scheduled)]
+
+    def measure(self, *, step: Sequence[int], sigma: Sequence[float], num_batches: int = 4) -> Measurement:
+        """The generators' gradients under the discriminators as they are now, over fresh batches.
+
+        The batches belong to the step, so that a run measured at other steps as well gets the same numbers here.
+        """
+        return self.adversaries.measure(
+            generators=self.generators,
+            discriminators=self.discriminators,
+            sigma=torch.tensor(sigma, dtype=torch.float32, device=self.generators.device),
+            objective=self.objective,
+            losses=list(dict.fromkeys(run.loss for run in self.runs)),
+            batches=self.adversaries.batches([f"measure at {done}" for done in step]),
+            num_batches=num_batches,
+            iteration=list(step),
+            vitality=self.vitality,
+        )
+
+
+def grouped_generator_loss(
+    groups: Sequence[tuple[Loss, Tensor | None]], real_logits: Tensor | None, fake_logits: Tensor
+) -> Tensor:
+    """Each member's generator loss ``[k]``; members of one loss are evaluated together."""
+    if len(groups) == 1:
+        return groups[0][0].generator(real_logits, fake_logits)
+    loss = fake_logits.new_zeros(len(fake_logits))
+    for function, members in groups:
+        real = None if real_logits is None else real_logits[members]
+        loss = loss.index_copy(0, members, function.generator(real, fake_logits[members]))  # type: ignore[arg-type]
+    return loss
+
+
+def group_by_loss(names: Sequence[str], device: torch.device) -> list[tuple[Loss, Tensor | None]]:
+    """The distinct losses of a pack and the indices of their members (None where there is but one loss)."""
+    members: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        members.setdefault(name, []).append(index)
+    if len(members) == 1:
+        return [(find_loss(names[0]), None)]
+    return [(find_loss(name), torch.tensor(indices, device=device)) for name, indices in members.items()]
+
+
+def sigma_table(runs: Sequence[Run], *, num_epochs: int, starts: Sequence[int]) -> Tensor:
+    """sigma of every member at every step from its start: ``[num_epochs * steps_per_epoch, k]``, float32."""
+    steps_per_epoch = runs[0].steps_per_epoch
+    columns = []
+    for run, start in zip(runs, starts, strict=True):
+        schedule, horizon = run.sigma.function(), run.horizon * steps_per_epoch
+        if isinstance(schedule, Adaptive):
+            schedule = constant(sigma=schedule.start)  # it moves from there, see `Adaptation`
+        steps = range(start * steps_per_epoch, (start + num_epochs) * steps_per_epoch)
+        columns.append([schedule(step / horizon) for step in steps])
+    return torch.tensor(columns, dtype=torch.float32).T.contiguous()

@@ -1,0 +1,100 @@
+"""Probing snapshots: fresh discriminators trained against frozen generators. No Ray, no files.
+
+This is section 2 of Arjovsky & Bottou (2017): a discriminator is trained from scratch, and on the way the gradient it
+would give the generator is measured under the original cost log(1 - D) and under -log D.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..job.parts.losses import find_loss
+from ..planning.cells import Probe
+from ..problems.sources import Source
+from .measurement import Measurement
+from .noise import make_noises
+from .optimizers import make_optimizer
+from .penalties import Regulariser
+from .players import Adversaries
+from .progress import Progress, Reporter
+from .updates import Vitality, descend
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The end of a pack of probes: the discriminators' weights ``[k, p]`` and the networks they belong to."""
+
+    discriminators: Tensor
+    adversaries: Adversaries
+
+
+def log_spaced(num: int, *, last: int) -> list[int]:
+    """At most `num` distinct iterations from 1 to `last`, evenly spaced on a log axis."""
+    if num == 1:
+        return [last]
+    return sorted({round(math.exp(math.log(last) * index / (num - 1))) for index in range(num)})
+
+
+def probe(
+    probes: Sequence[Probe], losses: Sequence[str], snapshots: Tensor, source: Source
+) -> Iterator[Progress | Measurement | Probed]:
+    """Trains one fresh discriminator a member and measures the gradients it gives.
+
+    Args:
+      probes: Members of one objective, penalty, settings and optimiser family.
+      losses: Names of the losses whose generator gradient is wanted, all with the probes' objective.
+      snapshots: Generator weights, ``[k, p]``.
+      source: Real samples, on the device to work on.
+
+    Yields:
+      `Progress` now and then, a `Measurement` at each log-spaced iteration and at the last, `Probed` at the end.
+    """
+    first, device = probes[0], source.device
+    settings = first.settings
+    objective = find_loss(losses[0]).objective
+    adversaries = Adversaries(
+        "probe",
+        first.networks,
+        source,
+        seeds=[member.run.seed for member in probes],
+        batch=settings.batch,
+        noises=make_noises([member.noise for member in probes], source)
+        if any(member.sigma > 0 for member in probes)
+        else None,
+    )
+    sigma = torch.tensor([member.sigma for member in probes], dtype=torch.float32, device=device)
+    weights = adversaries.initial(adversaries.discriminator, "discriminator")
+    update = make_optimizer([member.optimizer for member in probes], weights)
+    regulariser = Regulariser(first.penalty, adversaries)
+    vitality = Vitality(len(probes), device)
+    batches, measuring = adversaries.batches("train"), adversaries.batches("measure")
+    due = set(log_spaced(settings.measurements, last=settings.iterations))
+    reporter = Reporter(len(probes))
+    for iteration in range(1, settings.iterations + 1):
+        with torch.no_grad():
+            real, fake = batches.real(sigma), batches.fake(snapshots, sigma)
+        loss = objective(*adversaries.logits(weights.requires_grad_(), real, fake))
+        penalty = regulariser(weights, real, fake)
+        weights = descend(weights, loss, penalty, update, vitality, clip=regulariser.clip)
+        vitality.note(iteration, loss.detach())
+        if iteration in due:
+            yield adversaries.measure(
+                generators=snapshots,
+                discriminators=weights,
+                sigma=sigma,
+                objective=objective,
+                losses=losses,
+                batches=measuring,
+                num_batches=settings.generator_batches,
+                iteration=[iteration] * len(probes),
+                vitality=vitality,
+            )
+        if progress := reporter.step():
+            yield progress
+    yield reporter.flush()
+    yield Probed(weights, adversaries)

@@ -1,0 +1,98 @@
+"""What driver and workers tell each other: settings and tasks one way, events (ids and counters only) the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..planning.packs import Pack
+from ..storage.records import Status
+from ..training.progress import Progress
+from .provenance import Provenance
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What every worker of a session is told.
+
+    Attributes:
+      results: Root of the store.
+      marker: What the driver wrote there; a worker that does not see it is on another store.
+      num_threads: CPU threads of torch.
+      allow_gpu: Whether the worker owns a GPU, or a share of one.
+      timeout_seconds: Longest time a pack may take.
+    """
+
+    results: str
+    marker: str
+    provenance: Provenance
+    num_threads: int
+    allow_gpu: bool
+    timeout_seconds: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One attempt at a pack of a job; each is itself alone, whatever its pack."""
+
+    job: str
+    pack: Pack
+    attempt: int
+
+
+@dataclass(frozen=True)
+class SnapshotWritten:
+    """A snapshot is in the store, so its probes can start."""
+
+    run_id: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class SnapshotImpossible:
+    """A run ended before this epoch, so its probes can never start."""
+
+    run_id: str
+    epoch: int
+    status: Status
+    error: str
+
+
+@dataclass(frozen=True)
+class CellsWritten:
+    """Rows of these cells are in the store, with these statuses."""
+
+    statuses: Mapping[str, Status]
+
+
+@dataclass(frozen=True)
+class PackFailed:
+    """The pack ended early; what it had written stays.
+
+    Attributes:
+      worker_is_sound: False after an error that leaves the device unusable for this process.
+    """
+
+    status: Status
+    error: str
+    worker_is_sound: bool = True
+
+
+@dataclass(frozen=True)
+class PackDone:
+    """The pack ran to its end."""
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """The worker is gone, and what it was doing may or may not have been written.
+
+    Attributes:
+      preempted: The machine was taken away, which is not the pack's fault.
+    """
+
+    error: str
+    preempted: bool = False
+
+
+Event = Progress | SnapshotWritten | SnapshotImpossible | CellsWritten | PackFailed | PackDone | WorkerDied

@@ -1,0 +1,36 @@
+"""Where numbers come from: versions and commit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where numbers come from: versions (JSON) and the harness's commit."""
+
+    versions: str
+    git_commit: str | None
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout this package runs from; None where it is installed otherwise."""
+    folder = Path(__file__).resolve().parents[1]
+    command = ["git", "-C", str(folder), "log", "-1", "--format=%H", "--", str(folder)]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def versions_json() -> str:
+    """Versions that matter for the numbers, as JSON."""
+    import platform
+    from importlib.metadata import version
+
+    names = {"harness": "gan-noise-harness", "torch": "torch", "ray": "ray"}
+    return json.dumps({"python": platform.python_version(), **{key: version(name) for key, name in names.items()}})

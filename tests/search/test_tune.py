@@ -1,0 +1,240 @@
+"""Searches: honest values, nothing lost to a kill, nothing computed twice."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy.stats import spearmanr, ttest_rel
+
+from harness.errors import JobError, TuneError
+from harness.job.reading import load_job, load_tune_job, parse, parse_job
+from harness.job.tune import TuneJob
+from harness.search.finals import FIRST_CONFIRMATION_SEED, Confirmed, gain, verdicts
+from harness.search.scoring import Judgement, Result
+from harness.search.study import OptunaStudy
+from harness.search.tune import tune
+from harness.storage.query import Results
+from harness.storage.store import Store
+from tests.searches import HEAD, search_of
+
+TEXT = (
+    HEAD
+    + """\
+epochs: 2
+space:
+  schedule:
+    constant: {sigma: {low: 0.01, high: 1, log: true}}
+    linear: {start: {low: 0.05, high: 2}, end: 0.0}
+search: {trials: 5, seeds: 3, pruner: none, finalists: 2, finalist_seeds: 2, confirmation_seeds: 2}
+evaluation: {samples: 40, draws: 60, directions: 4, sigmas: [0.5]}
+"""
+)
+
+
+def replaced(*pairs: tuple[str, str]) -> TuneJob:
+    return search_of(TEXT, *pairs)
+
+
+def trials(store: Store) -> list[dict[str, Any]]:
+    return Results(store.root).query("SELECT * FROM trials ORDER BY trial").to_pylist()
+
+
+def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(store: Store) -> None:
+    tuned = tune(replaced(), results=store.root, executor="serial")
+    rows = trials(store)
+    assert [row["trial"] for row in rows] == list(range(5))
+    assert len({row["parameters"] for row in rows}) == 5
+    cells = Results(store.root).query("SELECT * FROM cells WHERE job = 'search'").to_pylist()
+    assert len(cells) == 15 + 2 * 2
+    cells = [cell for cell in cells if cell["seed"] < 3]
+    for row in rows:
+        parameters = json.loads(row["parameters"])
+        own = [
+            cell
+            for cell in cells
+            if all(
+                f"{value:.17g}"[:8] in cell["schedule"]
+                for value in parameters.values()
+                if isinstance(value, float) and value
+            )
+        ]
+        assert sorted(cell["seed"] for cell in own) == [0, 1, 2]
+        assert row["value"] == statistics.median(cell["bound_best"] for cell in own)
+        assert row["distance"] == statistics.median(cell["w1"] for cell in own)
+        assert row["value"] >= row["distance"]
+    assert tuned.finalists[0]["trial"] == tuned.best_number
+    assert {row["trial"] for row in tuned.finalists} == {
+        row["trial"] for row in sorted(rows, key=lambda row: row["value"])[:2]
+    }
+    for finalist in tuned.finalists:  # over the search's seeds and the further ones
+        (trial,) = (row for row in rows if row["trial"] == finalist["trial"])
+        start = json.loads(trial["parameters"]).get("linear.start") or json.loads(trial["parameters"])["constant.sigma"]
+        own = Results(store.root).query(
+            f"SELECT bound_best FROM cells WHERE job = 'search' AND contains(schedule, '{start!r}'[:8])"
+        )["bound_best"]
+        assert len(own) == 5
+        assert finalist["bound_best"] == statistics.median(own.to_pylist())
+    assert tuned.best_value == min(row["bound_best"] for row in tuned.finalists)
+    expected = spearmanr([row["value"] for row in rows], [row["distance"] for row in rows]).statistic
+    assert tuned.rank_correlation == pytest.approx(expected)
+    fresh = Results(store.root).query("SELECT DISTINCT seed FROM cells WHERE job = 'search-confirmation'")
+    assert sorted(fresh["seed"].to_pylist()) == [FIRST_CONFIRMATION_SEED, FIRST_CONFIRMATION_SEED + 1]
+    names = [row.candidate for row in tuned.confirmed]
+    assert "no noise" in names
+    assert {f"trial {row['trial']}" for row in tuned.finalists} <= set(names)
+    assert sum(name.startswith("constant") for name in names) == 5
+    medians = [statistics.median(row.bounds) for row in tuned.confirmed]
+    assert medians == sorted(medians)
+    (plain,) = (row for row in tuned.confirmed if row.candidate == "no noise")
+    rows = Results(store.root).query(
+        "SELECT bound_best, w1 FROM cells WHERE job = 'search-confirmation' AND schedule = '0' ORDER BY seed"
+    )
+    assert {"bound_best": plain.bounds, "w1": plain.distances} == rows.to_pydict()
+    best = load_job(tuned.best_file)
+    assert best.protocol == "train"
+
+
+def test_a_gain_is_the_mean_of_paired_differences_with_its_standard_error() -> None:
+    ours, theirs = [1.0, 1.2, 0.9, 1.4], [1.1, 1.1, 1.3, 1.5]
+    found = gain(ours, theirs, statistics.median)
+    assert (found.ours, found.theirs, found.wins) == (pytest.approx(1.1), pytest.approx(1.2), 3)
+    test = ttest_rel(ours, theirs)
+    assert found.difference / found.error == pytest.approx(test.statistic)
+    low, high = test.confidence_interval(0.95)
+    assert found.difference == pytest.approx((low + high) / 2)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [([1.0], [2.0]), ([math.inf, math.inf], [1.0, math.inf])])
+def test_a_gain_without_a_spread_has_no_standard_error(ours: list[float], theirs: list[float]) -> None:
+    assert math.isnan(gain(ours, theirs, statistics.median).error)
+
+
+def test_the_verdict_is_plain_in_both_directions() -> None:
+    confirmed = [
+        Confirmed("constant, 0.1 scales", "0.2", [0.9, 1.0, 1.1], [0.11, 0.12, 0.13], 0),
+        Confirmed("trial 3", "linear(start=1, end=0)", [1.0, 1.3, 1.2], [0.09, 0.10, 0.14], 0),
+        Confirmed("no noise", "0", [2.0, 3.0, 4.0], [0.10, 0.08, 0.18], 1),
+    ]
+    against_none, against_best = verdicts(confirmed, 3, replaced())
+    assert against_none == (
+        "The chosen schedule, trial 3, against no noise: "
+        "median bound_best 1.2 against 3, better (on 3 of 3 seeds, by -1.8 +- 0.52); "
+        "median w1 0.1 against 0.1, NOT better (on 2 of 3 seeds, by -0.01 +- 0.017)"
+    )
+    assert against_best == (
+        "The chosen schedule, trial 3, against the best baseline, constant, 0.1 scales: "
+        "median bound_best 1.2 against 1, NOT better (on 0 of 3 seeds, by +0.17 +- 0.067); "
+        "median w1 0.1 against 0.12, better (on 2 of 3 seeds, by -0.01 +- 0.01)"
+    )
+
+
+def test_a_search_that_was_killed_goes_on_and_repeats_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished = 0
+    original = OptunaStudy.finish
+
+    def dying(self: OptunaStudy, number: int, result: Result) -> None:
+        nonlocal finished
+        finished += 1
+        if finished == 3:  # its cells and its row are there, the study does not know it
+            raise KeyboardInterrupt
+        original(self, number, result)
+
+    job = replaced(("trials: 5", "trials: 8"))
+    monkeypatch.setattr(OptunaStudy, "finish", dying)
+    with pytest.raises(KeyboardInterrupt):
+        tune(job, results=store.root, executor="serial")
+    before = store.dataset("cells", job="search").to_table()["cell_id"].to_pylist()
+    suggested = {row["parameters"] for row in trials(store)}
+    assert len(suggested) == 3
+    monkeypatch.setattr(OptunaStudy, "finish", original)
+    tune(job, results=store.root, executor="serial")
+    rows = trials(store)
+    assert [row["trial"] for row in rows] == list(range(8))
+    assert len({row["parameters"] for row in rows}) == 8
+    assert suggested < {row["parameters"] for row in rows}
+    assert store.dataset("trials").to_table().num_rows == 8
+    after = store.dataset("cells", job="search").to_table()["cell_id"].to_pylist()
+    assert len(after) == len(set(after)) == 8 * 3 + 2 * 2  # with the finalists' further seeds
+    assert set(before) < set(after)
+
+
+def test_a_finished_search_computes_nothing_again(store: Store) -> None:
+    first = tune(replaced(), results=store.root, executor="serial")
+    parts = store.dataset("cells").to_table().num_rows
+    again = tune(replaced(), results=store.root, executor="serial")
+    assert again == first
+    assert store.dataset("cells").to_table().num_rows == parts
+    assert len(trials(store)) == 5
+
+
+def test_a_search_in_which_every_trial_diverges_says_so(store: Store) -> None:
+    diverging = replaced(
+        ("steps_per_epoch: 5}", "steps_per_epoch: 5, optimizer: {name: sgd, learning_rate: 1e9}}"),
+        ("trials: 5", "trials: 2"),
+    )
+    with pytest.raises(TuneError, match="all 2 trials diverged or failed"):
+        tune(diverging, results=store.root, executor="serial")
+
+
+@pytest.mark.parametrize(("values", "warned"), [([2.0, 2.0001, 2.0], True), ([1.0, 2.0, 3.0], False)])
+def test_a_saturated_objective_is_named(store: Store, values: list[float], warned: bool) -> None:
+    study = OptunaStudy(replaced(), store, None)
+    for value in values:
+        asked = study.ask()
+        assert asked is not None
+        study.finish(asked[0], finished(value))
+    assert bool(study.warnings()) == warned
+    assert all("bound: sliced" in text for text in study.warnings())
+
+
+def finished(value: float) -> Result:
+    judgement = Judgement(value=value, distance=value / 2, spread=0.0, seeds=3, completed=3, diameter=9.0)
+    return Result("complete", judgement, epoch=2, member_steps=30, seconds=1.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "low: 0.01, high: 1, log: true",
+            "low: 1, high: 0.1",
+            r"9:23: space.schedule.constant.sigma: low must be below",
+        ),
+        ("low: 0.01, high: 1, log: true", "low: 0, high: 1, log: true", "a log scale needs low > 0"),
+        ("constant:", "constnt:", "Did you mean 'constant'"),
+        ("end: 0.0", "stop: 0.0", "schedule linear takes start, end and may have fraction; got start, stop"),
+        ("low: 0.05, high: 2", "low: -1, high: 2", "must be finite and >= 0"),
+        ("trials: 5", "trails: 5", "Did you mean 'trials'"),
+        ("epochs: 2\n", "", "'epochs' is missing"),
+        ("steps_per_epoch: 5", "batch_size: 5", "unknown key"),
+        (", steps_per_epoch: 5", "", "needs training.steps_per_epoch"),
+    ],
+)
+def test_an_impossible_search_is_refused_with_its_place(old: str, new: str, message: str) -> None:
+    assert old in TEXT
+    with pytest.raises(JobError, match=message):
+        parse(TEXT.replace(old, new), source="job.yaml")
+
+
+def test_each_protocol_names_its_command(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(TEXT)
+    with pytest.raises(JobError, match=r"harness tune .*job\.yaml"):
+        load_job(path)
+    path.write_text(
+        TEXT.split("epochs:")[0].replace("tune", "train") + "grid: {loss: [minimax], sigma: [0], epoch: [1], seed: [0]}"
+    )
+    with pytest.raises(JobError, match=r"harness run .*job\.yaml"):
+        load_tune_job(path)
+    assert parse_job(path.read_text()).protocol == "train"
+
+
+def test_the_default_bound_is_the_informative_one() -> None:
+    assert replaced().bound == "bound_best"
+    digits = replaced(("{name: ring}", "{name: digits}"))
+    assert digits.bound == "bound_sliced_best"

@@ -1,0 +1,109 @@
+"""Probes: what they measure against plain autograd, and section 2 of Arjovsky & Bottou (2017) in small."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+
+from harness.planning.cells import Probe
+from harness.planning.grid import expand
+from harness.planning.plan import unique
+from harness.problems.sources import load_samples, make_source
+from harness.theory.noise import Truncated
+from harness.training.measurement import Measurement
+from harness.training.networks import build_generator, initial_weights
+from harness.training.probe import Probed, log_spaced, probe
+from harness.training.stacking import StackedModule
+from harness.training.streams import Streams
+from tests.conftest import PROBE, TRAIN, make_job
+
+CPU = torch.device("cpu")
+
+
+def probes_of(**changes: object) -> tuple[list[Probe], torch.Tensor, object]:
+    job = make_job(PROBE, **changes)
+    probes = unique((cell.probe for cell in expand(job) if cell.probe), key=lambda p: p)
+    source = make_source(job.problem, load_samples(job.problem), device=CPU)
+    template = build_generator(job.networks, source.shape)
+    weights = torch.stack([initial_weights(template, generator=torch.Generator().manual_seed(9)) for _ in probes])
+    return probes, weights, source
+
+
+def test_measured_gradients_are_those_of_a_plain_backward_pass() -> None:
+    grid = {"loss": ["minimax"], "sigma": [0.5], "epoch": [1], "seed": [3]}
+    probes, snapshots, source = probes_of(grid=grid, probe={"iterations": 3, "measurements": 1})
+    *_, measurement, _, probed = probe(probes, ["minimax"], snapshots, source)  # type: ignore[arg-type]
+    assert isinstance(measurement, Measurement)
+    assert isinstance(probed, Probed)
+    adversaries = probed.adversaries
+    generator, discriminator = (
+        copy.deepcopy(stack.template.to_empty(device="cpu"))
+        for stack in (adversaries.generator, adversaries.discriminator)
+    )
+    generator.load_state_dict(adversaries.generator.unflatten(snapshots[0]))
+    discriminator.load_state_dict(adversaries.discriminator.unflatten(probed.discriminators[0].detach()))
+    streams = Streams("probe", [3], device=CPU)
+    real = streams.real("measure data", source, 32)  # type: ignore[arg-type]
+    latents = streams.normal("measure latents", 32, 8)
+    noises = [streams.unit_noise(f"measure {kind} noise", 32, (1, 8, 8), [Truncated()]) for kind in ("real", "fake")]
+    norms: dict[str, list[float]] = {"minimax": [], "non_saturating": []}
+    for _ in range(2):
+        x = real.next()[0] + 0.5 * noises[0].next()[0]
+        z, noise = latents.next()[0], noises[1].next()[0]
+        for name, of in (
+            ("minimax", lambda d: torch.log(1 - d)),
+            ("non_saturating", lambda d: -torch.log(d)),
+        ):
+            generator.zero_grad()
+            logits = discriminator(torch.cat([x, generator(z) + 0.5 * noise]))[32:]  # joint batch norm
+            of(torch.sigmoid(logits)).mean().backward()
+            squares = [parameter.grad.square().sum() for parameter in generator.parameters()]
+            norms[name].append(torch.stack(squares).sum().sqrt().item())
+    for name, values in norms.items():
+        assert measurement.grad_norm[name][0] == pytest.approx(sum(values) / 2, rel=1e-3)
+        assert measurement.grad_norm_std[name][0] == pytest.approx(torch.tensor(values).std().item(), rel=1e-2)
+
+
+def test_measuring_does_not_disturb_the_probe() -> None:
+    probes, snapshots, source = probes_of()
+    ends = []
+    for measurements in (1, 4):
+        changed = [
+            dataclasses.replace(p, settings=p.settings.model_copy(update={"measurements": measurements}))
+            for p in probes[:2]
+        ]
+        *_, probed = probe(changed, ["minimax"], snapshots[:2], source)  # type: ignore[arg-type]
+        ends.append(probed.discriminators)  # type: ignore[union-attr]
+    assert torch.equal(ends[0], ends[1])
+
+
+def test_against_a_distant_generator_accuracy_reaches_1_and_the_minimax_gradient_vanishes() -> None:
+    """Figures 2 and 3 in small: an untrained generator on the ring is easily told apart."""
+    job = make_job(
+        TRAIN,
+        protocol="probe",
+        problem={"name": "ring", "radius": 3.0},
+        grid={"loss": ["minimax"], "sigma": [0], "epoch": [1], "seed": [0]},
+        probe={"iterations": 400, "batch": 64, "measurements": 6, "optimizer": {"name": "adam", "learning_rate": 1e-2}},
+    )
+    (cell,) = expand(job)
+    assert cell.probe is not None
+    source = make_source(job.problem, None, device=CPU)
+    stack = StackedModule(build_generator(job.networks, (2,)))
+    snapshot = initial_weights(stack.template, generator=torch.Generator().manual_seed(0))[None]
+    curve = [m for m in probe([cell.probe], ["minimax"], snapshot, source) if isinstance(m, Measurement)]
+    assert curve[-1].accuracy == [1.0]
+    minimax = [m.grad_norm["minimax"][0] for m in curve]
+    saturating = [m.grad_norm["non_saturating"][0] for m in curve]
+    assert minimax[-1] < max(minimax) / 20
+    assert saturating[-1] > 100 * minimax[-1]
+    assert curve[-1].d_loss[0] < 0.01
+
+
+def test_measurements_are_log_spaced_and_include_both_ends() -> None:
+    assert log_spaced(4, last=1000) == [1, 10, 100, 1000]
+    assert log_spaced(1, last=50) == [50]
+    assert log_spaced(20, last=5) == [1, 2, 3, 4, 5]
