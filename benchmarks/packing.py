@@ -13,7 +13,6 @@ from harness.job.job import Job
 from harness.job.reading import load_job
 from harness.planning.cells import Run
 from harness.planning.grid import expand
-from harness.problems.sources import load_samples, make_source
 from harness.training.members import Members
 from harness.worker import devices
 
@@ -33,7 +32,7 @@ def seconds_per_member_step(job: Job, num: int) -> float:
     """The best of five repeats, after a warm-up."""
     device = devices.choose_device()
     members = Members(
-        runs_of(job, num), make_source(job.problem, load_samples(job.problem), device=device), num_epochs=1
+        runs_of(job, num), job.problem.source(job.problem.load(), device=device), num_epochs=1
     )
     sigma = members.sigma(0)
     best = float("inf")

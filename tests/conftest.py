@@ -65,7 +65,9 @@ def make_job(base: dict[str, Any], **changes: Any) -> Job:
     content = dict(base)
     for name, value in changes.items():
         content[name] = {**content.get(name, {}), **value} if isinstance(value, dict) else value
-    return parse_job(json.dumps(content))  # JSON is YAML
+    job = parse_job(json.dumps(content))  # JSON is YAML
+    assert isinstance(job, Job)
+    return job
 
 
 @pytest.fixture

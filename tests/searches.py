@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.job.reading import parse
+from harness.job.reading import parse_job
 from harness.job.tune import TuneJob
 
 HEAD = """\
@@ -25,6 +25,6 @@ def changed(text: str, *pairs: tuple[str, str]) -> str:
 
 def search_of(text: str, *pairs: tuple[str, str]) -> TuneJob:
     """The search that such a text describes."""
-    job = parse(changed(text, *pairs))
+    job = parse_job(changed(text, *pairs))
     assert isinstance(job, TuneJob)
     return job

@@ -28,15 +28,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .losses import Loss, Scalar
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from .penalties import towards_one, towards_zero
 
 Array = NDArray[np.float64]
 Updates = Literal["simultaneous", "alternating"]
@@ -69,8 +69,6 @@ class LinearPenalty:
 
     def __call__(self, psi: Tensor) -> Tensor:
         """``R(psi)``, ``[] -> []``, differentiable."""
-        from .penalties import towards_one, towards_zero
-
         squared_norms = psi.square()[None]
         if self.target > 0:
             return towards_one(squared_norms, weight=self.weight, target=self.target)
@@ -111,8 +109,6 @@ class DiracGAN:
 
     def losses(self, theta: Tensor | float, psi: Tensor | float) -> tuple[Tensor, Tensor]:
         """The generator's and the discriminator's loss at a point: two float64 scalars ``[]``, differentiable."""
-        import torch
-
         theta, psi = (torch.as_tensor(value, dtype=torch.float64) for value in (theta, psi))
         (noise, weights), coupling = _quadrature(self), _COMPARED[self.loss.objective.comparison][0]
         a, b = psi * (noise - coupling * theta), psi * (noise + theta)
@@ -125,8 +121,6 @@ class DiracGAN:
 
     def field(self, theta: Tensor | float, psi: Tensor | float) -> Tensor:
         """``(-dL_G/dtheta, -dL_D/dpsi)`` by autograd, clipping aside: float64 ``[2]``, differentiable."""
-        import torch
-
         with torch.enable_grad():
             theta, psi = (torch.as_tensor(value, dtype=torch.float64) for value in (theta, psi))
             theta, psi = (value if value.requires_grad else value.clone().requires_grad_() for value in (theta, psi))
@@ -137,8 +131,6 @@ class DiracGAN:
 
     def jacobian(self) -> Array | None:
         """The field's derivative at (0, 0) by automatic differentiation, ``[2, 2]``; None at a kink of the penalty."""
-        import torch
-
         if self.penalty.curvature is None:
             return None
         at_equilibrium = torch.zeros(2, dtype=torch.float64)
@@ -242,8 +234,6 @@ def simulate(game: DiracGAN, descent: Descent, *, num_steps: int, start: _Point 
     Raises:
       ValueError: If num_steps is not positive.
     """
-    import torch
-
     if num_steps < 1:
         raise ValueError(f"num_steps must be >= 1, got {num_steps}")
     iterate, path = _iteration(game, descent), [(float(start[0]), float(start[1]))]
@@ -326,16 +316,12 @@ def _distances(trajectory: Array, tolerance: float) -> Array:
 @lru_cache(maxsize=128)
 def _quadrature(game: DiracGAN) -> tuple[Tensor, Tensor]:
     """Noise ``s z`` at the nodes and their weights, ``[num_nodes]`` each; one node without noise."""
-    import torch
-
     nodes, weights = np.polynomial.hermite_e.hermegauss(game.num_nodes if game.sigma > 0 else 1)
     scale = _COMPARED[game.loss.objective.comparison][1] * game.sigma
     return torch.from_numpy(scale * nodes), torch.from_numpy(weights / weights.sum())
 
 
 def _slope_and_curvature(function: Scalar) -> tuple[float, float]:
-    import torch
-
     slope, zero = torch.func.grad(function), torch.zeros((), dtype=torch.float64)
     return float(slope(zero)), float(torch.func.grad(slope)(zero))
 

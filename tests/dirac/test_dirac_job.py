@@ -23,6 +23,7 @@ from harness.planning.plan import make_plan
 from harness.storage.query import Results
 from harness.storage.store import Store
 from harness.theory import dirac as theory
+from harness.theory.dirac import LinearPenalty
 
 GAME = """\
 name: game
@@ -353,18 +354,18 @@ def test_the_plan_command_counts_games(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("penalty", "name", "strength"),
+    ("penalty", "expected"),
     [
-        ({"name": "weight_clip", "limit": 0.5}, "weight_clip", 0.5),
-        ({"name": "dragan", "weight": 2}, "dragan", 2),
-        ({"name": "zero_centred", "weight": 3}, "zero_centred", 3),
-        ({"name": "gradient_penalty", "weight": 4}, "gradient_penalty", 4),
-        ({"name": "r2", "gamma": 0.6}, "r2", 0.6),
-        ({"name": "r1", "gamma": 0}, "none", 0),
-        ("none", "none", 0),
+        ({"name": "weight_clip", "limit": 0.5}, LinearPenalty(clip=0.5)),
+        ({"name": "dragan", "weight": 2}, LinearPenalty(2.0, target=1.0)),
+        ({"name": "zero_centred", "weight": 3}, LinearPenalty(3.0)),
+        ({"name": "gradient_penalty", "weight": 4}, LinearPenalty(4.0, target=1.0)),
+        ({"name": "r2", "gamma": 0.6}, LinearPenalty(0.3)),  # gamma/2 ||grad D||^2
+        ({"name": "r1", "gamma": 0}, LinearPenalty()),
+        ("none", LinearPenalty()),
     ],
 )
-def test_a_penalty_of_the_job_file_is_the_games(penalty: Any, name: str, strength: float) -> None:
+def test_a_penalty_of_the_job_file_is_the_games(penalty: Any, expected: LinearPenalty) -> None:
     (cell,) = expand(game_job({**SMALL, "penalty": [penalty], "sigma": [0.4]}))
     game = game_of(cell)
-    assert (game.penalty, game.strength, game.sigma, game.loss.name) == (name, strength, 0.4, "minimax")
+    assert (game.penalty, game.sigma, game.loss.name) == (expected, 0.4, "minimax")

@@ -14,13 +14,12 @@ from harness.evaluation.sets import measure_sets
 from harness.job.parts.noise import PlainNoise
 from harness.job.parts.problems import Dirac, Ring
 from harness.job.parts.settings import Evaluation
-from harness.problems.sources import make_source
 from harness.theory.bounds import Bound
 from harness.theory.losses import LOSSES
 from harness.theory.noise import Cauchy, Gaussian, Truncated
 
 CPU = torch.device("cpu")
-SOURCE = make_source(Ring(name="ring"), None, device=CPU)
+SOURCE = Ring(name="ring").source(None, device=CPU)
 SETTINGS = Evaluation(samples=200, draws=400)
 
 
@@ -113,7 +112,7 @@ def test_the_best_bounds_do_not_depend_on_the_family_of_the_cells_noise() -> Non
 
 
 def test_a_problem_of_one_point_is_evaluated() -> None:
-    source = make_source(Dirac(name="dirac"), None, device=CPU)
+    source = Dirac(name="dirac").source(None, device=CPU)
     columns = Evaluator(source, SETTINGS).against_real(torch.full((200, 1), 0.3), [0.5], seed=0)[0.5]
     assert columns["w1"] == pytest.approx(0.3)
     assert columns["real_w1"] == 0

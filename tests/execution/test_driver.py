@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.execution.driver import Driver, State
 from harness.execution.executor import Executor
 from harness.job.job import Job
-from harness.job.parts.problem import ProblemSpec
+from harness.job.parts.problem import Problem
 from harness.planning.packs import TrainingPack
 from harness.planning.plan import make_plan
 from harness.storage.query import Results
@@ -276,7 +276,7 @@ class Scripted(Executor):
         busy = {id(task) for task, _ in self.pending}
         return self.num_slots - len(busy)
 
-    def open(self, settings: WorkerSettings, problem: ProblemSpec, *, num_tasks: int) -> None: ...
+    def open(self, settings: WorkerSettings, problem: Problem, *, num_tasks: int) -> None: ...
 
     def start(self, task: Task) -> None:
         self.started.append(task)

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from harness.errors import JobError
-from harness.job.parts.noise import Sigma
+from harness.job.parts.noise import NoiseSchedule
 from harness.job.parts.optimizers import SGD
 from harness.job.parts.penalties import R1, Dragan, NoPenalty, WeightClip
-from harness.job.reading import dump_job, parse
+from harness.job.parts.schedules import Linear
+from harness.job.reading import dump_job, parse_job
 from harness.job.space import Parameters, Range, Space
 from harness.job.tune import TuneJob
 from harness.planning.cells import Cell
@@ -177,7 +178,7 @@ def test_a_point_with_a_parameter_that_the_space_lacks_is_not_in_it() -> None:
 )
 def test_a_choice_may_be_named_once(old: str, new: str) -> None:
     with pytest.raises(JobError, match="duplicate value"):
-        parse(changed(TEXT, (old, new)))
+        parse_job(changed(TEXT, (old, new)))
 
 
 # --- cells of a point
@@ -193,7 +194,7 @@ POINT: Parameters = {"schedule": "linear", "loss": "minimax", "linear.start": 1.
 def test_a_point_is_trained_to_the_last_epoch_once_a_seed_under_its_schedule() -> None:
     own = cells(make(), POINT, seeds=range(3))
     assert [(cell.epoch, cell.seed) for cell in own] == [(6, 0), (6, 1), (6, 2)]
-    assert {cell.sigma for cell in own} == {Sigma(schedule="linear", parameters=(("end", 0.0), ("start", 1.0)))}
+    assert {cell.sigma for cell in own} == {NoiseSchedule(schedule=Linear(start=1.0, end=0.0))}
     # 1 - t, where t is the share of the 6 epochs
     assert [own[0].run.sigma_at(epoch) for epoch in (0, 3, 6)] == [1.0, 0.5, 0.0]
 
@@ -276,7 +277,7 @@ def test_a_search_as_a_text_is_the_same_search() -> None:
         (OBJECTIVE, "{minimise: [bound, seconds], sigma: 0.3}"),
         (SEARCH, "{sampler: gp, report: [2]}"),
     )
-    assert parse(dump_job(job)) == job
+    assert parse_job(dump_job(job)) == job
 
 
 # --- objectives
@@ -383,7 +384,7 @@ def test_trials_are_judged_at_one_and_two_thirds_unless_nothing_is_given_up(epoc
 )
 def test_a_mistake_is_named_with_its_place(old: str, new: str, place: str, message: str) -> None:
     with pytest.raises(JobError) as error:
-        parse(changed(TEXT, (old, new)), source="job.yaml")
+        parse_job(changed(TEXT, (old, new)), source="job.yaml")
     blocks = str(error.value).split("job.yaml:")
     assert [block for block in blocks if block.startswith(f"{place}: ") and message in block], str(error.value)
 
@@ -427,7 +428,7 @@ def test_a_grid_with_no_more_points_than_trials_is_accepted() -> None:
 def test_a_family_that_cannot_be_is_named_with_its_place(old: str, new: str, place: str, message: str) -> None:
     minimised = (OBJECTIVE, "{minimise: [bound, seconds]}")
     with pytest.raises(JobError) as error:
-        parse(changed(TEXT, minimised, (old, new)), source="job.yaml")
+        parse_job(changed(TEXT, minimised, (old, new)), source="job.yaml")
     text = str(error.value)
     assert text.startswith(f"job.yaml:{place}: ")
     assert message in text
@@ -436,6 +437,8 @@ def test_a_family_that_cannot_be_is_named_with_its_place(old: str, new: str, pla
 def test_every_mistake_in_the_families_is_named_at_once() -> None:
     axes = "  penalty: {r7: {}, r1: {gamma: -1}}\n  learning_rate: 0\n"
     with pytest.raises(JobError) as error:
-        parse(changed(TEXT, ("constant:", "constnt:"), with_axes(axes), (SEARCH, "{sampler: grid}")), source="job.yaml")
+        parse_job(
+            changed(TEXT, ("constant:", "constnt:"), with_axes(axes), (SEARCH, "{sampler: grid}")), source="job.yaml"
+        )
     places = [block.split(": ")[1] for block in str(error.value).split("job.yaml:")[1:]]
     assert places == ["space.schedule.constnt", "space.penalty.r7", "space.penalty.r1", "space.learning_rate"]

@@ -17,22 +17,21 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
-from harness.job.parts.problem import ProblemSpec
-from harness.job.parts.problems import PROBLEMS
-from harness.job.parts.settings import Problem
-from harness.problems.sources import Source, load_samples, make_source
+from harness.job.parts.problem import Problem
+from harness.job.parts.problems import PROBLEMS, AnyProblem
+from harness.problems.sources import Source
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
 
 
-def spec_of(**content: Any) -> ProblemSpec:
-    spec: ProblemSpec = TypeAdapter(Problem).validate_python(content)
+def spec_of(**content: Any) -> Problem:
+    spec: Problem = TypeAdapter(AnyProblem).validate_python(content)
     return spec
 
 
-def source_of(spec: ProblemSpec) -> Source:
-    return make_source(spec, load_samples(spec), device=CPU)
+def source_of(spec: Problem) -> Source:
+    return spec.source(spec.load(), device=CPU)
 
 
 def write_idx(path: Path, array: np.ndarray, *, zipped: bool) -> None:
@@ -78,7 +77,7 @@ def array_file(path: Path) -> Path:
     return path
 
 
-MAKERS: dict[str, Callable[[Path, pytest.MonkeyPatch], ProblemSpec]] = {
+MAKERS: dict[str, Callable[[Path, pytest.MonkeyPatch], Problem]] = {
     "ring": lambda path, patch: spec_of(name="ring"),
     "segments": lambda path, patch: spec_of(name="segments", dimension=3),
     "gaussian": lambda path, patch: spec_of(name="gaussian"),
@@ -106,7 +105,7 @@ def test_every_problem_is_tested_by_being_listed() -> None:
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_problem_keeps_its_promises(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = MAKERS[name](tmp_path, monkeypatch)
-    facts, source = spec.facts(), source_of(spec)
+    facts, source = spec.info(), source_of(spec)
     assert source.shape == facts.shape
     if source.draw is not None:
         batch = source.draw(50, torch.Generator().manual_seed(1))
@@ -262,14 +261,14 @@ def test_a_constant_image_stays_constant_when_resized(tmp_path: Path) -> None:
 def test_images_of_different_sizes_need_a_size(tmp_path: Path) -> None:
     root = image_folder(tmp_path, sizes=(16,) * 8 + (20,))
     with pytest.raises(ValueError, match=r"08\.png' is 20x20, the images before it are 16x16; give a size"):
-        load_samples(spec_of(name="image_folder", root=str(root)))
-    assert load_samples(spec_of(name="image_folder", root=str(root), size=16)) is not None
+        spec_of(name="image_folder", root=str(root)).load()
+    assert spec_of(name="image_folder", root=str(root), size=16).load() is not None
 
 
 def test_samples_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.full((20, 2), np.nan))
     with pytest.raises(ValueError, match="NaN or infinite"):
-        load_samples(spec_of(name="arrays", path=str(tmp_path / "a.npy")))
+        spec_of(name="arrays", path=str(tmp_path / "a.npy")).load()
 
 
 def test_a_changed_file_is_another_problem_and_a_moved_one_is_not(tmp_path: Path) -> None:
@@ -302,8 +301,8 @@ def fashion_mnist_root() -> Path:
 @pytest.mark.skipif(not fashion_mnist_root().is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_the_real_fashion_mnist_has_70000_images() -> None:
     spec = spec_of(name="fashion_mnist", root=str(fashion_mnist_root()))
-    assert (spec.facts().num_training, spec.facts().num_held_out) == (60_000, 10_000)
-    samples = load_samples(spec)
+    assert (spec.info().num_training, spec.info().num_held_out) == (60_000, 10_000)
+    samples = spec.load()
     assert samples is not None
     assert samples.training.shape == (60_000, 1, 28, 28)
     # the published mean of the training pixels is 0.2860 of full scale

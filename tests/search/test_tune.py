@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import spearmanr, ttest_rel
 
 from harness.errors import JobError, TuneError
-from harness.job.reading import load_job, load_tune_job, parse, parse_job
+from harness.job.reading import load_job, load_search, parse, parse_job
 from harness.job.tune import TuneJob
 from harness.search.finals import FIRST_CONFIRMATION_SEED, Confirmed, gain, verdicts
 from harness.search.scoring import Judgement, Result
@@ -230,7 +230,7 @@ def test_each_protocol_names_its_command(tmp_path: Path) -> None:
         TEXT.split("epochs:")[0].replace("tune", "train") + "grid: {loss: [minimax], sigma: [0], epoch: [1], seed: [0]}"
     )
     with pytest.raises(JobError, match=r"harness run .*job\.yaml"):
-        load_tune_job(path)
+        load_search(path)
     assert parse_job(path.read_text()).protocol == "train"
 
 

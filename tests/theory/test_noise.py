@@ -11,8 +11,8 @@ from scipy import stats
 from scipy.integrate import quad
 from scipy.stats import chi
 
+from harness.job.parts.noise import NOISES
 from harness.theory.noise import (
-    NOISES,
     Cauchy,
     FullCovariance,
     Gaussian,

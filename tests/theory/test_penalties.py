@@ -8,7 +8,6 @@ from torch import Tensor
 
 from harness.theory.penalties import (
     around,
-    clip_weights,
     on_segments,
     squared_gradient_norms,
     towards_one,
@@ -71,7 +70,3 @@ def test_perturbations_are_measured_in_the_batchs_own_deviation() -> None:
     real = torch.tensor([[[0.0], [2.0]], [[0.0], [20.0]]])  # deviations sqrt 2 and 10 sqrt 2
     points = around(real, torch.ones(2, 2), torch.ones(2, 2, 1), spread=0.5)
     torch.testing.assert_close((points - real)[:, :, 0], 0.5 * torch.tensor([[2**0.5] * 2, [10 * 2**0.5] * 2]))
-
-
-def test_clipping_clamps() -> None:
-    assert clip_weights(torch.tensor([-3.0, 0.005, 3.0]), limit=0.01).tolist() == pytest.approx([-0.01, 0.005, 0.01])

@@ -12,7 +12,7 @@ from torch import Tensor
 import harness
 from harness.planning.cells import Run
 from harness.planning.grid import expand
-from harness.problems.sources import Source, make_source
+from harness.problems.sources import Source
 from harness.storage.query import Results
 from harness.storage.store import Store
 from harness.training import members as training
@@ -30,7 +30,7 @@ LINEAR = {"schedule": "linear", "start": 0.5, "end": 0.1}
 def runs_of(*sigmas: Any, epoch: int = 2, **changes: Any) -> tuple[list[Run], Source]:
     grid = {"loss": ["minimax"], "sigma": list(sigmas), "epoch": [epoch], "seed": [0]}
     job = make_job(TRAIN, grid=grid, **changes)
-    return [cell.run for cell in expand(job)], make_source(job.problem, None, device=CPU)
+    return [cell.run for cell in expand(job)], job.problem.source(None, device=CPU)
 
 
 def fix_accuracy(monkeypatch: pytest.MonkeyPatch, value: float) -> None:

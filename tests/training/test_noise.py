@@ -14,15 +14,15 @@ from scipy import stats
 import harness
 from harness.errors import HarnessError
 from harness.job.job import Job
-from harness.job.parts.noise import FullCovarianceNoise, PlainNoise
+from harness.job.parts.noise import NOISES, FullCovariance, Noise
 from harness.planning.cells import Run
 from harness.planning.grid import expand
-from harness.problems.sources import Source, load_samples, make_source
+from harness.problems.sources import Source
 from harness.storage.query import Results
 from harness.storage.store import Store
 from harness.theory.noise import data_covariance
 from harness.training.members import Members
-from harness.training.noise import make_noise, make_noises
+from harness.training.noise import noise_families
 from harness.training.streams import Streams
 from harness.training.train import Epoch, train
 from tests.conftest import PROBE, TRAIN, make_job
@@ -56,19 +56,17 @@ def rows_of(store: Store) -> list[dict[str, Any]]:
     return Results(store.root).table("cells").to_pylist()
 
 
-def family(name: str) -> PlainNoise | FullCovarianceNoise:
-    if name == "full_covariance":
-        return FullCovarianceNoise(name="full_covariance")
-    return PlainNoise(name=name)  # type: ignore[arg-type]
+def family(name: str) -> Noise:
+    return NOISES[name]()
 
 
 def digits() -> Source:
     job = make_job(PROBE)
-    return make_source(job.problem, load_samples(job.problem), device=CPU)
+    return job.problem.source(job.problem.load(), device=CPU)
 
 
 def ring() -> Source:
-    return make_source(make_job(TRAIN).problem, None, device=CPU)
+    return make_job(TRAIN).problem.source(None, device=CPU)
 
 
 # What is drawn
@@ -87,14 +85,14 @@ def test_the_covariance_of_the_data_has_trace_d_and_is_positive_definite_on_digi
 
 
 def test_noise_of_the_datas_covariance_has_it() -> None:
-    noise = make_noise(family("full_covariance"), ring())
+    noise = family("full_covariance").family(ring().training_samples)
     draws = noise.training_draws(40_000, 2, generator=torch.Generator().manual_seed(0)).double()
     # the ring is isotropic: its covariance, scaled to trace 2, is the identity
     np.testing.assert_allclose(np.cov(draws.numpy(), rowvar=False), np.eye(2), atol=0.03)
 
 
 def test_noise_of_a_given_covariance_has_it() -> None:
-    noise = make_noise(FullCovarianceNoise(name="full_covariance", covariance=COVARIANCE), ring())
+    noise = FullCovariance(covariance=COVARIANCE).family(ring().training_samples)
     for draw in (noise.training_draws, noise.unit):
         draws = draw(40_000, 2, generator=torch.Generator().manual_seed(0)).double()
         np.testing.assert_allclose(np.cov(draws.numpy(), rowvar=False), COVARIANCE, atol=0.05)
@@ -106,7 +104,7 @@ def test_noise_of_a_given_covariance_has_it() -> None:
 )
 def test_a_coordinate_of_a_members_stream_has_the_familys_marginal_distribution(name: str, marginal: Any) -> None:
     streams = Streams("train", [3, 4], device=CPU)
-    noises = make_noises([family(name)] * 2, digits())
+    noises = noise_families([family(name)] * 2, digits())
     stream = streams.unit_noise("noise", 16, (1, 8, 8), noises)
     draws = torch.stack([stream.next() for _ in range(40)]).numpy()  # [40, k, b, *shape]
     assert draws.shape == (40, 2, 16, 1, 8, 8)
@@ -129,14 +127,14 @@ def test_a_covariance_too_large_to_factorise_is_refused_before_any_work() -> Non
 
 
 def test_members_that_name_the_same_family_share_it() -> None:
-    noises = make_noises([family(name) for name in ("full_covariance", "cauchy", "full_covariance")], digits())
+    noises = noise_families([family(name) for name in ("full_covariance", "cauchy", "full_covariance")], digits())
     assert noises[0] is noises[2]
     assert [noise.name for noise in noises] == ["full_covariance", "cauchy", "full_covariance"]
 
 
 def test_each_member_of_a_mixed_pack_gets_the_noise_it_would_get_alone() -> None:
     source, seeds = digits(), [7, 7, 8, 9]
-    noises = make_noises([family(name) for name in EVERY], source)
+    noises = noise_families([family(name) for name in EVERY], source)
     together = Streams("train", seeds, device=CPU).unit_noise("noise", 16, (1, 8, 8), noises)
     alone = [
         Streams("train", [seed], device=CPU).unit_noise("noise", 16, (1, 8, 8), [noise])
@@ -151,7 +149,7 @@ def test_each_member_of_a_mixed_pack_gets_the_noise_it_would_get_alone() -> None
 def mixed_runs() -> tuple[list[Run], Source]:
     sigmas: list[Any] = [{"sigma": 0.3, "noise": name} for name in EVERY]
     job = make_job(TRAIN, grid={"loss": ["minimax"], "sigma": [*sigmas, 0], "epoch": [2], "seed": [5]})
-    return [cell.run for cell in expand(job)], make_source(job.problem, None, device=CPU)
+    return [cell.run for cell in expand(job)], job.problem.source(None, device=CPU)
 
 
 def test_every_run_has_the_same_curve_alone_and_in_a_pack_of_all_families() -> None:

@@ -7,14 +7,14 @@ import copy
 import pytest
 import torch
 
+from harness.job.parts.penalties import PENALTIES
 from harness.planning.cells import Run
 from harness.planning.grid import expand
 from harness.planning.plan import unique
-from harness.problems.sources import Source, load_samples, make_source
+from harness.problems.sources import Source
 from harness.theory.losses import LOSSES
-from harness.theory.penalties import PENALTIES
 from harness.training.members import Members
-from harness.training.penalties import Regulariser
+from harness.training.penalties import StackedPenalty
 from harness.training.streams import Streams
 from harness.training.train import Epoch, train
 from tests.conftest import PROBE, TRAIN, make_job
@@ -27,20 +27,20 @@ def members_of(base: dict, penalty: str, **grid: object) -> tuple[list[Run], Sou
     axes = {"loss": ["minimax"], "sigma": [0.1], "epoch": [1], "seed": [0, 1, 2], "penalty": [penalty], **grid}
     job = make_job(base, protocol="train", grid=axes, **({"probe": None} if base is PROBE else {}))
     runs = unique((cell.run for cell in expand(job)), key=lambda run: run.run_id)
-    return runs, make_source(job.problem, load_samples(job.problem), device=CPU)
+    return runs, job.problem.source(job.problem.load(), device=CPU)
 
 
 @pytest.mark.parametrize("penalty", GRADIENT_PENALTIES)
 def test_the_value_is_that_of_a_plain_loop_over_samples(penalty: str) -> None:
     runs, source = members_of(TRAIN, penalty)
     members = Members(runs, source, num_epochs=1)
-    regulariser = Regulariser(runs[0].penalty, members.adversaries)
+    penalty_of_pack = StackedPenalty(runs[0].penalty, members.players)
     real, fake = torch.randn(3, 32, 2), torch.randn(3, 32, 2) + 1
-    found = regulariser(members.discriminators, real, fake)
+    found = penalty_of_pack(members.discriminators, real, fake)
     streams = Streams("train", [run.seed for run in runs], device=CPU)
     alpha = streams.uniform("penalty alpha", 32).next()
     unit = streams.uniform("penalty perturbation", 32, 2).next()
-    stack = members.adversaries.discriminator
+    stack = members.players.discriminator
     for k in range(3):
         plain = copy.deepcopy(stack.template.to_empty(device="cpu"))
         plain.load_state_dict(stack.unflatten(members.discriminators[k].detach()))
@@ -99,8 +99,8 @@ def test_r1_flattens_the_discriminator_on_real_samples() -> None:
         members = Members(runs, source, num_epochs=30)
         for step in range(200):
             members.discriminator_step(members.sigma(step))
-        regulariser = Regulariser(members_of(TRAIN, "r1")[0][0].penalty, members.adversaries)
+        penalty_of_pack = StackedPenalty(members_of(TRAIN, "r1")[0][0].penalty, members.players)
         assert source.draw is not None
         real = source.draw(32, torch.Generator().manual_seed(0))[None]
-        slopes[penalty] = torch.as_tensor(regulariser(members.discriminators.detach(), real, real)).item()
+        slopes[penalty] = torch.as_tensor(penalty_of_pack(members.discriminators.detach(), real, real)).item()
     assert slopes["r1"] < slopes["none"] / 5

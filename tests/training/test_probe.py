@@ -11,10 +11,8 @@ import torch
 from harness.planning.cells import Probe
 from harness.planning.grid import expand
 from harness.planning.plan import unique
-from harness.problems.sources import load_samples, make_source
 from harness.theory.noise import Truncated
 from harness.training.measurement import Measurement
-from harness.training.networks import build_generator, initial_weights
 from harness.training.probe import Probed, log_spaced, probe
 from harness.training.stacking import StackedModule
 from harness.training.streams import Streams
@@ -25,10 +23,10 @@ CPU = torch.device("cpu")
 
 def probes_of(**changes: object) -> tuple[list[Probe], torch.Tensor, object]:
     job = make_job(PROBE, **changes)
-    probes = unique((cell.probe for cell in expand(job) if cell.probe), key=lambda p: p)
-    source = make_source(job.problem, load_samples(job.problem), device=CPU)
-    template = build_generator(job.networks, source.shape)
-    weights = torch.stack([initial_weights(template, generator=torch.Generator().manual_seed(9)) for _ in probes])
+    probes = unique((cell.probe for cell in expand(job) if cell.probe), key=lambda p: p.probe_id)
+    source = job.problem.source(job.problem.load(), device=CPU)
+    stack = StackedModule.generator(job.networks, source.shape)
+    weights = torch.stack([stack.initial(torch.Generator().manual_seed(9)) for _ in probes])
     return probes, weights, source
 
 
@@ -38,13 +36,12 @@ def test_measured_gradients_are_those_of_a_plain_backward_pass() -> None:
     *_, measurement, _, probed = probe(probes, ["minimax"], snapshots, source)  # type: ignore[arg-type]
     assert isinstance(measurement, Measurement)
     assert isinstance(probed, Probed)
-    adversaries = probed.adversaries
+    players = probed.players
     generator, discriminator = (
-        copy.deepcopy(stack.template.to_empty(device="cpu"))
-        for stack in (adversaries.generator, adversaries.discriminator)
+        copy.deepcopy(stack.template.to_empty(device="cpu")) for stack in (players.generator, players.discriminator)
     )
-    generator.load_state_dict(adversaries.generator.unflatten(snapshots[0]))
-    discriminator.load_state_dict(adversaries.discriminator.unflatten(probed.discriminators[0].detach()))
+    generator.load_state_dict(players.generator.unflatten(snapshots[0]))
+    discriminator.load_state_dict(players.discriminator.unflatten(probed.discriminators[0].detach()))
     streams = Streams("probe", [3], device=CPU)
     real = streams.real("measure data", source, 32)  # type: ignore[arg-type]
     latents = streams.normal("measure latents", 32, 8)
@@ -91,9 +88,9 @@ def test_against_a_distant_generator_accuracy_reaches_1_and_the_minimax_gradient
     )
     (cell,) = expand(job)
     assert cell.probe is not None
-    source = make_source(job.problem, None, device=CPU)
-    stack = StackedModule(build_generator(job.networks, (2,)))
-    snapshot = initial_weights(stack.template, generator=torch.Generator().manual_seed(0))[None]
+    source = job.problem.source(None, device=CPU)
+    stack = StackedModule.generator(job.networks, (2,))
+    snapshot = stack.initial(torch.Generator().manual_seed(0))[None]
     curve = [m for m in probe([cell.probe], ["minimax"], snapshot, source) if isinstance(m, Measurement)]
     assert curve[-1].accuracy == [1.0]
     minimax = [m.grad_norm["minimax"][0] for m in curve]

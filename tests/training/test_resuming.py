@@ -10,7 +10,7 @@ import torch
 
 from harness.planning.cells import Run
 from harness.planning.grid import expand
-from harness.problems.sources import Source, load_samples, make_source
+from harness.problems.sources import Source
 from harness.training.members import MemberState
 from harness.training.snapshots import decode_state, encode_state
 from harness.training.train import Epoch, train
@@ -58,7 +58,7 @@ def runs_of(kind: str) -> tuple[list[Run], Source]:
             "seed": [0],
         },
     )
-    return [cell.run for cell in expand(job)], make_source(job.problem, load_samples(job.problem), device=CPU)
+    return [cell.run for cell in expand(job)], job.problem.source(job.problem.load(), device=CPU)
 
 
 def last_epoch(

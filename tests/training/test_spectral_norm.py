@@ -11,11 +11,9 @@ from torch import Tensor, nn
 
 import harness
 from harness.planning.grid import expand
-from harness.problems.sources import load_samples, make_source
 from harness.storage.query import Results
 from harness.storage.store import Store
 from harness.training.members import Members
-from harness.training.networks import build_discriminator, initial_weights
 from harness.training.stacking import StackedModule, spectrally_normalised, weight_matrices
 from tests.conftest import PROBE, TRAIN, make_job
 
@@ -132,15 +130,14 @@ def test_a_members_matrix_is_the_same_alone_and_in_a_pack() -> None:
 @pytest.mark.parametrize("base", [TRAIN, PROBE], ids=["mlp", "dcgan"])
 def test_a_discriminator_is_torchs_own_with_normalised_weights(base: dict[str, Any]) -> None:
     """Against `torch.nn.utils.parametrizations.spectral_norm`, iterated until it has converged."""
-    job = make_job(base)
-    shape = job.problem.facts().shape
-    template = build_discriminator(job.networks, shape)
-    stack = StackedModule(template, spectral_norm=True)
-    weights = torch.stack([5 * initial_weights(template, generator=torch.Generator().manual_seed(s)) for s in range(2)])
+    job = make_job(base, networks={"spectral_norm": True})
+    shape = job.problem.info().shape
+    stack = StackedModule.discriminator(job.networks, shape)
+    weights = torch.stack([5 * stack.initial(torch.Generator().manual_seed(s)) for s in range(2)])
     inputs = torch.randn(2, 8, *shape, generator=torch.Generator().manual_seed(5))
     outputs = stack(weights, inputs)
     for member in range(2):
-        plain = copy.deepcopy(template).to_empty(device="cpu")
+        plain = copy.deepcopy(stack.template).to_empty(device="cpu")
         plain.load_state_dict({name: value[member] for name, value in stack.unflatten(weights).items()})
         torch.manual_seed(0)
         for layer in list(plain.modules()):
@@ -154,24 +151,24 @@ def test_a_discriminator_is_torchs_own_with_normalised_weights(base: dict[str, A
 
 
 def test_weights_of_all_linear_and_convolutional_layers_count_and_biases_and_scales_do_not() -> None:
-    dcgan = build_discriminator(make_job(PROBE).networks, (1, 8, 8))
+    dcgan = make_job(PROBE).networks.discriminator((1, 8, 8))
     named = dict(dcgan.named_parameters())
     assert set(weight_matrices(dcgan)) == {name for name, value in named.items() if value.ndim >= 2}
-    mlp = build_discriminator(make_job(TRAIN).networks, (2,))
+    mlp = make_job(TRAIN).networks.discriminator((2,))
     assert len(weight_matrices(mlp)) == 3
 
 
 def members_of(base: dict[str, Any], *, spectral_norm: bool) -> Members:
     networks = {**base["networks"], "spectral_norm": spectral_norm}
     job = make_job({**base, "protocol": "train", "probe": None}, networks=networks)
-    source = make_source(job.problem, load_samples(job.problem), device=CPU)
+    source = job.problem.source(job.problem.load(), device=CPU)
     return Members([expand(job)[0].run], source, num_epochs=1)
 
 
 def test_the_discriminator_is_normalised_and_the_generator_is_not() -> None:
     members = members_of(TRAIN, spectral_norm=True)
     latents, points = torch.randn(1, 9, 4), torch.randn(1, 9, 2)
-    generator, discriminator = members.adversaries.generator, members.adversaries.discriminator
+    generator, discriminator = members.players.generator, members.players.discriminator
     # the last layer's weights doubled: a normalised network does not notice
     for player, weights, inputs, notices in (
         (generator, members.generators, latents, True),
@@ -187,14 +184,14 @@ def test_the_discriminator_is_normalised_and_the_generator_is_not() -> None:
 def test_a_normalised_mlp_is_1_lipschitz(depth: int) -> None:
     """LeakyReLU has slopes at most 1, so the product of the layers' norms bounds the network's."""
     job = make_job(TRAIN, networks={"width": 32, "depth": depth})
-    template = build_discriminator(job.networks, (2,))
-    weights = 20 * initial_weights(template, generator=torch.Generator().manual_seed(6))[None]
+    template = job.networks.discriminator((2,))
+    weights = 20 * StackedModule.discriminator(job.networks, (2,)).initial(torch.Generator().manual_seed(6))[None]
     generator = torch.Generator().manual_seed(7)
     x = 3 * torch.randn(1, 5000, 2, generator=generator, dtype=torch.float64)
     y = x + 0.1 * torch.randn(1, 5000, 2, generator=generator, dtype=torch.float64)
 
     def steepest(*, spectral_norm: bool) -> float:
-        stack = StackedModule(template, spectral_norm=spectral_norm)
+        stack = StackedModule(job.networks, template, spectral_norm=spectral_norm)
         rise = (stack(weights.double(), x) - stack(weights.double(), y)).abs()
         return float((rise / (x - y).norm(dim=2)).max())
 
@@ -220,7 +217,7 @@ def test_a_job_with_spectral_norm_completes_and_differs_from_one_without(base: d
 def test_a_normalised_pack_does_what_its_members_do_alone() -> None:
     job = make_job(TRAIN, networks={"spectral_norm": True}, grid={"loss": ["minimax"], "epoch": [1]})
     runs = [cell.run for cell in expand(job)]
-    source = make_source(job.problem, None, device=CPU)
+    source = job.problem.source(None, device=CPU)
     together = Members(runs, source, num_epochs=1)
     alone = [Members([run], source, num_epochs=1) for run in runs]
     for step in range(10):

@@ -11,10 +11,9 @@ import torch
 from harness.planning.cells import Run
 from harness.planning.grid import expand
 from harness.planning.plan import unique
-from harness.problems.sources import Source, load_samples, make_source
+from harness.problems.sources import Source
 from harness.theory.noise import TRUNCATED
 from harness.training.members import Members
-from harness.training.networks import build_discriminator, build_generator, initial_weights
 from harness.training.stacking import StackedModule
 from harness.training.streams import Stream, Streams
 from harness.training.train import Epoch, train
@@ -27,7 +26,7 @@ CPU = torch.device("cpu")
 def runs_of(job_base: dict, **changes: object) -> tuple[list[Run], Source]:
     job = make_job(job_base, **changes)
     runs = unique((cell.run for cell in expand(job)), key=lambda run: run.run_id)
-    return runs, make_source(job.problem, load_samples(job.problem), device=CPU)
+    return runs, job.problem.source(job.problem.load(), device=CPU)
 
 
 def eight_members() -> tuple[list[Run], Source]:
@@ -120,24 +119,21 @@ def test_streams_that_go_on_from_different_positions_give_each_member_its_own_st
     assert stream.positions == [20, 24, 26]
 
 
-@pytest.mark.parametrize("build", [build_generator, build_discriminator])
-def test_a_stacked_module_is_the_module_itself_for_every_member(build) -> None:  # type: ignore[no-untyped-def]
-    job = make_job(PROBE)
-    template = build(job.networks, (1, 8, 8))
-    stack = StackedModule(template)
-    weights = torch.stack(
-        [initial_weights(template, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
-    )
-    inputs = torch.randn(3, 16, 8) if build is build_generator else torch.randn(3, 16, 1, 8, 8)
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_a_stacked_module_is_the_module_itself_for_every_member(player: str) -> None:
+    networks = make_job(PROBE).networks
+    stack = getattr(StackedModule, player)(networks, (1, 8, 8))
+    weights = torch.stack([stack.initial(torch.Generator().manual_seed(seed)) for seed in range(3)])
+    inputs = torch.randn(3, 16, 8) if player == "generator" else torch.randn(3, 16, 1, 8, 8)
     outputs = stack(weights, inputs)
     for member in range(3):
-        plain = build(job.networks, (1, 8, 8)).to_empty(device="cpu")
+        plain = getattr(networks, player)((1, 8, 8)).to_empty(device="cpu")
         plain.load_state_dict({name: value[member] for name, value in stack.unflatten(weights).items()})
         torch.testing.assert_close(outputs[member], plain(inputs[member]), atol=1e-5, rtol=1e-4)
 
 
 def test_flatten_inverts_unflatten() -> None:
-    stack = StackedModule(build_generator(make_job(PROBE).networks, (1, 8, 8)))
+    stack = StackedModule.generator(make_job(PROBE).networks, (1, 8, 8))
     flat = torch.randn(sum(stack.sizes))
     assert torch.equal(stack.flatten(stack.unflatten(flat)), flat)
 

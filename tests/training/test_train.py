@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from harness.planning.grid import expand
 from harness.planning.plan import unique
-from harness.problems.sources import make_source
 from harness.theory.noise import Truncated
 from harness.training.members import Members, sigma_table
 from harness.training.streams import Streams
@@ -24,7 +23,7 @@ TARGETS = {
 
 def plain_module(members: Members, which: str) -> nn.Module:
     """A module of the member's architecture and initial weights, without stacks or vmap."""
-    stack = getattr(members.adversaries, which)
+    stack = getattr(members.players, which)
     weights = getattr(members, f"{which}s")[0]
     module = stack.template.to_empty(device="cpu")
     module.load_state_dict(stack.unflatten(weights))
@@ -37,7 +36,7 @@ def test_a_run_of_one_follows_a_plain_loop(loss: str, discriminator_steps: int) 
     grid = {"loss": [loss], "sigma": [0.3], "epoch": [1], "seed": [4]}
     job = make_job(TRAIN, grid=grid, training={"discriminator_steps": discriminator_steps})
     run = expand(job)[0].run
-    source = make_source(job.problem, None, device=CPU)
+    source = job.problem.source(None, device=CPU)
     members = Members([run], source, num_epochs=1)
     import copy
 
@@ -77,7 +76,7 @@ def test_a_run_of_one_follows_a_plain_loop(loss: str, discriminator_steps: int) 
 def test_weights_stay_within_the_clip() -> None:
     job = make_job(TRAIN, grid={"loss": ["wasserstein"], "seed": [0]})
     run = expand(job)[0].run
-    *_, last = train([run], make_source(job.problem, None, device=CPU), num_epochs=1)
+    *_, last = train([run], job.problem.source(None, device=CPU), num_epochs=1)
     assert isinstance(last, Epoch)
     assert last.members.discriminators.abs().max() <= 0.01
     assert last.members.generators.abs().max() > 0.01
@@ -96,7 +95,7 @@ def test_sigma_follows_its_schedule_step_by_step() -> None:
 
 def test_a_relativistic_generator_learns_from_real_logits_too() -> None:
     job = make_job(TRAIN, grid={"loss": ["relativistic_average"], "seed": [0]})
-    *_, last = train([expand(job)[0].run], make_source(job.problem, None, device=CPU), num_epochs=2)
+    *_, last = train([expand(job)[0].run], job.problem.source(None, device=CPU), num_epochs=2)
     assert isinstance(last, Epoch)
     assert last.diverged_at == [-1]
     assert 0 < last.d_loss[0] < 2

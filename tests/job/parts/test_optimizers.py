@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.job.parts.optimizers import SGD, Adam, RMSprop
-from harness.training.optimizers import make_optimizer
+from harness.training.optimizers import StackedOptimizer
 
 PAIRS = [
     (lambda rate: Adam(learning_rate=rate, betas=(0.5, 0.9)), lambda p, rate: torch.optim.Adam([p], rate, (0.5, 0.9))),
@@ -20,7 +20,7 @@ def test_members_of_different_rates_follow_torch_optim(spec, reference) -> None:
     generator = torch.Generator().manual_seed(0)
     rates = [1e-3, 0.1]
     weights = torch.randn(2, 5, generator=generator, dtype=torch.float64)
-    update = make_optimizer([spec(rate) for rate in rates], weights)
+    update = StackedOptimizer([spec(rate) for rate in rates], weights)
     plain = [row.clone().requires_grad_() for row in weights]
     optimizers = [reference(parameter, rate) for parameter, rate in zip(plain, rates, strict=True)]
     for _ in range(20):

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from harness.job.parts.networks import DCGAN, MLP
-from harness.training.networks import build_discriminator, build_generator, initial_weights
 from harness.training.stacking import StackedModule
 
 
@@ -20,39 +19,39 @@ def seeded() -> torch.Generator:
 def test_dcgan_fits_every_power_of_two(size: int, channels: int) -> None:
     spec, shape = DCGAN(name="dcgan", width=4, latent=6), (channels, size, size)
     generator, discriminator = (
-        StackedModule(build_generator(spec, shape)),
-        StackedModule(build_discriminator(spec, shape)),
+        StackedModule.generator(spec, shape),
+        StackedModule.discriminator(spec, shape),
     )
-    samples = generator(initial_weights(generator.template, generator=seeded())[None], torch.randn(1, 5, 6))
+    samples = generator(generator.initial(seeded())[None], torch.randn(1, 5, 6))
     assert samples.shape == (1, 5, *shape)
     assert samples.abs().max() <= 1
-    logits = discriminator(initial_weights(discriminator.template, generator=seeded())[None], samples)
+    logits = discriminator(discriminator.initial(seeded())[None], samples)
     assert logits.shape == (1, 5)
 
 
 def test_mlp_keeps_the_shape_of_its_samples() -> None:
     spec = MLP(name="mlp", width=8, depth=3, latent=2)
     generator, discriminator = (
-        StackedModule(build_generator(spec, (1, 4, 4))),
-        StackedModule(build_discriminator(spec, (1, 4, 4))),
+        StackedModule.generator(spec, (1, 4, 4)),
+        StackedModule.discriminator(spec, (1, 4, 4)),
     )
-    samples = generator(initial_weights(generator.template, generator=seeded())[None], torch.randn(1, 7, 2))
+    samples = generator(generator.initial(seeded())[None], torch.randn(1, 7, 2))
     assert samples.shape == (1, 7, 1, 4, 4)
-    assert discriminator(initial_weights(discriminator.template, generator=seeded())[None], samples).shape == (1, 7)
+    assert discriminator(discriminator.initial(seeded())[None], samples).shape == (1, 7)
     assert sum(isinstance(layer, nn.Linear) for layer in generator.template.modules()) == 4
 
 
 @pytest.mark.parametrize(("mode", "layers"), [("joint", 1), ("separate", 1), ("none", 0)])
 def test_batch_norm_none_has_no_normalisation_in_the_discriminator(mode: str, layers: int) -> None:
     spec = DCGAN(name="dcgan", width=4, latent=6, batch_norm=mode)  # type: ignore[arg-type]
-    for build, expected in ((build_discriminator, layers), (build_generator, 2)):
-        found = sum(isinstance(layer, nn.BatchNorm2d) for layer in build(spec, (1, 8, 8)).modules())
+    for build, expected in ((spec.discriminator, layers), (spec.generator, 2)):
+        found = sum(isinstance(layer, nn.BatchNorm2d) for layer in build((1, 8, 8)).modules())
         assert found == expected
 
 
 def test_dcgan_weights_are_normal_with_standard_deviation_002() -> None:
-    stack = StackedModule(build_discriminator(DCGAN(name="dcgan", width=32, latent=6), (3, 32, 32)))
-    weights = stack.unflatten(initial_weights(stack.template, generator=seeded()))
+    stack = StackedModule.discriminator(DCGAN(name="dcgan", width=32, latent=6), (3, 32, 32))
+    weights = stack.unflatten(stack.initial(seeded()))
     for name, value in weights.items():
         layer = stack.template.get_submodule(name.rpartition(".")[0])
         if name.endswith("bias"):
@@ -64,8 +63,8 @@ def test_dcgan_weights_are_normal_with_standard_deviation_002() -> None:
 
 
 def test_mlp_weights_have_torchs_default_range() -> None:
-    stack = StackedModule(build_discriminator(MLP(name="mlp", width=50, depth=2, latent=2), (25,)))
-    weights = stack.unflatten(initial_weights(stack.template, generator=seeded()))
+    stack = StackedModule.discriminator(MLP(name="mlp", width=50, depth=2, latent=2), (25,))
+    weights = stack.unflatten(stack.initial(seeded()))
     first = weights["1.0.weight"]
     assert first.shape == (50, 25)
     assert 0.19 < first.abs().max() <= 0.2  # 1 / sqrt(25)

@@ -7,8 +7,7 @@ import math
 import pytest
 import torch
 
-from harness.theory import schedules
-from harness.theory.schedules import SCHEDULES
+from harness.job.parts.schedules import SCHEDULES, Adaptive, Cosine, Exponential, Polynomial, Step
 
 EXAMPLES = {
     "constant": ({"sigma": 0.3}, 0.3, 0.3, 0.3),
@@ -30,14 +29,14 @@ def test_values_at_start_middle_and_end(name: str) -> None:
     parameters, *expected = EXAMPLES[name]
     sigma = SCHEDULES[name](**parameters)
     assert [sigma(0.0), sigma(0.5), sigma(1.0)] == pytest.approx(expected)
-    assert set(schedules.parameters(name)) - set(schedules.defaults(name)) == set(parameters)
+    assert {key for key, needed in SCHEDULES[name].parameters().items() if needed} == set(parameters)
     assert all(sigma(step / 100) >= 0 for step in range(101))
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf])
 def test_unusable_values_are_refused(name: str, bad: float) -> None:
-    parameters = dict.fromkeys(schedules.parameters(name), bad)
+    parameters = dict.fromkeys(SCHEDULES[name].parameters(), bad)
     with pytest.raises(ValueError, match="must be finite and >= 0"):
         SCHEDULES[name](**parameters)
 
@@ -72,7 +71,7 @@ def test_slopes_by_finite_differences_are_those_of_the_formula(name: str) -> Non
 
 @pytest.mark.parametrize("accuracy", [0.5, 0.8, 1.0])
 def test_an_adaptive_sigma_grows_exponentially_with_the_excess_accuracy(accuracy: float) -> None:
-    rule = schedules.adaptive(start=0.2, target=0.8, rate=5.0)
+    rule = Adaptive(start=0.2, target=0.8, rate=5.0)
     sigma = torch.tensor([0.2, 0.4], dtype=torch.float64)
     for _ in range(1000):
         sigma = rule.next(sigma, torch.full((2,), accuracy, dtype=torch.float64), num_steps=1000)
@@ -82,7 +81,7 @@ def test_an_adaptive_sigma_grows_exponentially_with_the_excess_accuracy(accuracy
 
 
 def test_an_adaptive_sigma_stays_within_a_factor_of_a_thousand() -> None:
-    rule = schedules.adaptive(start=0.2, target=0.5, rate=1e6)
+    rule = Adaptive(start=0.2, target=0.5, rate=1e6)
     grown, shrunk = (rule.next(torch.tensor(0.2), torch.tensor(a), num_steps=10).item() for a in (1.0, 0.0))
     assert (grown, shrunk) == pytest.approx((200.0, 0.0002))
 
@@ -96,22 +95,22 @@ def test_an_adaptive_sigma_stays_within_a_factor_of_a_thousand() -> None:
 )
 def test_an_adaptive_schedule_checks_itself(parameters: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        schedules.adaptive(**parameters)
+        Adaptive(**parameters)
 
 
 def test_cosine_is_flat_at_both_ends() -> None:
-    sigma = schedules.cosine(start=1.0, end=0.0)
+    sigma = Cosine(start=1.0, end=0.0)
     assert sigma(0.01) > 0.999
     assert sigma(0.99) < 0.001
 
 
 def test_a_step_happens_inside_training_and_a_polynomial_bends() -> None:
     with pytest.raises(ValueError, match=r"at must be in \(0, 1\)"):
-        schedules.step(start=1.0, end=0.0, at=1.0)
+        Step(start=1.0, end=0.0, at=1.0)
     with pytest.raises(ValueError, match="power must be > 0"):
-        schedules.polynomial(start=1.0, end=0.0, power=0.0)
+        Polynomial(start=1.0, end=0.0, power=0.0)
 
 
 def test_an_exponential_cannot_reach_zero() -> None:
     with pytest.raises(ValueError, match="use linear"):
-        schedules.exponential(start=1.0, end=0.0)
+        Exponential(start=1.0, end=0.0)

@@ -13,11 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.theory import penalties, schedules
+from harness.job.parts.noise import NOISES, Noise
+from harness.job.parts.penalties import PENALTIES, Penalty
+from harness.job.parts.schedules import SCHEDULES, Adaptive, Schedule
 from harness.theory.losses import LOSSES
-from harness.theory.noise import NOISES, FullCovariance
-from harness.theory.penalties import PENALTIES
-from harness.theory.schedules import SCHEDULES
 
 K, B, D = 3, 5, 2
 
@@ -41,48 +40,31 @@ def quadratic(weights: Tensor) -> Callable[[Tensor], Tensor]:
     return discriminate
 
 
-def penalty_of(name: str) -> Callable[..., Tensor]:
-    """A penalty by its definition in the table of section 2: of weights, real, fake and alpha."""
-
-    def norms(weights: Tensor, points: Tensor) -> Tensor:
-        return penalties.squared_gradient_norms(quadratic(weights), points)
+def penalty_of(penalty: Penalty) -> Callable[..., Tensor]:
+    """A penalty as a step uses it: of weights, real, fake and its draws, of which alpha is given."""
 
     def value(weights: Tensor, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
-        between = penalties.on_segments(real, fake, alpha)
-        match name:
-            case "none":
-                return 0.0 * weights.sum(1)
-            case "weight_clip":
-                return penalties.clip_weights(weights, limit=0.5).sum(1)
-            case "gradient_penalty":
-                return penalties.towards_one(norms(weights, between), weight=10.0)
-            case "zero_centred":
-                return penalties.towards_zero(norms(weights, between), weight=10.0)
-            case "dragan":
-                moved = penalties.around(real, alpha, torch.ones_like(real), spread=0.5)
-                return penalties.towards_one(norms(weights, moved), weight=10.0)
-            case "r1":
-                return penalties.towards_zero(norms(weights, real), weight=5.0)
-            case "r2":
-                return penalties.towards_zero(norms(weights, fake), weight=5.0)
-        raise AssertionError(f"{name} has no definition here")
+        shapes = penalty.draws(B, (D,))
+        draws = {name: alpha if shape == (B,) else alpha.new_ones(len(alpha), *shape) for name, shape in shapes.items()}
+        term = penalty(quadratic(weights), real, fake, draws)
+        return term + penalty.constrain(weights).sum(1)
 
     return value
 
 
-def schedule_of(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+def schedule_of(family: type[Schedule]) -> Callable[[Tensor, Tensor], Tensor]:
     """sigma after a step: of sigma now and the discriminator's accuracy, which only an adaptive one looks at."""
-    parameters = dict.fromkeys(schedules.parameters(name), 0.4)
-    schedule = SCHEDULES[name](**parameters)
-    if isinstance(schedule, schedules.Adaptive):
+    schedule = family(**dict.fromkeys(family.parameters(), 0.4))
+    if isinstance(schedule, Adaptive):
         return lambda sigma, accuracy: schedule.next(sigma, accuracy, num_steps=10)
     return lambda sigma, accuracy: sigma * 0 + schedule(0.3) + accuracy * 0
 
 
-def noise_of(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+def noise_of(noise: Noise) -> Callable[[Tensor, Tensor], Tensor]:
     """Mean of a noisy batch: of samples and sigma, with draws as a step makes them."""
-    noise = FullCovariance(((1.0, 0.3), (0.3, 0.5))) if name == "full_covariance" else NOISES[name]()  # type: ignore[call-arg]
-    draws = noise.training_draws(B, D, generator=torch.Generator().manual_seed(0))
+    correlated = torch.tensor([[1.0, 0.0], [0.3, 0.5]])
+    family = noise.family(lambda num: torch.randn(num, D, generator=torch.Generator().manual_seed(2)) @ correlated)
+    draws = family.training_draws(B, D, generator=torch.Generator().manual_seed(0))
 
     def noisy(samples: Tensor, sigma: Tensor) -> Tensor:
         return (samples + sigma[:, None, None] * draws.to(samples)).mean((1, 2))
@@ -93,9 +75,9 @@ def noise_of(name: str) -> Callable[[Tensor, Tensor], Tensor]:
 SUBJECTS = [
     *(Subject(f"{loss.name} D", loss.discriminator, [(K, B), (K, B)]) for loss in LOSSES.values()),
     *(Subject(f"{loss.name} G", loss.generator, [(K, B), (K, B)]) for loss in LOSSES.values()),
-    *(Subject(name, penalty_of(name), [(K, D), (K, B, D), (K, B, D), (K, B)]) for name in PENALTIES),
-    *(Subject(name, schedule_of(name), [(K,), (K,)]) for name in SCHEDULES),
-    *(Subject(name, noise_of(name), [(K, B, D), (K,)]) for name in NOISES),
+    *(Subject(name, penalty_of(p()), [(K, D), (K, B, D), (K, B, D), (K, B)]) for name, p in PENALTIES.items()),
+    *(Subject(name, schedule_of(family), [(K,), (K,)]) for name, family in SCHEDULES.items()),
+    *(Subject(name, noise_of(noise()), [(K, B, D), (K,)]) for name, noise in NOISES.items()),
 ]
 EACH = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 
