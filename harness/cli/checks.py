@@ -74,7 +74,7 @@ def evaluate(
     from ..evaluation.compare import compare, to_table
     from ..evaluation.files import open_samples
     from .progress import work_display
-    from .rendering import print_table, to_text, write
+    from .rendering import print_fitted, to_text, write
 
     with work_display(err, "evaluate", enabled=not quiet) as progress:
         rows, remarks = compare(
@@ -97,7 +97,10 @@ def evaluate(
         for name in shared:
             value = table[name][0].as_py()
             say(f"{name:<24} {'-' if value is None else f'{value:.6g}'}")
-        print_table(table.select([name for name in _BY_SIGMA if name in table.column_names]), stack_headers=True)
+        by_sigma = table.select([name for name in _BY_SIGMA if name in table.column_names])
+        by_sigma = by_sigma.rename_columns([name.replace("_", " ") for name in by_sigma.column_names])
+        importance = [name.replace("_", " ") for name in _IMPORTANCE]
+        print_fitted(by_sigma, axes=["sigma"], importance=importance, way_out="--json shows them all.")
     if not all(row["bound_holds"] for row in rows):
         say("a bound is below the distance it bounds: this must not happen, please report it", to=err, style="red")
         raise typer.Exit(1)
@@ -110,4 +113,8 @@ _SHARED = (
 _BY_SIGMA = (
     *("sigma", "jsd_mixture", "jsd_mixture_se", "tv", "kl_real_fake", "kl_fake_real"),
     *("bound_paper", "bound_sharp", "bound_weighted", "bound_sliced", "bound_holds"),
+)
+_IMPORTANCE = (  # what a narrow terminal is to show before others
+    *("bound_holds", "jsd_mixture", "bound_paper", "bound_sliced", "bound_sharp", "bound_weighted"),
+    *("tv", "jsd_mixture_se", "kl_real_fake", "kl_fake_real"),
 )

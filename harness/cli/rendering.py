@@ -27,6 +27,7 @@ Format = Literal["table", "json", "csv", "parquet"]
 
 _FORMS: dict[str, Format] = {".json": "json", ".parquet": "parquet"}
 _GAP = 2  # between columns
+_LONGEST_LINE = 120  # of prose, where the terminal is wider
 _LEAST_TEXT = 12  # a column of text is folded to this width, no further
 
 
@@ -103,6 +104,31 @@ def to_rich(table: pa.Table, *, stack_headers: bool = False) -> Table:
     for row in table.to_pylist():
         shown.add_row(*(Text(_cell(value)) for value in row.values()))
     return shown
+
+
+def print_fitted(table: pa.Table, *, axes: Sequence[str], importance: Sequence[str], way_out: str) -> Sequence[str]:
+    """Prints the columns for which the terminal has room, says once what is the same in every row, and names the rest.
+
+    Args:
+      axes, importance: As in `fit`.
+      way_out: How to see what was left out.
+
+    Returns:
+      Names of the columns left out.
+    """
+    terminal = results_console().width
+    line = min(terminal, _LONGEST_LINE)
+    fitted = fit(table, axes=axes, importance=importance, width=terminal)
+    if fitted.constant:
+        same = (f"{name} {value}" for name, value in fitted.constant.items())
+        say(listing(same, first="In every row:", width=line))
+    if len(table):
+        print_table(fitted.table, stack_headers=True, wrap=False)
+    if fitted.left_out:
+        number = len(fitted.left_out)
+        say(listing(fitted.left_out, first=f"{number} more column{'s' if number > 1 else ''}:", width=line))
+        say(way_out)
+    return fitted.left_out
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ from ..job.dirac import DiracJob
 from ..job.job import Job
 from ..storage.query import Results
 from .durations import duration
-from .options import results_console, say
-from .rendering import fit, listing, print_table
+from .options import say
+from .rendering import print_fitted
 
 # what matters first: in pixel space the full bound is vacuous and the sliced one is not
 _ON_IMAGES = ("w1_sliced", "real_w1_sliced", "bound_sliced_best", "real_bound_sliced_best", "w1", "bound_best")
 _ON_POINTS = ("w1", "real_w1", "bound_best", "real_bound_best", "bound_paper")
-_LONGEST_LINE = 120  # characters, of prose where a terminal is wider
 
 
 def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
@@ -34,7 +33,14 @@ def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
         say(f"{job.name}: nothing to compute, every cell has a row ({statuses})")
     store = Results(results)
     overview = _games(job) if isinstance(job, DiracJob) else _means(job)
-    left_out = _print_overview(store, overview)
+    table = store.query(overview.sql)
+    say(overview.title)
+    left_out = print_fitted(
+        table,
+        axes=list(overview.axes),
+        importance=overview.importance,
+        way_out="Widen the terminal to see more, or ask for them by the first query below.",
+    )
     if not isinstance(job, DiracJob):
         _print_vacuity(store, job)
     option = "" if results == "results" else f" --results {shlex.quote(results)}"
@@ -123,26 +129,6 @@ def _games(job: DiracJob) -> _Overview:
         order="loss, penalty, sigma, updates DESC",
         further=f"SELECT verdict, count(*) FROM cells WHERE job = '{job.name}' GROUP BY ALL",
     )
-
-
-def _print_overview(store: Results, overview: _Overview) -> Sequence[str]:
-    """Prints as much of the table as there is room for; gives the names of the columns left out."""
-    table = store.query(overview.sql)
-    if not len(table):
-        return []
-    terminal = results_console().width
-    fitted = fit(table, axes=list(overview.axes), importance=overview.importance, width=terminal)
-    line = min(terminal, _LONGEST_LINE)
-    say(overview.title)
-    if fitted.constant:
-        say(listing((f"{name} {value}" for name, value in fitted.constant.items()), first="In every row:", width=line))
-    print_table(fitted.table, stack_headers=True, wrap=False)
-    if fitted.left_out:
-        number = len(fitted.left_out)
-        first = f"{number} more column{'s' if number > 1 else ''}:"
-        say(listing(fitted.left_out, first=first, width=line))
-        say("Widen the terminal to see more, or ask for them by the first query below.")
-    return fitted.left_out
 
 
 def _own_name() -> str:
