@@ -12,21 +12,22 @@ from typing import Annotated, Literal
 
 import typer
 
+from .. import __version__
 from ..errors import HarnessError
 from . import checks, cluster, figure, tune
-from .options import Address, ExecutorOption, JobFile, Quiet, Results, Retry, err, parse_statuses
+from .options import Address, ExecutorOption, JobFile, Quiet, Results, Retry, err, parse_statuses, say
 
 app = typer.Typer(
     help="Benchmark GAN losses under instance noise: run grids, query results, check bounds.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (cluster, tune, checks, figure):
+for group in (cluster, tune, checks):
     app.add_typer(group.app)
+app.add_typer(figure.app, name="figure")
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
     try:
         app()
     except HarnessError as error:
-        err.print(str(error), style="red", markup=False, soft_wrap=True)
+        say(error, to=err, style="red")
         sys.exit(2)
     except BaseException:
         if not signals.received:
@@ -61,6 +62,21 @@ class _Signals:
     def _handle(self, signum: int, frame: object) -> None:
         self.received = True
         raise _InterruptedError
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"harness {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _general(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    del version  # its callback has acted
 
 
 @app.command()
@@ -90,7 +106,7 @@ def run(
             address=address,
             retry=statuses,
             observer=display,
-            announce=None if quiet else lambda text: err.print(f"{parsed.name}: {text}", soft_wrap=True),
+            announce=None if quiet else lambda text: say(f"{parsed.name}: {text}", to=err),
         )
     print_summary(outcome, results=results, job_file=job)
     raise typer.Exit(0 if outcome.is_complete else 1)
@@ -121,27 +137,27 @@ def query(
     ],
     results: Results = "results",
     form: Annotated[
-        Literal["table", "json", "csv", "parquet"], typer.Option("--format", help="Of the answer.")
-    ] = "table",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")] = None,
+        Literal["table", "json", "csv", "parquet"] | None,
+        typer.Option("--format", help="Of the answer; without it a table, or what the name of --output ends in."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A file instead of standard output: .json, .parquet, or else CSV."),
+    ] = None,
 ) -> None:
     """Answer an SQL statement from the result store (DuckDB). DESCRIBE cells lists the columns."""
     from ..storage.query import open_results
-    from .rendering import results_console, to_rich, to_text, write_parquet
+    from .rendering import form_of, print_table, to_text, write, write_file
 
+    if form == "parquet" and output is None:
+        raise HarnessError("--format parquet needs --output FILE")
     answer = open_results(results).query(sql)
-    if form == "parquet":
-        if output is None:
-            raise HarnessError("--format parquet needs --output FILE")
-        write_parquet(answer, output)
-    elif form == "table" and output is None:
-        results_console().print(to_rich(answer))
+    if output is not None:
+        write_file(answer, output, form=form or form_of(output))
+    elif form in ("json", "csv"):
+        write(to_text(answer, form=form))
     else:
-        text = to_text(answer, form="csv" if form == "table" else form)
-        if output is None:
-            sys.stdout.write(text)
-        else:
-            output.write_text(text, encoding="utf-8")
+        print_table(answer)
 
 
 @app.command("list")
@@ -155,13 +171,11 @@ def list_(
 ) -> None:
     """List what a job file can name, or the columns of the tables, each with what it means."""
     from .catalogue import entries
-    from .rendering import results_console
 
-    console = results_console()
     listed = entries(kind)
     width = max(len(name) for name, _ in listed)
     for name, meaning in listed:
-        console.print(f"{name:<{width}}  {meaning}", markup=False, soft_wrap=True)
+        say(f"{name:<{width}}  {meaning}")
 
 
 @app.command()
@@ -170,11 +184,10 @@ def info(json_: Annotated[bool, typer.Option("--json", help="One JSON object.")]
     import json
 
     from .catalogue import machine
-    from .rendering import results_console
 
     facts = machine()
     if json_:
         sys.stdout.write(json.dumps(facts, indent=2) + "\n")
         return
     for name, value in facts.items():
-        results_console().print(f"{name:<12} {value}", markup=False)
+        say(f"{name:<12} {value}")

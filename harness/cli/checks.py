@@ -7,10 +7,9 @@ import sys
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from ..errors import HarnessError
-from .options import Quiet
+from .options import Quiet, err, say
 
 app = typer.Typer()
 
@@ -24,23 +23,20 @@ def verify(
     from dataclasses import asdict
 
     from ..verification.catalogue import run_checks
-    from .rendering import results_console
 
     wanted = [part.strip() for part in only.split(",") if part.strip()] or None
     try:
         findings = run_checks(wanted)
     except ValueError as error:
         raise HarnessError(f"--only: {error}") from error
-    console, rows = results_console(), []
+    rows = []
     for finding in findings:
         rows.append(asdict(finding))
         if not json_:
             verdict = "pass" if finding.passed else "FAIL"
-            console.print(
+            say(
                 f"{verdict}  {finding.statement:<13} margin {finding.margin:6.3f} {finding.seconds:5.1f} s  "
-                f"{finding.title}: measured {finding.measured}; theory {finding.theory}",
-                markup=False,
-                soft_wrap=True,
+                f"{finding.title}: measured {finding.measured}; theory {finding.theory}"
             )
     failed = [row["statement"] for row in rows if not row["passed"]]
     if json_:
@@ -50,7 +46,7 @@ def verify(
     else:
         seconds = sum(row["seconds"] for row in rows)
         text = f"{len(rows) - len(failed)} of {len(rows)} statements hold, {seconds:.0f} s"
-        console.print(text + (f"; failed: {', '.join(failed)}" if failed else ""), soft_wrap=True)
+        say(text + (f"; failed: {', '.join(failed)}" if failed else ""))
     raise typer.Exit(1 if failed else 0)
 
 
@@ -78,9 +74,8 @@ def evaluate(
     from ..evaluation.compare import compare, to_table
     from ..evaluation.files import open_samples
     from .progress import work_display
-    from .rendering import results_console, to_rich, to_text
+    from .rendering import print_fitted, to_text, write
 
-    err = Console(stderr=True, highlight=False)
     with work_display(err, "evaluate", enabled=not quiet) as progress:
         rows, remarks = compare(
             open_samples(real, size=size, channels=3 if channels == "3" else 1),
@@ -93,19 +88,21 @@ def evaluate(
             progress=progress,
         )
     for remark in remarks:
-        err.print(remark, markup=False, soft_wrap=True)
+        say(remark, to=err)
     table = to_table(rows)
     if json_:
-        sys.stdout.write(to_text(table, form="json"))
+        write(to_text(table, form="json"))
     else:
-        console = results_console()
         shared = [name for name in _SHARED if name in table.column_names]
         for name in shared:
             value = table[name][0].as_py()
-            console.print(f"{name:<24} {'-' if value is None else f'{value:.6g}'}", markup=False)
-        console.print(to_rich(table.select([name for name in _BY_SIGMA if name in table.column_names])))
+            say(f"{name:<24} {'-' if value is None else f'{value:.6g}'}")
+        by_sigma = table.select([name for name in _BY_SIGMA if name in table.column_names])
+        by_sigma = by_sigma.rename_columns([name.replace("_", " ") for name in by_sigma.column_names])
+        importance = [name.replace("_", " ") for name in _IMPORTANCE]
+        print_fitted(by_sigma, axes=["sigma"], importance=importance, way_out="--json shows them all.")
     if not all(row["bound_holds"] for row in rows):
-        err.print("a bound is below the distance it bounds: this must not happen, please report it", style="red")
+        say("a bound is below the distance it bounds: this must not happen, please report it", to=err, style="red")
         raise typer.Exit(1)
 
 
@@ -116,4 +113,8 @@ _SHARED = (
 _BY_SIGMA = (
     *("sigma", "jsd_mixture", "jsd_mixture_se", "tv", "kl_real_fake", "kl_fake_real"),
     *("bound_paper", "bound_sharp", "bound_weighted", "bound_sliced", "bound_holds"),
+)
+_IMPORTANCE = (  # what a narrow terminal is to show before others
+    *("bound_holds", "jsd_mixture", "bound_paper", "bound_sliced", "bound_sharp", "bound_weighted"),
+    *("tv", "jsd_mixture_se", "kl_real_fake", "kl_fake_real"),
 )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import HarnessError
-from .options import JobFile, Results, Retry, err, parse_statuses
+from .options import JobFile, Results, Retry, err, parse_statuses, say
 
 app = typer.Typer()
 
@@ -82,11 +82,14 @@ def status(
     """Show how submitted jobs stand."""
     import pyarrow as pa
 
-    from .rendering import results_console, to_rich
+    from .rendering import print_table
 
     cluster = _cluster(address)
     rows = cluster.submissions() if submission is None else [cluster.status(submission)]
-    results_console().print(to_rich(pa.Table.from_pylist(rows)) if rows else "no submitted jobs")
+    if rows:
+        print_table(pa.Table.from_pylist(rows))
+    else:
+        say("no submitted jobs")
 
 
 @app.command()

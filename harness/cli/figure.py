@@ -1,9 +1,10 @@
-"""The command ``harness figure``."""
+"""The commands ``harness figure ...``: each with the options of its own figure alone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,59 +12,97 @@ from ..errors import HarnessError
 from ..theory.schedules import Schedule
 from .options import Results
 
-app = typer.Typer()
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..storage import query
+
+app = typer.Typer(help="Draw a figure from the results of a job, or of noise schedules.", no_args_is_help=True)
+
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Ends in .png, .pdf or .svg.")]
+JobOption = Annotated[str, typer.Option("--job", metavar="NAME", help="A job with results in the store.")]
+By = Annotated[Literal["epoch", "sigma", "batch_norm"], typer.Option("--by", help="What tells lines apart.")]
+Epoch = Annotated[int | None, typer.Option("--epoch", help="Where lines are not by epoch; the first of the job.")]
+Sigma = Annotated[float | None, typer.Option("--sigma", help="Where lines are not by sigma; the first of the job.")]
+BatchNorm = Annotated[
+    Literal["joint", "separate", "none"] | None,
+    typer.Option("--batch-norm", help="Where lines are not by batch_norm; separate if the job has it."),
+]
+
+
+def _add_figure_of_probes(name: Literal["figure_1", "figure_2", "figure_3"], meaning: str) -> None:
+    @app.command(name.replace("ure_", ""), help=f"{meaning} (Arjovsky & Bottou 2017).")
+    def command(
+        job: JobOption,
+        output: Output,
+        results: Results = "results",
+        by: By = "epoch",
+        epoch: Epoch = None,
+        sigma: Sigma = None,
+        batch_norm: BatchNorm = None,
+    ) -> None:
+        from ..figures import probes
+
+        draw = {"figure_1": probes.figure_1, "figure_2": probes.figure_2, "figure_3": probes.figure_3}[name]
+        selection = probes.Selection(by, epoch, sigma, batch_norm)
+        _draw(output, results, lambda store: draw(store, job, selection))
+
+
+_add_figure_of_probes("figure_1", "Error and accuracy of fresh discriminators")
+_add_figure_of_probes("figure_2", "The generator's gradient under log(1 - D)")
+_add_figure_of_probes("figure_3", "The generator's gradient under -log D, and its variance")
 
 
 @app.command()
-def figure(
-    name: Annotated[
-        Literal["fig1", "fig2", "fig3", "trajectories", "sigma", "schedule", "search"],
-        typer.Argument(
-            help="fig1: error and accuracy of fresh discriminators; fig2, fig3: the generator's gradient under "
-            "log(1 - D) and -log D; trajectories: paths of Dirac-GANs; sigma: noise over a job's training; "
-            "schedule: of one or more --schedule; search: what a search found."
+def trajectories(job: JobOption, output: Output, results: Results = "results") -> None:
+    """Paths of Dirac-GANs in the plane of their two parameters."""
+    from ..figures import paths
+
+    _draw(output, results, lambda store: paths.trajectories(store, job))
+
+
+@app.command()
+def sigma(job: JobOption, output: Output, results: Results = "results") -> None:
+    """Noise over a job's training, as it was; adaptive schedules too."""
+    from ..figures.sigma import noise_over_training
+
+    _draw(output, results, lambda store: noise_over_training(store, job))
+
+
+@app.command()
+def search(job: JobOption, output: Output, results: Results = "results") -> None:
+    """What a search over schedules found, how it went, what mattered, and whether to believe it."""
+    from ..figures import search as figure
+
+    _draw(output, results, lambda store: figure.search(store, job))
+
+
+@app.command()
+def schedule(
+    schedules: Annotated[
+        list[str],
+        typer.Option(
+            "--schedule",
+            metavar="YAML",
+            help="As in a job file: {schedule: linear, start: 1, end: 0}; may be repeated.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Ends in .png, .pdf or .svg.")],
-    job: Annotated[str | None, typer.Option("--job", metavar="NAME", help="A job with results in the store.")] = None,
-    results: Results = "results",
-    by: Annotated[
-        Literal["epoch", "sigma", "batch_norm"], typer.Option("--by", help="fig1 to fig3: what tells lines apart.")
-    ] = "epoch",
-    epoch: Annotated[int | None, typer.Option("--epoch", help="fig1 to fig3: where lines are not by epoch.")] = None,
-    sigma: Annotated[float | None, typer.Option("--sigma", help="fig1 to fig3: where lines are not by sigma.")] = None,
-    batch_norm: Annotated[
-        Literal["joint", "separate", "none"] | None,
-        typer.Option("--batch-norm", help="fig1 to fig3: where lines are not by batch_norm; separate by default."),
-    ] = None,
-    schedule: Annotated[
-        list[str] | None,
-        typer.Option("--schedule", metavar="YAML", help="As in a job file: {schedule: linear, start: 1, end: 0}."),
-    ] = None,
+    output: Output,
 ) -> None:
-    """Draw a figure from the results of a job."""
-    from ..figures import paths, probes, style
-    from ..figures import sigma as sigmas
+    """Noise schedules over training time, by their formulas."""
+    from ..figures import sigma as figure
+    from ..figures import style
 
-    style.check_format(output)
-    if name == "schedule":
-        drawn = sigmas.schedules(_functions(schedule or []))
-    elif job is None:
-        raise HarnessError(f"{name} needs --job NAME, a job with results in the store")
-    else:
-        from ..figures.search import search
-        from ..storage.query import open_results
+    style.check_output(output)
+    style.save(figure.schedules(_functions(schedules)), output)
 
-        draw = {
-            "fig1": probes.figure_1,
-            "fig2": probes.figure_2,
-            "fig3": probes.figure_3,
-            "trajectories": paths.trajectories,
-            "sigma": sigmas.noise_over_training,
-            "search": search,
-        }[name]
-        drawn = draw(open_results(results), job, probes.Selection(by, epoch, sigma, batch_norm))
-    style.save(drawn, output)
+
+def _draw(output: Path, results: str, draw: Callable[[query.Results], Figure]) -> None:
+    from ..figures import style
+    from ..storage.query import open_results
+
+    style.check_output(output)
+    style.save(draw(open_results(results)), output)
 
 
 def _functions(texts: list[str]) -> dict[str, Schedule]:
@@ -75,8 +114,6 @@ def _functions(texts: list[str]) -> dict[str, Schedule]:
     from ..job.parts.noise import SigmaValue
     from ..theory.schedules import Adaptive
 
-    if not texts:
-        raise HarnessError("schedule needs --schedule '{schedule: linear, start: 1, end: 0}', once or more often")
     functions = {}
     for text in texts:
         try:

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from ..job.dirac import DiracGrid, DiracJob
 from ..job.job import Grid
@@ -14,7 +15,7 @@ from ..job.parts.settings import Resources
 from ..planning.packs import TrainingPack
 from ..planning.plan import Plan
 from .durations import duration
-from .rendering import results_console
+from .options import plain, results_console
 
 
 def local_slots(resources: Resources) -> int:
@@ -56,7 +57,7 @@ def print_plan(plan: Plan, *, as_json: bool) -> None:
         return
     table = Table.grid(padding=(0, 2))
     for name, text in _lines(plan, facts):
-        table.add_row(name, text)
+        table.add_row(name, Text(plain(text)))  # names of losses and penalties are the user's
     console.print(table)
 
 

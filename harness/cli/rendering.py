@@ -6,16 +6,37 @@ import csv
 import io
 import json
 import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..errors import HarnessError
+from .options import UNLIMITED, plain, results_console, say
+
 Format = Literal["table", "json", "csv", "parquet"]
+
+_FORMS: dict[str, Format] = {".json": "json", ".parquet": "parquet"}
+_GAP = 2  # between columns
+_LONGEST_LINE = 120  # of prose, where the terminal is wider
+_LEAST_TEXT = 12  # a column of text is folded to this width, no further
+
+
+def write(text: str) -> None:
+    """Text for programs on standard output: as it is, unless a person looks at it."""
+    sys.stdout.write(plain(text) if sys.stdout.isatty() else text)
+
+
+# --- tables for programs
 
 
 def to_text(table: pa.Table, *, form: Literal["json", "csv"]) -> str:
@@ -32,32 +53,182 @@ def to_text(table: pa.Table, *, form: Literal["json", "csv"]) -> str:
     return text.getvalue()
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """An Arrow table as a Parquet file."""
-    import pyarrow.parquet
-
-    pyarrow.parquet.write_table(table, path, compression="zstd")
+def form_of(path: Path) -> Format:
+    """What a file holds by the end of its name; CSV where the end says nothing."""
+    return _FORMS.get(path.suffix.lower(), "csv")
 
 
-def to_rich(table: pa.Table, *, title: str | None = None, stack_headers: bool = False) -> Table:
+def write_file(table: pa.Table, path: Path, *, form: Format) -> None:
+    """An Arrow table as a file; nothing is written of one that the format cannot hold.
+
+    Raises:
+      HarnessError: If there is no such folder, it cannot be written to, or Parquet has no type for a column.
+    """
+    try:
+        path.write_bytes(_encoded(table, form))
+    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a name no file can have
+        raise HarnessError(f"--output {path}: {_why_not(path, error)}") from error
+
+
+# --- tables for people
+
+
+def print_table(table: pa.Table, *, title: str = "", stack_headers: bool = False, wrap: bool = True) -> None:
+    """Prints all rows and columns: side by side where the terminal has room, or else a block of lines a row.
+
+    Text may be folded, numbers never are; without `wrap` nothing is, and lines may be longer than the terminal's.
+    """
+    console = results_console()
+    columns = _columns(table, stack_headers=stack_headers)
+    if title:
+        say(title, to=console, style="bold")
+    if not wrap:
+        console = Console(highlight=False, width=max(console.width, _width(column.width for column in columns)))
+    least = _width(column.width if column.is_number else min(column.width, _LEAST_TEXT) for column in columns)
+    if least <= console.width:
+        console.print(to_rich(table, stack_headers=stack_headers))
+        return
+    names = [" ".join(column.header.split()) for column in columns]
+    width = max(map(cell_len, names))
+    for number, row in enumerate(table.to_pylist()):
+        say(("\n" if number else "") + f"row {number + 1} of {len(table)}", to=console, style="bold")
+        for name, value in zip(names, row.values(), strict=True):
+            say(f"{name}{' ' * (width - cell_len(name))}  {_cell(value)}", to=console)
+
+
+def to_rich(table: pa.Table, *, stack_headers: bool = False) -> Table:
     """An Arrow table for a terminal, numbers with four significant digits; stacked headers keep columns narrow."""
-    shown = Table(title=title, title_justify="left", header_style="bold")
-    for field in table.schema:
-        numeric = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-        name = field.name.replace(" ", "\n") if stack_headers else field.name
-        shown.add_column(Text(name), justify="right" if numeric else "left", no_wrap=numeric)
+    shown = Table(header_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in _columns(table, stack_headers=stack_headers):
+        shown.add_column(Text(column.header), justify="right" if column.is_number else "left", no_wrap=column.is_number)
     for row in table.to_pylist():
         shown.add_row(*(Text(_cell(value)) for value in row.values()))
     return shown
 
 
-def results_console() -> Console:
-    """Standard output: as wide as the terminal, or unlimited where it is not one, so that nothing is cut in a pipe."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=10_000)
+def print_fitted(table: pa.Table, *, axes: Sequence[str], importance: Sequence[str], way_out: str) -> Sequence[str]:
+    """Prints the columns for which the terminal has room, says once what is the same in every row, and names the rest.
 
+    Args:
+      axes, importance: As in `fit`.
+      way_out: How to see what was left out.
+
+    Returns:
+      Names of the columns left out.
+    """
+    terminal = results_console().width
+    line = min(terminal, _LONGEST_LINE)
+    fitted = fit(table, axes=axes, importance=importance, width=terminal)
+    if fitted.constant:
+        same = (f"{name} {value}" for name, value in fitted.constant.items())
+        say(listing(same, first="In every row:", width=line))
+    if len(table):
+        print_table(fitted.table, stack_headers=True, wrap=False)
+    if fitted.left_out:
+        number = len(fitted.left_out)
+        say(listing(fitted.left_out, first=f"{number} more column{'s' if number > 1 else ''}:", width=line))
+        say(way_out)
+    return fitted.left_out
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What of a table is shown.
+
+    Attributes:
+      table: The columns there is room for.
+      constant: Columns whose values all look alike, with the value.
+      left_out: Columns there is no room for.
+    """
+
+    table: pa.Table
+    constant: Mapping[str, str]
+    left_out: Sequence[str]
+
+
+def fit(table: pa.Table, *, axes: Sequence[str], importance: Sequence[str], width: int) -> Fitted:
+    """The columns of a table that fit in a width, side by side, none of them folded or cut.
+
+    Args:
+      axes: Columns that are shown whether they fit or not, unless they are the same in every row.
+      importance: The other columns, those first that are left out last.
+      width: Of the terminal, characters.
+    """
+    texts = {name: [_cell(value) for value in table[name].to_pylist()] for name in table.column_names}
+    looks = {**texts, **{name: table[name].to_pylist() for name in axes}}  # axes that differ are never taken for equal
+    constant = {name: values[0] for name, values in texts.items() if len(table) > 1 and len(set(looks[name])) == 1}
+    varying = table.select([name for name in table.column_names if name not in constant])
+    widths = {column.name: column.width for column in _columns(varying, stack_headers=True)}
+    kept = [name for name in axes if name in widths]
+    for name in (name for name in importance if name in widths):
+        if _width(widths[other] for other in (*kept, name)) <= width:
+            kept.append(name)
+    shown = [name for name in varying.column_names if name in kept]
+    return Fitted(table.select(shown), constant, [name for name in varying.column_names if name not in kept])
+
+
+def listing(items: Iterable[str], *, first: str, width: int) -> str:
+    """``first a, b, c``, on lines of a width that are broken between items alone."""
+    lines = [first]
+    for number, item in enumerate(items):
+        if number:
+            lines[-1] += ","
+        if cell_len(f"{lines[-1]} {item},") > width:
+            lines.append(" ")
+        lines[-1] += f" {item}"
+    return "\n".join(lines)
+
+
+# --- private
 
 _INFINITY = "\x00infinity"
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    header: str
+    is_number: bool
+    width: int
+
+
+def _columns(table: pa.Table, *, stack_headers: bool) -> list[_Column]:
+    columns = []
+    for field in table.schema:
+        is_number = (
+            pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)
+        )
+        header = plain(field.name.replace(" ", "\n") if stack_headers else field.name)
+        texts = [header, *(_cell(value) for value in table[field.name].to_pylist())]
+        width = max((cell_len(line) for text in texts for line in text.split("\n")), default=0)
+        columns.append(_Column(field.name, header, is_number, width))
+    return columns
+
+
+def _width(widths: Iterable[int]) -> int:
+    """Of a table with columns this wide."""
+    return sum(width + _GAP for width in widths) - _GAP
+
+
+def _encoded(table: pa.Table, form: Format) -> bytes:
+    if form == "parquet":
+        import pyarrow.parquet
+
+        sink = pa.BufferOutputStream()
+        pyarrow.parquet.write_table(table, sink, compression="zstd")
+        return bytes(sink.getvalue().to_pybytes())
+    if form == "table":
+        text = io.StringIO()
+        Console(file=text, width=UNLIMITED).print(to_rich(table))
+        return text.getvalue().encode()
+    return to_text(table, form=form).encode()
+
+
+def _why_not(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"there is no folder {path.parent}"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"cannot be written: {reason}"
 
 
 def _marked(value: Any) -> Any:
@@ -74,7 +245,7 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
-    return str(value)
+    return plain(value).expandtabs(4)
 
 
 def _plain(value: Any) -> str:

@@ -9,10 +9,9 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from ..errors import TuneError
-from .options import Address, ExecutorOption, Quiet, Results
+from .options import Address, ExecutorOption, Quiet, Results, err, say
 
 if TYPE_CHECKING:
     from ..job.tune import TuneJob
@@ -47,7 +46,6 @@ def tune(
 
     from ..search.tune import tune as search
 
-    err = Console(stderr=True, highlight=False)
     try:
         tuned = search(
             parsed,
@@ -56,10 +54,10 @@ def tune(
             address=address,
             storage=storage,
             warm_start=warm_start,
-            announce=None if quiet else lambda text: err.print(f"{parsed.name}: {text}", soft_wrap=True),
+            announce=None if quiet else lambda text: say(f"{parsed.name}: {text}", to=err),
         )
     except TuneError as error:
-        err.print(str(error), style="red", markup=False, soft_wrap=True)
+        say(error, to=err, style="red")
         raise typer.Exit(1) from None
     _print(tuned, parsed, results)
 
@@ -68,15 +66,10 @@ def _print(tuned: Tuned, job: TuneJob, results: str) -> None:
     import pyarrow as pa
 
     from ..search.finals import verdicts
-    from .rendering import results_console, to_rich
-
-    console = results_console()
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, soft_wrap=True)
+    from .rendering import print_table
 
     def table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-        console.print(to_rich(pa.Table.from_pylist(list(rows)), title=title, stack_headers=True))
+        print_table(pa.Table.from_pylist(list(rows)), title=title, stack_headers=True)
 
     say(
         f"{job.name}: {tuned.num_trials} trials, {tuned.num_pruned} given up early "

@@ -15,7 +15,7 @@ from ..errors import HarnessError
 from ..job.parts.datasets import IMAGE_SUFFIXES, image_files
 from ..theory.samples import chunks
 
-FEWEST = 2
+FEWEST = 1
 LARGEST = 1e100  # of a coordinate, data units; the squares of larger ones overflow
 
 

@@ -8,21 +8,25 @@ import numpy as np
 
 from ..errors import HarnessError
 from ..storage.query import Results
-from .probes import Selection
-from .style import COLOURS, canvas, grouped, quoted
+from .style import COLOURS, canvas, check_job, grouped, quoted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def trajectories(results: Results, job: str, selection: Selection) -> Figure:
-    """Paths of Dirac-GANs in the plane of their two parameters, one panel a method, one line an update rule."""
+def trajectories(results: Results, job: str) -> Figure:
+    """Paths of Dirac-GANs in the plane of their two parameters, one panel a method, one line an update rule.
+
+    Raises:
+      HarnessError: If the job has no trajectories.
+    """
     rows = results.query(
         f"""SELECT loss, penalty, sigma, learning_rate, updates, verdict, iteration, theta, psi
             FROM trajectories JOIN cells USING (job, cell_id) WHERE job = {quoted(job)}
             ORDER BY sigma, penalty = 'none' DESC, loss, penalty, learning_rate, updates, iteration"""
     ).to_pylist()
     if not rows:
+        check_job(results, job)
         raise HarnessError(f"job '{job}' has no trajectories; run a job of protocol dirac first")
     panels = grouped(rows, lambda row: (row["loss"], row["penalty"], row["sigma"], row["learning_rate"]))
     varied_rates = len({row["learning_rate"] for row in rows}) > 1

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import HarnessError, suggest
+from ..errors import HarnessError
 from ..storage.query import Results
-from .style import COLOURS, canvas, grouped, label, literal, quoted
+from .style import COLOURS, canvas, check_job, grouped, label, literal, quoted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,8 +102,7 @@ def _curves(results: Results, job: str, selection: Selection, *, loss: str = "mi
 
 def _chosen(results: Results, job: str, selection: Selection, loss: str) -> dict[str, Any]:
     """The one value of each axis that does not tell the lines apart."""
-    if job not in results.store.jobs():
-        raise HarnessError(f"--job {job}: no such job in {results.store.root}.{suggest(job, results.store.jobs())}")
+    check_job(results, job)
     chosen = {}
     for axis in (*_AXES, "penalty", "learning_rate", "noise"):
         if axis == selection.by:

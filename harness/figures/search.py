@@ -13,8 +13,7 @@ from ..errors import HarnessError
 from ..job.space import Parameters, sigma_of
 from ..storage.query import Results
 from ..theory import schedules
-from .probes import Selection
-from .style import COLOURS, canvas
+from .style import COLOURS, canvas, check_job
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,17 +35,15 @@ Row = Mapping[str, Any]
 _Colours = Mapping[int, str]  # by number of the trial, the best first
 
 
-def search(results: Results, job: str, selection: Selection) -> Figure:
+def search(results: Results, job: str) -> Figure:
     """What a search over schedules found: best schedules, course, parameters that matter, objective against truth.
-
-    All trials of the job are shown: there is nothing to select, and `selection` is not used.
 
     Raises:
       HarnessError: If the job has no trials.
     """
-    del selection
     rows = sorted(results.table("trials", job=job).to_pylist(), key=lambda row: int(row["trial"]))
     if not rows:
+        check_job(results, job)
         raise HarnessError(f"job '{job}' has no trials; search first, with 'harness tune' and a job of protocol tune")
     best = sorted(_with_numbers(rows, "value", states=("complete",)), key=lambda row: (row["value"], row["trial"]))
     best = best[:NUM_BEST]

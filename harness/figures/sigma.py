@@ -9,21 +9,25 @@ import numpy as np
 
 from ..errors import HarnessError
 from ..storage.query import Results
-from .probes import Selection
-from .style import COLOURS, canvas, grouped, label, quoted
+from .style import COLOURS, canvas, check_job, grouped, label, quoted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def noise_over_training(results: Results, job: str, selection: Selection) -> Figure:
-    """sigma over the steps of every run of a job, as it was; adaptive schedules differ between seeds."""
+def noise_over_training(results: Results, job: str) -> Figure:
+    """sigma over the steps of every run of a job, as it was; adaptive schedules differ between seeds.
+
+    Raises:
+      HarnessError: If the job has no runs with a noise of their own.
+    """
     rows = results.query(
         f"""SELECT DISTINCT schedule, t.run_id, t.step, t.sigma
             FROM training t JOIN cells c USING (job, run_id)
             WHERE job = {quoted(job)} AND protocol = 'train' ORDER BY t.run_id, t.step"""
     ).to_pylist()
     if not rows:
+        check_job(results, job)
         raise HarnessError(f"job '{job}' has no runs with a noise of their own; run a job of protocol train first")
     figure, (axes,) = canvas(1, 1, width=5.0, height=3.2)
     names = list(dict.fromkeys(row["schedule"] for row in rows))

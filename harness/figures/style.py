@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import HarnessError
+from ..errors import HarnessError, suggest
+from ..storage.query import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,9 +35,9 @@ def save(figure: Figure, path: Path) -> None:
     """Writes a figure as PNG, PDF or SVG, by the end of its name.
 
     Raises:
-      HarnessError: If the name ends otherwise or cannot be written.
+      HarnessError: If the name ends otherwise, or the file cannot be written.
     """
-    check_format(path)
+    check_output(path)
     # no date in the file: the same results give the same bytes
     metadata: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     try:
@@ -45,10 +46,18 @@ def save(figure: Figure, path: Path) -> None:
         raise HarnessError(f"--output {path}: cannot be written: {error}") from error
 
 
-def check_format(path: Path) -> None:
-    """Refuses a name that ends in no known format."""
+def check_output(path: Path) -> None:
+    """Refuses a name that ends in no known format, or that is in a folder that is not there."""
     if path.suffix.lower() not in FORMATS:
         raise HarnessError(f"--output {path}: a figure's name must end in {', '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise HarnessError(f"--output {path}: there is no folder {path.parent}")
+
+
+def check_job(results: Results, job: str) -> None:
+    """Refuses a job that has nothing in the store."""
+    if job not in results.store.jobs():
+        raise HarnessError(f"--job {job}: no such job in {results.store.root}.{suggest(job, results.store.jobs())}")
 
 
 def quoted(text: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from ..errors import QueryError
+from ..errors import QueryError, StoreError, suggest
 from .records import TABLES, CellKey
 from .store import Store
 
@@ -29,9 +30,21 @@ _VIEWS = {
         QUALIFY row_number() OVER (PARTITION BY job, trial ORDER BY finished_at DESC) = 1""",
 }
 
+# A statement reads the views and nothing else: no file, no address, no variable of the caller, no extension. Nothing
+# is spilled either, as DuckDB would let statements use the folder it spills to.
+_LOCKED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "temp_directory": "",
+    "lock_configuration": "true",
+}
+
 
 class Results:
-    """The results below a root, for queries.
+    """The results below a root, for queries, which can neither read nor write files.
+
+    Raises:
+      StoreError: If there is no store at that place, or one that holds no results.
 
     >>> import harness
     >>> harness.open_results("results").query("SELECT loss, avg(w1) FROM cells GROUP BY loss")  # doctest: +SKIP
@@ -39,7 +52,8 @@ class Results:
 
     def __init__(self, root: str | Path = "results") -> None:
         self.store = Store(root)
-        self._connection = duckdb.connect()
+        _check_holds_results(self.store)
+        self._connection = duckdb.connect(config=_LOCKED)
         for table in TABLES:
             self._connection.register(f"all_{table}", self.store.dataset(table))
         for name, sql in _VIEWS.items():
@@ -49,13 +63,17 @@ class Results:
         """The answer to an SQL statement, as an Arrow table.
 
         Raises:
-          QueryError: If the statement is wrong; the text is DuckDB's, which points at the place.
+          QueryError: If the statement is wrong, or reaches beyond the store's tables; the text is DuckDB's, which
+            points at the place.
         """
         try:
             relation = self._connection.sql(sql)
             return pa.table({}) if relation is None else _with_distinct_names(relation.to_arrow_table())
-        except duckdb.Error as error:
-            raise QueryError(f"{error}\n  Tables: {', '.join(TABLES)}; columns: DESCRIBE cells") from error
+        except (duckdb.Error, UnicodeError) as error:  # a lone surrogate is no text for DuckDB
+            way_out = f"Tables: {', '.join(TABLES)}; columns: DESCRIBE cells"
+            if isinstance(error, duckdb.PermissionException):
+                way_out = f"A query reads the store's tables and no files; harness query -o FILE writes one. {way_out}"
+            raise QueryError(f"{error}\n  {way_out}") from error
 
     def table(self, name: str, *, job: str | None = None) -> pa.Table:
         """A whole view, of one job or of all.
@@ -81,5 +99,36 @@ def _with_distinct_names(table: pa.Table) -> pa.Table:
 
 
 def open_results(root: str | Path = "results") -> Results:
-    """Opens the results below a root, a folder or any pyarrow.fs URI."""
+    """Opens the results below a root, a folder or any pyarrow.fs URI.
+
+    Raises:
+      StoreError: If there is no store at that place, or one that holds no results.
+    """
     return Results(root)
+
+
+def _check_holds_results(store: Store) -> None:
+    """Refuses a place where there is nothing to read, and names the stores near it.
+
+    A job whose first cell is still being computed has a folder already, and counts.
+    """
+    if any({"job.yaml", *TABLES}.intersection(store.names(job)) for job in store.jobs()):
+        return
+    if "://" in store.root:  # a prefix without objects is nothing: whether it was ever made cannot be known
+        raise StoreError(f"--results {store.root}: holds no results, or there is no such place")
+    place = Path(store.absolute_root)
+    problem = "holds no results" if place.is_dir() else "there is no such folder"
+    near = _stores_near(place, relative=not Path(store.root).is_absolute())
+    hint = suggest(store.root, near).replace("Valid:", "Stores near it:") if near else ""
+    raise StoreError(f"--results {store.root}: {problem}.{hint or ' harness run JOB makes some.'}")
+
+
+def _stores_near(place: Path, *, relative: bool) -> list[str]:
+    """Stores in a folder, or else in the nearest one that exists, with its neighbours and itself."""
+    start = next(folder for folder in (place, *place.parents) if folder.is_dir())
+    found: set[Path] = set()
+    for folder in dict.fromkeys((start, place.parent)):
+        for table in TABLES:
+            # <store>/<job>/<table>/part-<uuid>.parquet
+            found |= {file.parents[2] for depth in ("", "*/") for file in folder.glob(f"{depth}*/{table}/*.parquet")}
+    return [os.path.relpath(path) if relative else str(path) for path in sorted(found)]

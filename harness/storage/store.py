@@ -164,6 +164,10 @@ class Store:
             if info.type == pyarrow.fs.FileType.Directory and info.base_name not in (SNAPSHOTS, MARKERS)
         )
 
+    def names(self, folder: str) -> list[str]:
+        """Names of what is in a folder of the store; none where there is no such folder."""
+        return [info.base_name for info in self._listing(folder)]
+
     def dataset(self, table: str, *, job: str | None = None) -> pyarrow.dataset.Dataset:
         """All rows of a table, of one job or of all, including superseded ones; see `query` for the views."""
         paths = [

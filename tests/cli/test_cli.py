@@ -5,9 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,13 +20,22 @@ import pytest
 
 from harness.job.job import Job
 from harness.job.reading import dump_job
+from harness.storage.query import Results
+from harness.storage.store import Store, new_part
+
+from ..in_process import harness as run_here
 
 ROOT = Path(__file__).parents[2]
 
 
-def harness(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def harness(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, check=False, cwd=cwd
+        [sys.executable, "-m", "harness", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, **environment},
     )
 
 
@@ -80,6 +94,45 @@ def test_a_query_answers_as_table_json_csv_and_parquet(finished, tmp_path: Path)
     assert ask("--format", "parquet", "-o", str(tmp_path / "a.parquet")).returncode == 0
     assert pq.read_table(tmp_path / "a.parquet").column_names == ["loss", "n", "w1"]
     assert ask("--format", "parquet").returncode == 2
+
+
+def test_a_query_writes_a_file_of_every_format(finished, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    _, root, _ = finished
+    sql = "SELECT loss, count(*) AS n FROM cells GROUP BY loss ORDER BY loss"
+    expected = [("minimax", "8"), ("non_saturating", "8")]
+    readers: dict[str, Callable[[Path], list[dict[str, object]]]] = {
+        "a.json": lambda path: json.loads(path.read_text()),
+        "a.parquet": lambda path: pq.read_table(path).to_pylist(),
+        "a.csv": lambda path: list(csv.DictReader(path.open())),
+        "a": lambda path: list(csv.DictReader(path.open())),
+    }
+    for name, read in readers.items():
+        answer = run_here("query", sql, "--results", str(root), "-o", str(tmp_path / name))
+        assert (answer.returncode, answer.stdout) == (0, ""), answer.stderr
+        assert [(row["loss"], str(row["n"])) for row in read(tmp_path / name)] == expected
+    asked = ["--format", "json", "-o", str(tmp_path / "b.csv")]  # what is asked for goes before the name
+    run_here("query", sql, "--results", str(root), *asked)
+    assert json.loads((tmp_path / "b.csv").read_text())[0]["loss"] == "minimax"
+    run_here("query", sql, "--results", str(root), "--format", "table", "-o", str(tmp_path / "b.txt"))
+    assert (tmp_path / "b.txt").read_text().split()[:2] == ["loss", "n"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.parquet"])
+def test_a_query_into_a_missing_folder_is_a_clear_message(finished, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+    _, root, _ = finished
+    path = tmp_path / "nowhere" / name
+    answer = run_here("query", "SELECT 1", "--results", str(root), "-o", str(path))
+    assert answer.returncode == 2
+    assert f"--output {path}: there is no folder {path.parent}" in answer.stderr
+
+
+def test_a_query_cannot_write_or_read_files(finished, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    _, root, _ = finished
+    for sql in (f"COPY cells TO '{tmp_path}/a.csv'", "SELECT * FROM read_csv('/etc/passwd')"):
+        answer = run_here("query", sql, "--results", str(root))
+        assert (answer.returncode, answer.stdout) == (2, "")
+        assert "harness query -o FILE writes one" in answer.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_issue_of_every_grid_answers(finished) -> None:  # type: ignore[no-untyped-def]
@@ -152,3 +205,147 @@ def test_failures_are_named_and_end_with_exit_code_1(tmp_path: Path, train_job: 
     assert "4 failed: RuntimeError: this loss always fails" in answer.stdout
     assert "--retry" in answer.stdout
     assert harness("run", str(tmp_path / "job.yaml"), "--results", root).returncode == 1
+
+
+# --- the table at the end of a run
+
+
+@cache
+def run_on_terminal(columns: int, job_file: Path, root: Path) -> str:
+    """What the command prints on a terminal of a width, without colours."""
+    arguments = (str(job_file), "--results", str(root), "--executor", "serial")
+    answer = harness("run", *arguments, FORCE_COLOR="1", COLUMNS=str(columns))
+    assert answer.returncode == 0, answer.stderr
+    return re.sub(r"\x1b\[[0-9;]*m", "", answer.stdout)
+
+
+@pytest.mark.parametrize("columns", [50, 80])
+def test_the_table_of_a_run_keeps_its_loss_and_sigma_on_any_terminal(finished, columns: int) -> None:  # type: ignore[no-untyped-def]
+    job_file, root, _ = finished
+    text = run_on_terminal(columns, job_file, root)
+    table = text[text.index("\n", text.index("─")) :].splitlines()[1:5]
+    assert [line.split()[:2] for line in table] == [
+        [loss, sigma] for loss in ("minimax", "non_saturating") for sigma in ("0", "0.2")
+    ]
+    means = run_here(
+        "query",
+        "SELECT avg(w1) AS w1 FROM cells WHERE epoch = 3 GROUP BY loss, sigma ORDER BY loss, sigma",
+        *("--results", str(root), "--format", "json"),
+    )
+    for line, row in zip(table, json.loads(means.stdout), strict=True):
+        assert len(line) <= columns
+        assert f"{row['w1']:.4g}" in line.split()
+    assert "…" not in text
+    assert "In every row: cells 2" in text
+    assert ("more column" in text) == (columns == 50)
+
+
+@pytest.mark.parametrize("columns", [50, 80])
+def test_the_queries_proposed_at_the_end_of_a_run_return_rows(finished, columns: int) -> None:  # type: ignore[no-untyped-def]
+    job_file, root, _ = finished
+    text = run_on_terminal(columns, job_file, root)
+    proposed = [line for line in text.splitlines() if re.match("  .*harness query ", line)]
+    assert len(proposed) == 2
+    for line in proposed:
+        words = shlex.split(line)
+        answer = run_here(*words[words.index("query") :])
+        assert answer.returncode == 0, answer.stderr
+        assert len(answer.stdout.splitlines()) > 3, line
+    of_training = "SELECT loss, sigma, epoch, avg(w1)" if columns == 80 else "avg(grad_norm)"
+    assert of_training in proposed[0]
+
+
+# --- stores that are not there
+
+
+@pytest.mark.parametrize(
+    "command", [["query", "SELECT 1"], ["figure", "fig1", "--job", "tiny", "-o", "a.png"]], ids=lambda words: words[0]
+)
+def test_a_missing_store_is_said_to_be_missing(finished, tmp_path: Path, command: list[str]) -> None:  # type: ignore[no-untyped-def]
+    _, root, _ = finished
+    answer = run_here(*command, "--results", str(root.parent / "reslts"))
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert f"reslts: there is no such folder. Did you mean '{root}'?" in answer.stderr
+    answer = run_here(*command, "--results", str(tmp_path))
+    assert answer.returncode == 2
+    assert "holds no results" in answer.stderr
+
+
+# --- the rest
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    from importlib.metadata import version
+
+    answer = run_here("--version")
+    assert (answer.returncode, answer.stdout) == (0, f"harness {version('gan-noise-harness')}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("harness pl", ["plan"]),
+        ("harness figure fig", ["fig1", "fig2", "fig3"]),
+        ("harness run job.yaml --executor s", ["serial"]),
+        ("harness run jo", []),  # then the shell completes names of files
+    ],
+)
+def test_words_are_completed_in_a_shell_without_loading_torch(words: str, completions: list[str]) -> None:
+    program = (
+        "import sys, atexit; sys.argv = ['harness']\n"
+        "atexit.register(lambda: print('LOADED', sorted({'torch', 'ray', 'optuna'} & set(sys.modules))))\n"
+        "from harness.cli.app import main; main()"
+    )
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), "_HARNESS_COMPLETE": "complete_bash"}
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **asked},
+        cwd=ROOT,
+    )
+    assert answer.stdout.split("LOADED")[0].split() == completions
+    assert answer.stdout.endswith("LOADED []\n")
+
+
+def test_completion_can_be_installed() -> None:
+    assert "--install-completion" in run_here("--help").stdout
+
+
+def test_text_of_users_is_neither_markup_nor_an_order_to_the_terminal(store: Store) -> None:
+    evil, harmless = "\x1b]0;title\x07[bold]x[/bold]", r"\x1b]0;title\x07[bold]x[/bold]"
+    store.write_part("job", "cells", [{"cell_id": "c", "status": "failed", "error": evil}], part=new_part())
+    answer = run_here("query", "SELECT error FROM cells", "--results", store.root)
+    assert answer.stdout.splitlines()[-1] == harmless
+    answer = run_here("query", f'SELECT "{evil}" FROM cells', "--results", store.root)
+    assert answer.returncode == 2
+    assert harmless in answer.stderr
+    assert "\x1b" not in answer.stderr
+    answer = run_here("plan", f"{evil}.yaml")
+    assert answer.returncode == 2
+    assert harmless in answer.stderr
+    assert "\x1b" not in answer.stderr
+
+
+def test_an_error_of_a_cell_is_printed_as_it_is(tmp_path: Path, train_job: Callable[..., Job]) -> None:
+    job = train_job(grid={"loss": ["minimax"], "sigma": [0], "epoch": [1], "seed": [0]})
+    (tmp_path / "job.yaml").write_text(dump_job(job))
+    arguments = (
+        "run",
+        str(tmp_path / "job.yaml"),
+        "--results",
+        str(tmp_path / "results"),
+        "--executor",
+        "serial",
+        "-q",
+    )
+    assert run_here(*arguments).returncode == 0
+    store = Store(tmp_path / "results")
+    (row,) = Results(store.root).query("SELECT * EXCLUDE (job, part) FROM cells").to_pylist()
+    row |= {"status": "failed", "error": "Traceback\nError: \x1b[2J[red]x[/red]", "finished_at": datetime.now(UTC)}
+    store.write_part("tiny", "cells", [row], part=new_part())
+    answer = run_here(*arguments)
+    assert answer.returncode == 1
+    assert r"1 failed: Error: \x1b[2J[red]x[/red]" in answer.stdout
+    assert "\x1b" not in answer.stdout

@@ -467,7 +467,6 @@ def with_value(value: float) -> Array:
         (with_value(math.nan), "b.npy: sample 6 holds a value that is NaN or infinite"),
         (with_value(-math.inf), "b.npy: sample 6 holds a value that is NaN or infinite"),
         (with_value(1e200), "b.npy: sample 6 holds a value beyond 1e+100"),
-        (GOOD[:1], "b.npy: has 1 samples; needed: at least 2"),
         (GOOD[:0], "b.npy: has shape [0, 3]; needed: [n, ...]"),
         (GOOD[0], "b.npy: has shape [3]; needed: [n, ...]"),
         (np.float64(3), "b.npy: has shape []; needed: [n, ...]"),
@@ -538,7 +537,6 @@ def text(path: Path) -> str:
     [
         (lambda path: str(path), "fake: no such file or folder"),
         (folder_without_images, "has no images (.png"),
-        (lambda path: save_images(path, images(1)), "fake: has 1 samples; needed: at least 2"),
         (
             folder_with_another_size,
             "other.png' is 7x9, the images before it are 4x5; give a size to resize them all",
@@ -584,6 +582,40 @@ def test_two_sets_of_one_point_each_are_a_distance_apart(saved: Callable[[str, A
     (row,) = evaluated(*files, "--sigma", "0.1", "--draws", "50")
     assert row["w1"] == pytest.approx(1.0)  # 0.5 in each of 4 coordinates
     assert row["bound_holds"] is True
+
+
+@pytest.mark.parametrize(("num_real", "num_fake"), [(1, 1), (1, 20), (20, 1)])
+def test_sets_of_one_sample_have_all_measures(num_real: int, num_fake: int) -> None:
+    real, fake = normal(num_real, 1, seed=2), 0.6 * normal(num_fake, 1, seed=3, shift=1.5)
+    _, p, q, step = densities_1d(real, fake, 1.0)
+    jsd, both = jsd_1d(real, fake, 1.0), np.concatenate([real, fake])
+    (row,), remarks = compare(in_memory(real), in_memory(fake), sigmas=[1.0], num_draws=8000)
+    assert remarks == []
+    assert [name for name, value in row.items() if isinstance(value, float) and math.isnan(value)] == []
+    exact = np.abs(real - fake).mean()  # one set is a point: all mass goes there
+    assert (row["w1"], row["w1_sliced"]) == (pytest.approx(exact), pytest.approx(exact))
+    assert row["data_diameter"] == pytest.approx(np.ptp(both))
+    assert row["jsd_mixture"] == pytest.approx(jsd, abs=4 * row["jsd_mixture_se"])
+    assert 0 < row["jsd_mixture_se"] < 0.01
+    assert row["tv"] == pytest.approx(np.abs(p - q).sum() * step / 2, abs=0.02)
+    known: dict[str, Any] = {"sigma": 1.0, "dimension": 1, "diameter": np.ptp(both)}
+    assert row["bound_paper"] == pytest.approx(paper_formula(row["jsd_mixture"], **known))
+    assert row["bound_sliced"] == pytest.approx(paper_formula(jsd, **known), rel=1e-6)
+    assert row["bound_holds"] is True
+
+
+def test_two_single_samples_are_their_distance_apart(saved: Callable[[str, Array], str], tmp_path: Path) -> None:
+    files = saved("a", np.array([[0.0, 0.0]])), saved("b", np.array([[3.0, 4.0]]))
+    none, much = evaluated(*files, "--sigma", "0", "--sigma", "2", "--draws", "500", "--directions", "4000")
+    for row in (none, much):
+        assert (row["w1"], row["data_diameter"]) == (pytest.approx(5), pytest.approx(5))
+        assert row["w1_sliced"] == pytest.approx(5 * 2 / math.pi, rel=0.03)  # mean of |cos|
+        assert row["bound_holds"] is True
+    assert (none["jsd_mixture"], none["jsd_mixture_se"], none["tv"]) == (pytest.approx(math.log(2)), 0, 1)
+    assert none["bound_sharp"] == pytest.approx(5)
+    assert much["jsd_mixture"] < 0.6
+    images_ = [save_images(tmp_path / name, images(1)) for name in ("c", "d")]
+    assert "one and the same point" in harness("evaluate", "--real", images_[0], "--fake", images_[1]).stderr
 
 
 def test_samples_too_near_each_other_for_their_squares_are_a_clear_message(saved: Callable[[str, Array], str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -108,19 +109,62 @@ def test_the_command_writes_every_format(root: str, tmp_path: Path, suffix: str)
     [
         (["fig1", "-o", "a.gif", "--job", "job"], "must end in .png, .pdf, .svg"),
         (["fig1", "-o", "a.png", "--job", "jb"], "Did you mean 'job'"),
-        (["fig1", "-o", "a.png"], "needs --job"),
         (["fig1", "-o", "a.png", "--job", "job", "--by", "sigma", "--epoch", "3"], "no epoch 3. Valid: 1, 10"),
         (["trajectories", "-o", "a.png", "--job", "job"], "no trajectories"),
         (["sigma", "-o", "a.png", "--job", "job"], "no runs with a noise"),
-        (["schedule", "-o", "a.png"], "needs --schedule"),
+        (["search", "-o", "a.png", "--job", "job"], "no trials"),
+        *(([name, "-o", "a.png", "--job", "jb"], "Did you mean 'job'") for name in ("trajectories", "sigma", "search")),
+        (["sigma", "-o", "nowhere/a.png", "--job", "job"], "--output nowhere/a.png: there is no folder nowhere"),
         (["schedule", "-o", "a.png", "--schedule", "{schedule: linar}"], "Did you mean 'linear'"),
         (["schedule", "-o", "a.png", "--schedule", "{schedule: adaptive, start: 1, target: 0.8, rate: 5}"], "adaptive"),
     ],
 )
 def test_mistakes_have_clear_messages(root: str, arguments: list[str], message: str) -> None:
-    answer = CliRunner().invoke(app, ["figure", *arguments, "--results", root])
+    of_store = [] if arguments[0] == "schedule" else ["--results", root]
+    answer = CliRunner().invoke(app, ["figure", *arguments, *of_store])
     assert isinstance(answer.exception, HarnessError)
     assert message in str(answer.exception)
+
+
+OWN = {
+    **{name: {"--job", "--results", "--by", "--epoch", "--sigma", "--batch-norm"} for name in ("fig1", "fig2", "fig3")},
+    **{name: {"--job", "--results"} for name in ("trajectories", "sigma", "search")},
+    "schedule": {"--schedule"},
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_figure_has_its_own_options_and_no_others(name: str) -> None:
+    answer = CliRunner().invoke(app, ["figure", name, "--help"])
+    assert set(re.findall(r"--[a-z-]+", answer.output)) == OWN[name] | {"--output", "--help"}
+    others = set().union(*OWN.values()) - OWN[name]
+    for option in others:
+        answer = CliRunner().invoke(app, ["figure", name, "-o", "a.png", option, "1"])
+        assert answer.exit_code == 2
+        assert f"No such option: {option}" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fgi1", "--job", "job", "-o", "a.png"], "No such command 'fgi1'. Did you mean 'fig1'"),
+        (["fig1", "-o", "a.png"], "Missing option '--job'"),
+        (["fig1", "--job", "job"], "Missing option '--output'"),
+        (["schedule", "-o", "a.png"], "Missing option '--schedule'"),
+    ],
+)
+def test_wrong_usage_is_told_with_exit_code_2(arguments: list[str], message: str) -> None:
+    answer = CliRunner().invoke(app, ["figure", *arguments])
+    assert answer.exit_code == 2
+    assert message in answer.output
+
+
+def test_schedules_are_drawn_by_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "a.svg"
+    two = ["--schedule", "{schedule: linear, start: 1, end: 0}", "--schedule", "0.2"]
+    answer = CliRunner().invoke(app, ["figure", "schedule", *two, "-o", str(path)])
+    assert answer.exit_code == 0, answer.output
+    assert "linear(end=0, start=1)" in path.read_text()
 
 
 def test_a_schedule_is_drawn_as_its_formula() -> None:
@@ -145,7 +189,7 @@ def test_the_noise_of_a_job_is_drawn_as_it_was(store: Store) -> None:
     store.write_part("job", "cells", cells, part=part)
     rows = [{"run_id": "r", "epoch": n, "step": 10 * n, "sigma": 1 / n} for n in (1, 2, 4)]
     store.write_part("job", "training", rows, part=part)
-    (axes,) = sigma.noise_over_training(Results(store.root), "job", Selection()).axes
+    (axes,) = sigma.noise_over_training(Results(store.root), "job").axes
     assert drawn(axes) == {"adaptive": [1.0, 0.5, 0.25]}
     assert list(axes.lines[0].get_xdata()) == [10, 20, 40]
 
@@ -157,7 +201,7 @@ def test_paths_of_games_have_a_panel_each_and_say_how_they_ended(store: Store) -
         store.write_part("job", "cells", [{**cell, "updates": "simultaneous", "verdict": verdict}], part=part)
         path = [{"cell_id": penalty, "iteration": n, "theta": 1.0 / (n + 1), "psi": 0.5 * n} for n in range(3)]
         store.write_part("job", "trajectories", path, part=part)
-    panels = paths.trajectories(Results(store.root), "job", Selection()).axes
+    panels = paths.trajectories(Results(store.root), "job").axes
     assert [panel.get_title().splitlines()[-1] for panel in panels] == ["cycles", "converges"]
     assert list(panels[0].lines[0].get_xdata()) == [1.0, 0.5, pytest.approx(1 / 3)]
     assert list(panels[0].lines[0].get_ydata()) == [0.0, 0.5, 1.0]
@@ -171,7 +215,7 @@ def test_games_that_differ_in_their_learning_rate_have_panels_of_their_own(store
         store.write_part("job", "cells", [row], part=part)
         path = [{"cell_id": str(rate), "iteration": n, "theta": rate * n, "psi": 0.0} for n in range(3)]
         store.write_part("job", "trajectories", path, part=part)
-    panels = paths.trajectories(Results(store.root), "job", Selection()).axes
+    panels = paths.trajectories(Results(store.root), "job").axes
     assert [list(panel.lines[0].get_xdata()) for panel in panels] == [[0, 0.1, 0.2], [0, 0.5, 1.0]]
     assert "learning rate 0.5" in panels[1].get_title()
 

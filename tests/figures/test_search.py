@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from harness.errors import HarnessError
-from harness.figures.probes import Selection
 from harness.figures.search import search
 from harness.figures.style import save
 from harness.search import importance as study
@@ -50,7 +49,7 @@ def draw(store: Store) -> Draw:
     def drawn(rows: Sequence[Row]) -> Figure:
         for row in reversed(rows):  # a part each, as a search writes them, in any order
             store.write_part("job", "trials", [row], part=new_part())
-        return search(Results(store.root), "job", Selection())
+        return search(Results(store.root), "job")
 
     return drawn
 
@@ -310,8 +309,9 @@ def test_a_search_without_a_complete_trial_says_so(draw: Draw, state: str) -> No
 
 def test_a_job_without_trials_is_told_what_to_do(store: Store) -> None:
     store.write_part("other", "trials", [trial(0, 1.0)], part=new_part())
+    store.write_job("jo'b", "name: job")
     with pytest.raises(HarnessError, match=r"job 'jo'b' has no trials.*harness tune"):
-        search(Results(store.root), "jo'b", Selection())
+        search(Results(store.root), "jo'b")
 
 
 def test_trials_of_another_job_are_not_drawn(store: Store, draw: Draw) -> None:
@@ -387,7 +387,7 @@ def test_no_text_is_cut_off_or_covers_another(
 
 def test_the_same_trials_give_the_same_bytes(draw: Draw, store: Store, tmp_path: Any) -> None:
     first = draw([trial(number, 1.0 + number, 0.5 + number) for number in range(4)])
-    again = search(Results(store.root), "job", Selection())
+    again = search(Results(store.root), "job")
     paths = [tmp_path / "first.svg", tmp_path / "again.svg"]
     for figure, path in zip((first, again), paths, strict=True):
         save(figure, path)

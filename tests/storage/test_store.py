@@ -61,7 +61,8 @@ def test_a_column_the_schema_lacks_is_an_error(store: Store) -> None:
         store.write_part("j", "cells", [cell(colour="red")], part="p")
 
 
-def test_an_empty_store_answers_with_no_rows(store: Store) -> None:
+def test_a_store_of_a_job_without_rows_answers_with_no_rows(store: Store) -> None:
+    store.write_job("j", "name: j")
     for name in TABLES:
         assert Results(store.root).table(name).num_rows == 0
 
@@ -141,11 +142,13 @@ def test_queries_span_jobs(store: Store) -> None:
 
 
 def test_repeated_column_names_are_numbered(store: Store) -> None:
+    store.write_job("j", "name: j")
     answer = Results(store.root).query("SELECT 1 AS a, 2 AS a, 3 AS a_1, 't' AS t")
     assert answer.to_pylist() == [{"a": 1, "a_1": 2, "a_1_1": 3, "t": "t"}]
 
 
 def test_a_wrong_statement_gets_duckdbs_answer_and_the_tables(store: Store) -> None:
+    store.write_job("j", "name: j")
     with pytest.raises(QueryError, match=r"(?s)nosuch.*Tables: cells, curves, training, trajectories, trials"):
         Results(store.root).query("SELECT nosuch FROM cells")
     with pytest.raises(QueryError, match="no table 'cell'"):
