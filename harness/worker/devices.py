@@ -29,7 +29,7 @@ def describe(device: torch.device) -> str:
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:
-    """Largest memory so far: of the GPU's allocator, or resident in this process; None where the system does not say."""
+    """Largest memory so far: of the GPU's allocator, or resident in this process; None where no system call tells."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     if sys.platform == "win32":

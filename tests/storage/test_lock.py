@@ -62,7 +62,7 @@ def test_the_lock_is_free_after_an_error_within(store: Store) -> None:
 def test_a_holder_that_has_not_said_who_it_is_still_holds(store: Store) -> None:
     with store.locked("j"):
         (Path(store.root) / "j" / ".lock-holder").unlink()
-        with pytest.raises(StoreError, match="j: another process works on it in .*; wait for it"), store.locked("j"):
+        with pytest.raises(StoreError, match=r"j: another process works on it in .*; wait for it"), store.locked("j"):
             pytest.fail("two at a time")
 
 

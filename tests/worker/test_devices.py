@@ -22,9 +22,7 @@ def test_peak_memory_is_in_bytes_and_no_less_than_what_is_resident() -> None:
 
 
 @pytest.mark.parametrize(("platform", "unit"), [("linux", 1024), ("freebsd14", 1024), ("darwin", 1)])
-def test_the_unit_of_ru_maxrss_is_that_of_the_system(
-    platform: str, unit: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_unit_of_ru_maxrss_is_that_of_the_system(platform: str, unit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """getrusage(2): kilobytes on Linux and FreeBSD, bytes on macOS."""
     import resource
 
