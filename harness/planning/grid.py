@@ -108,7 +108,7 @@ def _steps_per_epoch(job: Job, discriminator_steps: int) -> int:
     """Generator steps; unless the job says otherwise, an epoch is one pass of the discriminator over the data."""
     if job.training.steps_per_epoch is not None:
         return int(job.training.steps_per_epoch)
-    num_training = job.problem.facts().num_training
+    num_training: int | None = job.problem.facts().num_training
     assert num_training is not None, "a job without steps_per_epoch has a fixed data set"
     return max(1, num_training // (job.training.batch * discriminator_steps))
 
