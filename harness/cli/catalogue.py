@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from .. import __version__
+from ..job.parts.metrics import METRICS
 from ..job.parts.networks import NETWORKS
+from ..job.parts.noise import NOISES
 from ..job.parts.optimizers import OPTIMIZERS
+from ..job.parts.part import Part
+from ..job.parts.penalties import PENALTIES
 from ..job.parts.problems import PROBLEMS
+from ..job.parts.schedules import SCHEDULES
 from ..storage.records import STATUSES, TABLES
 from ..theory.losses import LOSSES
-from ..theory.noise import NOISES
-from ..theory.penalties import PENALTIES
-from ..theory.schedules import SCHEDULES
+
+PARTS: Mapping[str, Mapping[str, type[Part]]] = {
+    "problems": PROBLEMS,
+    "networks": NETWORKS,
+    "optimizers": OPTIMIZERS,
+    "penalties": PENALTIES,
+    "schedules": SCHEDULES,
+    "noises": NOISES,
+    "metrics": METRICS,
+}
+"""What a job file can name, by kind, and losses besides."""
 
 
 def entries(kind: str) -> list[tuple[str, str]]:
     """Name and meaning of everything of a kind."""
-    match kind:
-        case "losses":
-            return [(name, loss.formula) for name, loss in LOSSES.items()]
-        case "problems":
-            return [(name, _first_line(spec)) for name, spec in PROBLEMS.items()]
-        case "networks":
-            return [(name, _first_line(spec)) for name, spec in NETWORKS.items()]
-        case "optimizers":
-            return [(name, _first_line(spec)) for name, spec in OPTIMIZERS.items()]
-        case "penalties":
-            return list(PENALTIES.items())
-        case "schedules":
-            return [(name, _first_line(factory).replace("`", "")) for name, factory in SCHEDULES.items()]
-        case "noises":
-            return [(name, _first_line(family).replace("`", "")) for name, family in NOISES.items()]
-        case "statuses":
-            return [(str(status), meaning) for status, meaning in STATUSES.items()]
-        case "columns":
-            return [(f"{table}.{field.name}", _column(field)) for table, schema in TABLES.items() for field in schema]
-    raise ValueError(f"nothing to list under '{kind}'")
+    if kind in PARTS:
+        return [(name, part.help()) for name, part in PARTS[kind].items()]
+    if kind == "losses":
+        return [(name, loss.formula) for name, loss in LOSSES.items()]
+    if kind == "statuses":
+        return [(str(status), meaning) for status, meaning in STATUSES.items()]
+    return [(f"{table}.{field.name}", _column(field)) for table, schema in TABLES.items() for field in schema]
 
 
 def machine() -> dict[str, Any]:
@@ -61,10 +61,6 @@ def _column(field: Any) -> str:
     metadata = {key.decode(): value.decode() for key, value in field.metadata.items()}
     unit = f" [{metadata['unit']}]" if "unit" in metadata else ""
     return f"{field.type}{unit}  {metadata['meaning']}"
-
-
-def _first_line(thing: Any) -> str:
-    return (inspect.getdoc(thing) or "").splitlines()[0]
 
 
 def _version(name: str) -> str:

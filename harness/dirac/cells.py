@@ -18,7 +18,7 @@ from ..job.spec import exact
 from ..storage.records import CellKey
 
 if TYPE_CHECKING:
-    from ..job.parts.penalties import AnyPenalty
+    from ..job.parts.penalties import Penalty
 
 DIRAC_VERSION = 1
 """Raised when the same settings give other numbers."""
@@ -30,7 +30,7 @@ class DiracCell:
     """One game; one row of ``cells``."""
 
     loss: str
-    penalty: AnyPenalty
+    penalty: Penalty
     sigma: float
     updates: str
     learning_rate: float

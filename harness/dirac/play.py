@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..job.parts.losses import find_loss
-from ..job.parts.penalties import Dragan, GradientPenalty, NoPenalty, WeightClip, ZeroCentred
 from .cells import DiracCell
 
 if TYPE_CHECKING:
@@ -19,17 +18,7 @@ def game_of(cell: DiracCell) -> DiracGAN:
     """The game a cell is about."""
     from ..theory.dirac import DiracGAN
 
-    match cell.penalty:
-        case NoPenalty():
-            strength = 0.0
-        case WeightClip(limit=limit):
-            strength = limit
-        case GradientPenalty(weight=weight) | Dragan(weight=weight) | ZeroCentred(weight=weight):
-            strength = weight
-        case _:
-            strength = cell.penalty.gamma
-    name = cell.penalty.name if strength > 0 else "none"
-    return DiracGAN(find_loss(cell.loss), penalty=name, strength=strength, sigma=cell.sigma)
+    return DiracGAN(find_loss(cell.loss), penalty=cell.penalty.on_linear(), sigma=cell.sigma)
 
 
 def play(cell: DiracCell) -> tuple[dict[str, Any], list[dict[str, Any]]]:

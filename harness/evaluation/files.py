@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import HarnessError
-from ..job.parts.datasets import ImageFolder
+from ..job.parts.datasets import IMAGE_SUFFIXES, image_files
 from ..theory.samples import chunks
 
 FEWEST = 2
@@ -94,6 +94,8 @@ def _array(path: str) -> StoredSamples:
 def _folder(path: str, size: int | None, channels: Literal[1, 3]) -> StoredSamples:
     from ..problems.images import folder_pixels
 
-    spec = ImageFolder.model_construct(name="image_folder", root=path, size=size, channels=channels)
-    flat = folder_pixels(spec).flatten(1).numpy()
+    files = image_files(path)
+    if not files:
+        raise ValueError(f"has no images ({', '.join(IMAGE_SUFFIXES)})")
+    flat = folder_pixels(files, size=size, channels=channels).flatten(1).numpy()
     return StoredSamples((len(flat), flat.shape[1]), lambda index: flat[index], scale=1 / 127.5, offset=-1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 
-from ..job.parts.problem import ProblemSpec
+from ..job.parts.problem import Problem
 from ..worker.messages import Event, Task, WorkerSettings
 
 
@@ -33,7 +33,7 @@ class Executor(abc.ABC):
         """Workers that are ready and have nothing to do; a worker that is still waiting for resources is neither."""
 
     @abc.abstractmethod
-    def open(self, settings: WorkerSettings, problem: ProblemSpec, *, num_tasks: int) -> None:
+    def open(self, settings: WorkerSettings, problem: Problem, *, num_tasks: int) -> None:
         """Makes the problem's data ready, and starts the workers, no more than there are tasks.
 
         Raises:

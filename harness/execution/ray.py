@@ -21,9 +21,9 @@ import ray
 from ray import exceptions
 
 from ..errors import ClusterError, HarnessError
-from ..job.parts.problem import ProblemSpec
+from ..job.parts.problem import Problem
 from ..job.parts.settings import Resources
-from ..problems.sources import Samples, load_samples
+from ..problems.sources import Samples
 from ..worker.messages import Event, PackDone, PackFailed, Task, WorkerDied, WorkerSettings
 from ..worker.worker import Worker
 from .executor import Executor
@@ -79,7 +79,7 @@ class RayExecutor(Executor):
     def num_free(self) -> int:
         return len(self._idle)
 
-    def open(self, settings: WorkerSettings, problem: ProblemSpec, *, num_tasks: int) -> None:
+    def open(self, settings: WorkerSettings, problem: Problem, *, num_tasks: int) -> None:
         # loaded once by a task; actors of a node share the object store's copy without copying it again
         load = ray.remote(_load).options(num_cpus=0, num_returns=2)
         samples, checked = load.remote(problem)
@@ -248,8 +248,8 @@ class _Actor:
         yield from self._worker.execute(task)
 
 
-def _load(problem: ProblemSpec) -> tuple[Samples | None, bool]:
-    return load_samples(problem), True
+def _load(problem: Problem) -> tuple[Samples | None, bool]:
+    return problem.load(), True
 
 
 def _connect(address: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..job.parts.problem import ProblemSpec
+from ..job.parts.problem import Problem
 from ..job.parts.settings import Resources
 from ..job.reading import AnyJob, dump_job
 from ..planning.plan import Plan, make_plan
@@ -115,7 +115,7 @@ class Session:
 
 @contextmanager
 def session(
-    problem: ProblemSpec,
+    problem: Problem,
     resources: Resources,
     *,
     store: Store,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..errors import HarnessError
-from ..job.parts.problem import ProblemSpec
+from ..job.parts.problem import Problem
 from ..job.parts.settings import Resources
-from ..problems.sources import load_samples
 from ..worker.messages import Event, PackDone, PackFailed, Task, WorkerSettings
 from ..worker.worker import Worker
 from .executor import Executor
@@ -33,9 +32,9 @@ class SerialExecutor(Executor):
     def num_free(self) -> int:
         return 0 if self._current else 1
 
-    def open(self, settings: WorkerSettings, problem: ProblemSpec, *, num_tasks: int) -> None:
+    def open(self, settings: WorkerSettings, problem: Problem, *, num_tasks: int) -> None:
         try:
-            samples = load_samples(problem)
+            samples = problem.load()
         except (ValueError, OSError, RuntimeError) as error:
             raise HarnessError(f"problem {problem.name}: {error}") from error
         self._worker = Worker(settings, samples)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from .parts.losses import LossName
-from .parts.penalties import NoPenalty, Penalty
+from .parts.penalties import AnyPenalty, NoPenalty, Penalty
 from .parts.problems import Dirac
-from .parts.settings import JobName, Resources, axis, one_or_more
-from .spec import FiniteFloat, Spec, to_tuple
+from .parts.settings import Axis, JobName, Resources, one_or_more
+from .spec import FiniteFloat, MistakesError, Spec, to_tuple
 
 
 def _known_updates(value: str) -> str:
@@ -28,11 +28,11 @@ def _known_updates(value: str) -> str:
 class DiracGrid(Spec):
     """The axes of a Dirac-GAN job. `sigma` is the standard deviation of Gaussian instance noise."""
 
-    loss: axis(LossName)  # type: ignore[valid-type]
-    penalty: axis(Penalty) = (NoPenalty(),)  # type: ignore[valid-type]
-    sigma: axis(Annotated[FiniteFloat, Field(ge=0)]) = (0.0,)  # type: ignore[valid-type]
-    updates: axis(Annotated[str, AfterValidator(_known_updates)]) = ("simultaneous", "alternating")  # type: ignore[valid-type]
-    learning_rate: axis(Annotated[FiniteFloat, Field(gt=0)]) = (0.1,)  # type: ignore[valid-type]
+    loss: Axis[LossName]
+    penalty: Axis[AnyPenalty] = (NoPenalty(),)
+    sigma: Axis[Annotated[FiniteFloat, Field(ge=0)]] = (0.0,)
+    updates: Axis[Annotated[str, AfterValidator(_known_updates)]] = ("simultaneous", "alternating")
+    learning_rate: Axis[Annotated[FiniteFloat, Field(gt=0)]] = (0.1,)
 
 
 class Dynamics(Spec):
@@ -48,7 +48,19 @@ class DiracJob(Spec):
 
     name: JobName
     protocol: Literal["dirac"]
-    problem: Dirac = Dirac(name="dirac")
+    problem: Dirac = Dirac()
     grid: Annotated[tuple[DiracGrid, ...], BeforeValidator(one_or_more), Field(min_length=1)]
     dynamics: Dynamics = Dynamics()
     resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _playable(self) -> Self:
+        found = [
+            (("grid", number, "penalty", index), f"{penalty.name} does not say what it is on the Dirac-GAN (on_linear)")
+            for number, grid in enumerate(self.grid)
+            for index, penalty in enumerate(grid.penalty)
+            if type(penalty).on_linear is Penalty.on_linear
+        ]
+        if found:
+            raise MistakesError(found)
+        return self

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import hashlib
 import importlib
-from collections.abc import Mapping
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -13,13 +17,9 @@ from ..errors import suggest
 T = TypeVar("T")
 
 
-def source_digest(name: str) -> str:
-    """A hash of the file a ``package.module:name`` comes from, as a change there changes numbers; else ``""``."""
-    if ":" not in name:
-        return ""
-    module = importlib.import_module(name.partition(":")[0])
-    path = getattr(module, "__file__", None)
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:20] if path else ""
+def is_own(name: str) -> bool:
+    """Whether a name is a user's own, ``package.module:name``."""
+    return ":" in name
 
 
 def resolve(name: str, builtin: Mapping[str, T], *, kind: str) -> T:
@@ -30,7 +30,7 @@ def resolve(name: str, builtin: Mapping[str, T], *, kind: str) -> T:
     """
     if name in builtin:
         return builtin[name]
-    if ":" not in name:
+    if not is_own(name):
         raise ValueError(f"unknown {kind} '{name}'.{suggest(name, builtin)}, or package.module:name")
     module_name, _, attribute = name.partition(":")
     try:
@@ -39,3 +39,73 @@ def resolve(name: str, builtin: Mapping[str, T], *, kind: str) -> T:
         raise ValueError(
             f"{kind} '{name}' cannot be imported ({error}); it must be package.module:name on the Python path"
         ) from error
+
+
+@functools.cache
+def source_digest(name: str) -> str:
+    """A hash of the source a ``package.module:name`` comes from, as a change there changes numbers; else ``""``.
+
+    The source is that of its module, and of the modules of the same package that this one imports, directly or not.
+    """
+    if not is_own(name):
+        return ""
+    sources = source_files(name.partition(":")[0])
+    if len(sources) < 2:
+        return "".join(_digest(path.read_bytes()) for path in sources.values())
+    return _digest("".join(f"{module} {_digest(path.read_bytes())}\n" for module, path in sources.items()).encode())
+
+
+def source_files(module_name: str) -> dict[str, Path]:
+    """The files of a module and of those of its package that it imports, by their modules' names, sorted."""
+    found: dict[str, Path] = {}
+    todo = [module_name]
+    while todo:
+        name = todo.pop()
+        path = _file_of(name)
+        if path is not None and name not in found:
+            found[name] = path
+            todo += [other for other in _imported(name, path) if other.split(".")[0] == module_name.split(".")[0]]
+    return dict(sorted(found.items()))
+
+
+def top_level_source(name: str) -> Path | None:
+    """The folder or file of the top-level package that a ``package.module:name`` is in."""
+    top = name.partition(":")[0].split(".")[0]
+    path = _file_of(top)
+    if path is not None:
+        return path.parent if path.name == "__init__.py" else path
+    spec = importlib.util.find_spec(top)  # a package without an __init__
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]) if places else None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:20]
+
+
+def _file_of(module_name: str) -> Path | None:
+    """The Python file of a module; None for packages without one, built-in and compiled modules."""
+    module = sys.modules.get(module_name)
+    origin = getattr(module, "__file__", None)
+    if module is None:
+        try:
+            spec = importlib.util.find_spec(module_name)
+        except (ImportError, ValueError, AttributeError):
+            return None
+        origin = spec.origin if spec else None
+    path = Path(origin) if origin and origin.endswith(".py") else None
+    return path if path is not None and path.is_file() else None
+
+
+def _imported(module_name: str, path: Path) -> Iterator[str]:
+    """Names of modules that a file imports, anywhere in it; of ``from a import b`` both ``a`` and ``a.b``."""
+    package = module_name if path.name == "__init__.py" else module_name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - (node.level - 1)] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            if node.module:
+                yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)

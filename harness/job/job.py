@@ -1,30 +1,34 @@
-"""Jobs: frozen, typed objects, and how a job file becomes one.
+"""Jobs of protocols ``probe`` and ``train``: frozen, typed objects that check themselves.
 
-`load_job` reads a file and reports every mistake with its place; the models below are its grammar.
+The models are the grammar of a job file; `reading` makes one of a file, and reports every mistake with its place.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from .parts.losses import LossName
-from .parts.networks import BatchNorm, Networks
-from .parts.noise import SigmaValue
-from .parts.penalties import Penalty
+from .parts.networks import AnyNetwork, BatchNorm
+from .parts.noise import AnySigma
+from .parts.penalties import AnyPenalty
+from .parts.problems import AnyProblem
 from .parts.settings import (
+    Axis,
     Evaluation,
     JobName,
     ProbeSettings,
-    Problem,
     Reference,
     Resources,
     Training,
-    axis,
     one_or_more,
 )
-from .spec import FiniteFloat, Spec
+from .spec import FiniteFloat, MistakesError, Spec
+from .validation import validate_job
+
+Epoch = Annotated[int, Field(ge=1, le=10**9)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 class Grid(Spec):
@@ -34,14 +38,14 @@ class Grid(Spec):
     of ``networks``). `discriminator_steps` belongs to protocol ``train``.
     """
 
-    loss: axis(LossName)  # type: ignore[valid-type]
-    sigma: axis(SigmaValue)  # type: ignore[valid-type]
-    epoch: axis(Annotated[int, Field(ge=1, le=10**9)])  # type: ignore[valid-type]
-    seed: axis(Annotated[int, Field(ge=0, le=2**63 - 1)])  # type: ignore[valid-type]
-    penalty: axis(Penalty) | None = None  # type: ignore[valid-type]
-    learning_rate: axis(Annotated[FiniteFloat, Field(gt=0)]) | None = None  # type: ignore[valid-type]
-    batch_norm: axis(BatchNorm) | None = None  # type: ignore[valid-type]
-    discriminator_steps: axis(Annotated[int, Field(ge=1)]) | None = None  # type: ignore[valid-type]
+    loss: Axis[LossName]
+    sigma: Axis[AnySigma]
+    epoch: Axis[Epoch]
+    seed: Axis[Seed]
+    penalty: Axis[AnyPenalty] | None = None
+    learning_rate: Axis[Annotated[FiniteFloat, Field(gt=0)]] | None = None
+    batch_norm: Axis[BatchNorm] | None = None
+    discriminator_steps: Axis[Annotated[int, Field(ge=1)]] | None = None
 
 
 class Job(Spec):
@@ -52,8 +56,8 @@ class Job(Spec):
 
     name: JobName
     protocol: Literal["probe", "train"]
-    problem: Problem
-    networks: Networks
+    problem: AnyProblem
+    networks: AnyNetwork
     training: Training = Training()
     reference: Reference | None = None
     grid: Annotated[tuple[Grid, ...], BeforeValidator(one_or_more), Field(min_length=1)]
@@ -67,6 +71,12 @@ class Job(Spec):
         if isinstance(value, dict) and value.get("protocol") == "probe":
             return {**value, "reference": value.get("reference") or {}, "probe": value.get("probe") or {}}
         return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if found := tuple(validate_job(self)):
+            raise MistakesError(found)
+        return self
 
     @property
     def last_epoch(self) -> int:

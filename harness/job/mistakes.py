@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +11,7 @@ from pydantic import BaseModel
 from ruamel.yaml.comments import CommentedMap
 
 from ..errors import suggest
-from ..theory.penalties import PENALTIES
-from .parts.networks import NETWORKS
-from .parts.optimizers import OPTIMIZERS
-from .parts.problems import PROBLEMS
-from .parts.settings import PathInJob
-
-_TABLES: dict[str, Any] = {
-    "problem": PROBLEMS,
-    "networks": NETWORKS,
-    "optimizer": OPTIMIZERS,
-    "penalty": PENALTIES,
-}
+from .spec import InnerError, MistakesError, PathInJob, sentence, shown
 
 
 @dataclass(frozen=True)
@@ -33,54 +23,55 @@ class Mistake:
     is_about_key: bool = False
 
 
-def explain(document: CommentedMap, error: Any, grammar: type[BaseModel]) -> Mistake:
-    """Place and text of one of pydantic's errors, in the words of a job file."""
-    place = place_in(document, error["loc"])
-    kind, context, value = error["type"], error.get("ctx", {}), error.get("input")
-    if kind == "extra_forbidden":
-        text = f"unknown key.{suggest(place[-1], _keys_at(error['loc'][:-1], grammar))}"
-        return Mistake(place, text, is_about_key=True)
-    if kind == "missing":
-        return Mistake(place[:-1], f"'{error['loc'][-1]}' is missing")
-    if kind == "literal_error":
-        expected = "'probe', 'train', 'dirac', 'tune'" if place == ("protocol",) else context["expected"]
-        return Mistake(place, f"got {value!r}.{suggest(value, _literals(expected))}")
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        table = _TABLES[_part_name(place)]
-        name = value.get("name") if isinstance(value, dict) else None
-        if name is None:
-            return Mistake(place, f"needs a name.{suggest('', table)}")
-        text = f"unknown {_part_name(place).removesuffix('s')} {name!r}.{suggest(name, table)}"
-        return Mistake((*place, "name") if _holds(document, (*place, "name")) else place, text)
-    if kind == "too_short":
-        return Mistake(place, "is empty; give at least one value")
-    if kind == "value_error":
-        # of a whole object: what pydantic then names last is the tag of a union, which the document does not have
-        return Mistake(place if _holds(document, place) else place[:-1], str(context["error"]))
-    return Mistake(place, f"{_sentence(error['msg'])}, got {_shown(value)}")
+def explain(
+    document: Any, errors: Sequence[Any], grammar: type[BaseModel], *, literals: Mapping[PathInJob, Sequence[str]]
+) -> list[Mistake]:
+    """pydantic's errors in the words of a job file.
+
+    Args:
+      document: What was validated, from whose places those in the file follow.
+      errors: pydantic's.
+      grammar: The model that found them.
+      literals: Valid values at places where `grammar` does not know them all.
+    """
+    return list(_explain(document, errors, grammar, (), literals))
 
 
-def _part_name(place: PathInJob) -> str:
-    """The key a place is under: ``penalty`` for ``grid.penalty[1]``."""
-    return next(str(part) for part in reversed(place) if isinstance(part, str))
+def _explain(
+    document: Any,
+    errors: Sequence[Any],
+    grammar: type[BaseModel],
+    within: PathInJob,
+    literals: Mapping[PathInJob, Sequence[str]],
+) -> Iterator[Mistake]:
+    for error in errors:
+        place = place_in(document, (*within, *error["loc"]))
+        kind, value = error["type"], error.get("input")
+        inner = error.get("ctx", {}).get("error")
+        if isinstance(inner, InnerError):
+            here = (*within, *error["loc"], *inner.place)
+            yield from _explain(document, inner.errors, inner.grammar, here, {})
+        elif isinstance(inner, MistakesError):
+            for where, text in inner.found:
+                yield Mistake(place_in(document, (*within, *error["loc"], *where)), text)
+        elif kind == "extra_forbidden":
+            text = f"unknown key.{suggest(place[-1], _keys_at(error['loc'][:-1], grammar))}"
+            yield Mistake(place, text, is_about_key=True)
+        elif kind == "missing":
+            yield Mistake(place[:-1], f"'{error['loc'][-1]}' is missing")
+        elif kind == "literal_error":
+            valid = literals.get(tuple(error["loc"])) or _literals_at(error["loc"], grammar)
+            yield Mistake(place, f"got {shown(value)}.{suggest(value, valid)}")
+        elif kind == "too_short":
+            yield Mistake(place, "is empty; give at least one value")
+        elif kind == "value_error":
+            yield Mistake(place, str(inner))
+        else:
+            yield Mistake(place, f"{sentence(error['msg'])}, got {shown(value)}")
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _sentence(message: str) -> str:
-    """pydantic's message about the value: 'Input should be ...' becomes 'must be ...'."""
-    return message.replace("Input should be", "must be").replace("Input should", "must")
-
-
-def _literals(expected: str) -> list[str]:
-    return [part.strip("' ") for part in expected.replace(" or ", ", ").split(",") if part.strip("' ")]
-
-
-def place_in(document: Any, loc: tuple[Any, ...]) -> PathInJob:
-    """pydantic's location without the union tags, which the document does not have."""
+def place_in(document: Any, loc: Sequence[Any]) -> PathInJob:
+    """pydantic's location without what the document does not have: names of unions' members, defaults of a part."""
     place: list[str | int] = []
     node = document
     for index, part in enumerate(loc):
@@ -92,25 +83,15 @@ def place_in(document: Any, loc: tuple[Any, ...]) -> PathInJob:
     return tuple(place)
 
 
-def _has(node: Any, part: Any) -> bool:
-    if isinstance(node, list):
-        return isinstance(part, int) and part < len(node)
-    return isinstance(node, dict) and part in node
+def locate(document: Any, mistake: Mistake) -> tuple[int, int] | None:
+    """Line and column, from 1, of what a mistake is about: a value, or the key of a value that starts a new line.
 
-
-def _holds(document: Any, place: PathInJob) -> bool:
-    node = document
-    for part in place:
-        if not _has(node, part):
-            return False
-        node = node[part]
-    return True
-
-
-def locate(document: Any, mistake: Mistake) -> tuple[int, int]:
-    """Line and column, from 1, of what a mistake is about: a value, or the key of a value that starts a new line."""
+    None where the document is no text.
+    """
+    if not isinstance(document, CommentedMap):
+        return None
     line, column = 0, 0
-    node = document
+    node: Any = document
     for depth, part in enumerate(mistake.place):
         if not _has(node, part):
             break
@@ -127,29 +108,29 @@ def locate(document: Any, mistake: Mistake) -> tuple[int, int]:
     return line + 1, column + 1
 
 
-def dotted(place: PathInJob) -> str:
-    text = ""
-    for part in place:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text or "job"
+def _has(node: Any, part: Any) -> bool:
+    if isinstance(node, (list, tuple)):
+        return isinstance(part, int) and part < len(node)
+    return isinstance(node, dict) and part in node
 
 
-def _keys_at(loc: tuple[Any, ...], grammar: type[BaseModel]) -> list[str]:
+def _keys_at(loc: Sequence[Any], grammar: type[BaseModel]) -> list[str]:
     """Names of the keys allowed at a location, by following pydantic's models."""
-    model: Any = grammar
+    return sorted({name for model in _models(_annotation_at(loc, grammar)) for name in model.model_fields})
+
+
+def _literals_at(loc: Sequence[Any], grammar: type[BaseModel]) -> list[str]:
+    """The literals that a field's annotation names."""
+    return [str(value) for value in _literals(_annotation_at(loc, grammar))]
+
+
+def _annotation_at(loc: Sequence[Any], grammar: Any) -> Any:
+    annotation = grammar
     for part in loc:
-        model = _step(model, part)
-    return sorted({name for candidate in _models(model) for name in candidate.model_fields})
-
-
-def _step(annotation: Any, part: Any) -> Any:
-    for candidate in _models(annotation):
-        if isinstance(part, str) and part in candidate.model_fields:
-            return candidate.model_fields[part].annotation
-        if getattr(candidate.model_fields.get("name"), "annotation", None) == typing.Literal[part]:
-            return candidate
-        if part == "custom" and candidate.__name__ == "Custom":
-            return candidate
+        for model in _models(annotation):
+            if part in model.model_fields:
+                annotation = model.model_fields[part].annotation
+                break
     return annotation
 
 
@@ -159,3 +140,9 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     if arguments:
         return [model for inner in arguments for model in _models(inner)]
     return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+
+
+def _literals(annotation: Any) -> list[Any]:
+    if typing.get_origin(annotation) is typing.Literal:
+        return list(typing.get_args(annotation))
+    return [value for inner in typing.get_args(annotation) for value in _literals(inner)]

@@ -7,10 +7,11 @@ jobs/grid.yaml:14:10: grid.loss[1]: unknown loss 'non_saturatng'. Did you mean '
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.constructor import DuplicateKeyError
@@ -19,45 +20,30 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ..errors import JobError, suggest
 from .dirac import DiracJob
 from .job import Job
-from .mistakes import Mistake, dotted, explain, locate, place_in
-from .tune import TuneJob, example_grid
-from .validation import contradictions, impossibilities
+from .mistakes import Mistake, explain, locate
+from .spec import PathInJob, dotted
+from .tune import TuneJob
 
-AnyJob = Job | DiracJob
-_GRAMMARS: dict[str, type[BaseModel]] = {"dirac": DiracJob, "tune": TuneJob}
-
-
-def load_job(path: str | Path) -> AnyJob:
-    """`load` of a job that ``harness run`` can run.
-
-    Raises:
-      JobError: As `load`, and if the file describes a search.
-    """
-    job = load(path)
-    if isinstance(job, TuneJob):
-        raise JobError(f"{path}: protocol tune is a search: run it with 'harness tune {path}'")
-    return job
+AnyJob: TypeAlias = Job | DiracJob
+_GRAMMARS: Mapping[str, type[Job | DiracJob | TuneJob]] = {
+    "probe": Job,
+    "train": Job,
+    "dirac": DiracJob,
+    "tune": TuneJob,
+}
+"""By protocol."""
+_PROTOCOL: PathInJob = ("protocol",)
 
 
-def load_tune_job(path: str | Path) -> TuneJob:
-    """`load` of a search.
+def load_job(source: str | Path | Mapping[str, Any]) -> AnyJob | TuneJob:
+    """A job of any protocol from a file, or from what a file would hold as a dictionary; checked completely.
 
     Raises:
-      JobError: As `load`, and if the file describes no search.
+      JobError: If the file is missing, is not YAML, or has any mistake; the text names them all, with their places.
     """
-    job = load(path)
-    if not isinstance(job, TuneJob):
-        raise JobError(f"{path}: protocol {job.protocol} is no search: run it with 'harness run {path}'")
-    return job
-
-
-def load(path: str | Path) -> AnyJob | TuneJob:
-    """Reads and checks a file of any protocol.
-
-    Raises:
-      JobError: If the file is missing, is not YAML, or has any mistake; the text names them all.
-    """
-    path = Path(path)
+    if isinstance(source, Mapping):
+        return _checked(dict(source), source="job")
+    path = Path(source)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -66,35 +52,60 @@ def load(path: str | Path) -> AnyJob | TuneJob:
         raise JobError(f"{path}: is a folder, not a job file{_nearby(path / 'x')}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise JobError(f"{path}: cannot be read: {error}") from error
-    return parse(text, source=str(path))
+    return parse_job(text, source=str(path))
 
 
-def parse_job(text: str, *, source: str = "<job>") -> AnyJob:
-    """`load_job` on a text; `source` stands before line and column in messages."""
-    job = parse(text, source=source)
-    assert not isinstance(job, TuneJob), "a search is no job to run"
+def load_grid(source: str | Path | Mapping[str, Any]) -> AnyJob:
+    """`load_job` of a job that ``harness run`` can run.
+
+    Raises:
+      JobError: As `load_job`, and if it describes a search.
+    """
+    job = load_job(source)
+    if isinstance(job, TuneJob):
+        raise JobError(f"{_name(source)}: protocol tune is a search: run it with 'harness tune {_name(source)}'")
     return job
 
 
-def parse(text: str, *, source: str = "<job>") -> AnyJob | TuneJob:
-    """`load` on a text."""
-    document = _parse_yaml(text, source)
+def load_search(source: str | Path | Mapping[str, Any]) -> TuneJob:
+    """`load_job` of a search.
+
+    Raises:
+      JobError: As `load_job`, and if it describes no search.
+    """
+    job = load_job(source)
+    if not isinstance(job, TuneJob):
+        raise JobError(
+            f"{_name(source)}: protocol {job.protocol} is no search: run it with 'harness run {_name(source)}'"
+        )
+    return job
+
+
+def parse_job(text: str, *, source: str = "<job>") -> AnyJob | TuneJob:
+    """`load_job` on a text; `source` stands before line and column in messages."""
+    return _checked(_parse_yaml(text, source), source=source)
+
+
+def _checked(document: Any, *, source: str) -> AnyJob | TuneJob:
+    grammar = _GRAMMARS.get(str(document.get("protocol")), Job)
     try:
-        grammar = _GRAMMARS.get(str(document.get("protocol")), Job)
-        job: Any = grammar.model_validate(_plain(document))
+        return grammar.model_validate(_plain(document))
     except ValidationError as error:
-        mistakes = [explain(document, item, grammar) for item in error.errors()]
-    else:
-        if isinstance(job, DiracJob):
-            return job
-        # a search's trainings must be possible as well
-        checked = job.training_job(job.name, (example_grid(job),)) if isinstance(job, TuneJob) else job
-        found = [*contradictions(checked), *(impossibilities(job) if isinstance(job, TuneJob) else ())]
-        mistakes = [Mistake(place_in(document, place), text) for place, text in found]
-        if not mistakes:
-            return job  # type: ignore[no-any-return]
-    located = sorted({(locate(document, mistake), dotted(mistake.place), mistake.text) for mistake in mistakes})
-    raise JobError("\n".join(f"{source}:{line}:{col}: {name}: {text}" for (line, col), name, text in located))
+        mistakes = explain(document, error.errors(), grammar, literals={_PROTOCOL: list(_GRAMMARS)})
+    raise JobError("\n".join(_lines(document, mistakes, source)))
+
+
+def _lines(document: Any, mistakes: list[Mistake], source: str) -> list[str]:
+    """A text a mistake, in the order of the file."""
+    located = sorted({(locate(document, m) or (0, 0), dotted(m.place), m.text) for m in mistakes})
+    return [
+        f"{source}:{line}:{column}: {place}: {text}" if line else f"{source}: {place}: {text}"
+        for (line, column), place, text in located
+    ]
+
+
+def _name(source: str | Path | Mapping[str, Any]) -> str:
+    return str(source.get("name", "job")) if isinstance(source, Mapping) else str(source)
 
 
 def dump_job(job: AnyJob | TuneJob) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import typing
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from ..theory import schedules
 from .parts.losses import LossName
-from .parts.noise import TRUNCATED, Sigma, sigma_from
-from .parts.penalties import AnyPenalty, Penalty
-from .parts.settings import axis
+from .parts.noise import NoiseSchedule
+from .parts.part import find_class, validated
+from .parts.penalties import PENALTIES, Penalty
+from .parts.schedules import Schedule
+from .parts.settings import Axis
 from .spec import FiniteFloat, Spec, to_tuple
 
 Parameters: TypeAlias = Mapping[str, Any]
@@ -55,10 +55,6 @@ Parameter: TypeAlias = Annotated[
 
 OwnParameters: TypeAlias = dict[str, Parameter]
 _Families: TypeAlias = dict[str, OwnParameters]
-_penalty: TypeAdapter[AnyPenalty] = TypeAdapter(Penalty)
-_PENALTY_CLASSES: dict[str, type[Spec]] = {
-    typing.get_args(kind.model_fields["name"].annotation)[0]: kind for kind in typing.get_args(AnyPenalty)
-}
 
 
 def as_tuple(value: Any) -> Any:
@@ -74,12 +70,10 @@ class Space(Spec):
     """
 
     schedule: _Families = Field(min_length=1)
-    loss: Annotated[axis(LossName), BeforeValidator(as_tuple)] = ("minimax",)  # type: ignore[valid-type]
+    loss: Annotated[Axis[LossName], BeforeValidator(as_tuple)] = ("minimax",)
     penalty: Annotated[_Families, Field(min_length=1)] | None = None
     learning_rate: Parameter | None = None
-    discriminator_steps: (
-        Annotated[axis(Annotated[int, Field(ge=1)]), BeforeValidator(as_tuple)] | None  # type: ignore[valid-type]
-    ) = None
+    discriminator_steps: Annotated[Axis[Annotated[int, Field(ge=1)]], BeforeValidator(as_tuple)] | None = None
 
     def choices(self) -> dict[str, list[Any]]:
         """The categorical parameters and their values."""
@@ -139,43 +133,54 @@ class Space(Spec):
         }
 
 
-def make_schedule(family: str, values: Mapping[str, float]) -> Sigma:
-    schedules.check_names(family, values)
-    return sigma_from(family, values, TRUNCATED)
+def make_schedule(family: str, values: Mapping[str, float]) -> NoiseSchedule:
+    """Truncated noise by a schedule of this name with these parameters.
+
+    Raises:
+      ValueError: If they do not make one.
+    """
+    return NoiseSchedule(schedule=Schedule.of(family, values))
 
 
-def sigma_of(parameters: Parameters) -> Sigma:
-    """The schedule of a point of a space."""
-    family = str(parameters["schedule"])
-    return make_schedule(family, _own(family, parameters))
+def make_penalty(family: str, values: Mapping[str, float]) -> Penalty:
+    """The penalty of this name with these parameters.
 
-
-def schedule_text(sigma: Sigma) -> str:
-    """A schedule for a person, with numbers to three digits: ``linear(start=0.342, end=0.05)``."""
-    values = dict(sigma.parameters)
-    if sigma.is_constant:
-        return f"{values['sigma']:.3g}"
-    order = [name for name in schedules.parameters(sigma.schedule) if name in values]
-    return f"{sigma.schedule}({', '.join(f'{name}={values[name]:.3g}' for name in order)})"
-
-
-def penalty_of(parameters: Parameters) -> AnyPenalty:
-    """The penalty of a point of a space."""
-    family = str(parameters["penalty"])
-    return make_penalty(family, _own(family, parameters))
-
-
-def _own(family: str, parameters: Parameters) -> dict[str, float]:
-    return {name.split(".")[1]: value for name, value in parameters.items() if name.startswith(f"{family}.")}
-
-
-def make_penalty(family: str, values: Mapping[str, float]) -> AnyPenalty:
-    known = [name for name in _PENALTY_CLASSES[family].model_fields if name != "name"]
+    Raises:
+      ValueError: If they do not make one.
+    """
+    found = find_class(family, Penalty, PENALTIES)
+    known = found.parameters()
     for name in values:
         if name not in known:
             raise ValueError(f"penalty {family} takes {', '.join(known) or 'no parameters'}; got {name}")
     try:
-        return _penalty.validate_python({"name": family, **values})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"penalty {family}: {first['loc'][-1]}: {first['msg']}") from None
+        return validated(found, {"name": family, **values})
+    except ValueError as error:
+        raise ValueError(f"penalty {family}: {error}") from error
+
+
+def sigma_of(parameters: Parameters) -> NoiseSchedule:
+    """The schedule of a point of a space."""
+    family = str(parameters["schedule"])
+    return make_schedule(family, own_parameters(family, parameters))
+
+
+def schedule_text(sigma: NoiseSchedule) -> str:
+    """A schedule for a person, with numbers to three digits: ``linear(start=0.342, end=0.05)``."""
+    values = sigma.schedule.given()
+    if sigma.is_constant:
+        return f"{values['sigma']:.3g}"
+    order = [name for name in sigma.schedule.parameters() if name in values]
+    return f"{sigma.schedule.name}({', '.join(f'{name}={values[name]:.3g}' for name in order)})"
+
+
+def penalty_of(parameters: Parameters) -> Penalty:
+    """The penalty of a point of a space."""
+    family = str(parameters["penalty"])
+    return make_penalty(family, own_parameters(family, parameters))
+
+
+def own_parameters(family: str, parameters: Parameters) -> dict[str, float]:
+    """The parameters that belong to a family, whose name may have dots itself."""
+    prefix = f"{family}."
+    return {name.removeprefix(prefix): value for name, value in parameters.items() if name.startswith(prefix)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,12 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..identity import canonical_json
 
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
-
-
-def exact(value: float) -> str:
-    """A float as its shortest text that still names it exactly."""
-    short = f"{value:g}"
-    return short if float(short) == value else repr(value)
+PathInJob = tuple[str | int, ...]
+"""Where in a job: ``("grid", 0, "sigma", 2)``."""
 
 
 class Spec(BaseModel):
@@ -47,6 +43,67 @@ class Spec(BaseModel):
         return f"{name}({inner})" if inner else str(name)
 
 
+class MistakesError(ValueError):
+    """Mistakes within a part, each with its place there.
+
+    Raised in a validator, where pydantic keeps it as it is; `mistakes` finds the places in the file.
+    """
+
+    def __init__(self, found: Iterable[tuple[PathInJob, str]]) -> None:
+        self.found = tuple(found)
+        super().__init__("; ".join(f"{dotted(place)}: {text}" if place else text for place, text in self.found))
+
+
+class InnerError(ValueError):
+    """What pydantic says of a part that was validated by a class of its own.
+
+    Attributes:
+      errors: pydantic's, with places within the part.
+      grammar: The part's class.
+      place: Of the part, within what was validated.
+    """
+
+    def __init__(self, errors: Sequence[Any], grammar: type[BaseModel], *, within: PathInJob = ()) -> None:
+        self.errors, self.grammar, self.place = errors, grammar, within
+        super().__init__("; ".join(_text((*within, *item["loc"]), item) for item in errors))
+
+    def within(self, *place: str | int) -> InnerError:
+        """The same of a part that is at a place of another."""
+        return InnerError(self.errors, self.grammar, within=(*place, *self.place))
+
+
+def _text(place: PathInJob, error: Any) -> str:
+    """One of pydantic's errors; ours already say what they are about."""
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    return f"{dotted(place)} {sentence(error['msg'])}, got {shown(error.get('input'))}"
+
+
+def sentence(message: str) -> str:
+    """pydantic's message about a value: 'Input should be ...' becomes 'must be ...'."""
+    return message.replace("Input should be", "must be").replace("Input should", "must")
+
+
+def shown(value: Any) -> str:
+    """A value for a message, shortened."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def dotted(place: PathInJob) -> str:
+    """A place as a person writes it: ``grid.sigma[2]``."""
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "job"
+
+
+def exact(value: float) -> str:
+    """A float as its shortest text that still names it exactly."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
 def to_tuple(value: Any) -> Any:
     """A YAML list as the tuple a frozen object needs."""
     return tuple(value) if isinstance(value, list) else value
@@ -55,7 +112,3 @@ def to_tuple(value: Any) -> Any:
 def to_matrix(value: Any) -> Any:
     """A YAML list of lists as a tuple of tuples."""
     return tuple(to_tuple(row) for row in value) if isinstance(value, (list, tuple)) else value
-
-
-def by_name(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from .job import Grid, Job
-from .parts.networks import Networks
-from .parts.settings import Evaluation, JobName, Problem, Resources, Training
+from .parts.networks import AnyNetwork
+from .parts.noise import constant_noise
+from .parts.problems import AnyProblem
+from .parts.settings import Evaluation, JobName, Resources, Training
 from .space import Parameters, Space, as_tuple, penalty_of, sigma_of
-from .spec import FiniteFloat, Spec, to_tuple
+from .spec import FiniteFloat, MistakesError, Spec, to_tuple
+from .validation import validate_tune_job
 
 
 class Objective(Spec):
@@ -80,8 +83,8 @@ class TuneJob(Spec):
 
     name: JobName
     protocol: Literal["tune"]
-    problem: Problem
-    networks: Networks
+    problem: AnyProblem
+    networks: AnyNetwork
     training: Training = Training()
     epochs: int = Field(ge=1)
     space: Space
@@ -90,10 +93,20 @@ class TuneJob(Spec):
     evaluation: Evaluation = Evaluation()
     resources: Resources = Resources()
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if found := tuple(validate_tune_job(self)):
+            raise MistakesError(found)
+        return self
+
+    def example(self) -> Job:
+        """A job of one point of the space, to check everything else of a search by."""
+        return self.training_job(self.name, (example_grid(self),))
+
     @property
     def kind_of_bound(self) -> Literal["paper", "sharp", "weighted", "sliced"]:
         """That of the objective, or the default for the problem."""
-        return self.objective.bound or ("sliced" if len(self.problem.facts().shape) == 3 else "paper")
+        return self.objective.bound or ("sliced" if len(self.problem.info().shape) == 3 else "paper")
 
     @property
     def bound(self) -> str:
@@ -150,4 +163,4 @@ class TuneJob(Spec):
 
 def example_grid(job: TuneJob) -> Grid:
     """One point of the space, to check everything else of a search by."""
-    return Grid(loss=job.space.loss[:1], sigma=(0.0,), epoch=(job.epochs,), seed=(0,))
+    return Grid(loss=job.space.loss[:1], sigma=(constant_noise(0.0),), epoch=(job.epochs,), seed=(0,))

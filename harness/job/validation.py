@@ -4,22 +4,107 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import suggest
-from ..theory.penalties import PENALTIES
-from ..theory.schedules import SCHEDULES
-from .job import Job
-from .parts.networks import DCGAN, MLP
-from .parts.noise import LARGEST_COVARIANCE, FullCovarianceNoise, Sigma
-from .parts.problem import ProblemSpec
-from .parts.settings import PathInJob
+from pydantic import ValidationError
+
+from .parts.noise import NoiseSchedule
 from .space import OwnParameters, Range, Space, make_penalty, make_schedule
-from .tune import TuneJob
+from .spec import MistakesError, PathInJob
+
+if TYPE_CHECKING:
+    from .job import Job
+    from .tune import TuneJob
+
+Found = Iterator[tuple[PathInJob, str]]
+"""Mistakes: where in the job, and what."""
 
 
-def impossibilities(job: TuneJob) -> Iterator[tuple[PathInJob, str]]:
-    """Mistakes between valid parts of a search: where, and what."""
+def validate_job(job: Job) -> Found:
+    """Mistakes between the parts of a job."""
+    try:
+        info = job.problem.info()
+    except (ValueError, OSError) as error:
+        yield ("problem",), str(error)
+        return
+    if job.protocol == "probe":
+        yield from _mistakes_of_probes(job)
+    else:
+        for part in ("reference", "probe"):
+            if getattr(job, part) is not None:
+                yield (part,), f"protocol train has no {part}; remove it, or set protocol: probe"
+    yield from _mistakes_of_networks(job, info.shape)
+    yield from _mistakes_of_noise(job, math.prod(info.shape))
+    if info.num_training is None and job.training.steps_per_epoch is None:
+        yield (
+            ("training",),
+            "a problem without a fixed data set needs training.steps_per_epoch, the length of an epoch",
+        )
+    for part in ("training", "probe"):
+        settings = getattr(job, part)
+        if settings is not None and info.num_training is not None and settings.batch > info.num_training:
+            yield (
+                (part, "batch"),
+                f"a batch of {settings.batch} is larger than the {info.num_training} training samples",
+            )
+
+
+def _mistakes_of_networks(job: Job, shape: tuple[int, ...]) -> Found:
+    needed = job.networks.needs(shape)
+    if needed is not None:
+        way_out = "set problem.size" if "size" in type(job.problem).model_fields else "use networks: {name: mlp}"
+        yield (
+            ("networks", "name"),
+            f"{job.networks.name} needs {needed}, problem {job.problem.name} has samples of shape {list(shape)}; "
+            f"{way_out}",
+        )
+    if not job.networks.has_batch_norm():
+        for index, grid in enumerate(job.grid):
+            if grid.batch_norm is not None:
+                yield (
+                    ("grid", index, "batch_norm"),
+                    f"{job.networks.name} has no batch normalisation; remove the axis, or use dcgan",
+                )
+
+
+def _mistakes_of_noise(job: Job, dimension: int) -> Found:
+    """Noise that does not fit the samples."""
+    places: list[tuple[PathInJob, NoiseSchedule]] = [
+        (("grid", number, "sigma", index), sigma)
+        for number, grid in enumerate(job.grid)
+        for index, sigma in enumerate(grid.sigma)
+    ]
+    if job.reference is not None:
+        places.append((("reference", "sigma"), job.reference.sigma))
+    for place, sigma in places:
+        wrong = sigma.noise.needs(dimension)
+        if wrong is not None:
+            yield place, wrong
+
+
+def _mistakes_of_probes(job: Job) -> Found:
+    for number, grid in enumerate(job.grid):
+        if grid.discriminator_steps is not None:
+            yield (
+                ("grid", number, "discriminator_steps"),
+                "a probe trains nothing but the discriminator; this axis belongs to protocol: train",
+            )
+        for index, sigma in enumerate(grid.sigma):
+            if not sigma.is_constant:
+                yield (
+                    ("grid", number, "sigma", index),
+                    "a probe has one sigma; schedules belong to protocol: train, or to reference.sigma",
+                )
+
+
+def validate_tune_job(job: TuneJob) -> Found:
+    """Mistakes between the parts of a search, whose trainings must be possible as well."""
+    try:
+        job.example()
+    except ValidationError as error:
+        for item in error.errors():
+            inner = item.get("ctx", {}).get("error")
+            yield from inner.found if isinstance(inner, MistakesError) else [(item["loc"], item["msg"])]
     mistakes = list(_mistakes_of_families(job.space))
     yield from mistakes
     if job.search.report != "auto":
@@ -42,7 +127,7 @@ def impossibilities(job: TuneJob) -> Iterator[tuple[PathInJob, str]]:
             )
 
 
-def _mistakes_of_final(job: TuneJob) -> Iterator[tuple[PathInJob, str]]:
+def _mistakes_of_final(job: TuneJob) -> Found:
     """A bound at the schedule's own last sigma says nothing without noise, nor before the end."""
     if job.search.pruner not in (None, "none"):
         yield ("search", "pruner"), "with sigma: final the bounds of a report are at another sigma; set pruner: none"
@@ -56,115 +141,21 @@ def _mistakes_of_final(job: TuneJob) -> Iterator[tuple[PathInJob, str]]:
                 )
 
 
-def _mistakes_of_families(space: Space) -> Iterator[tuple[PathInJob, str]]:
+def _mistakes_of_families(space: Space) -> Found:
     """Families that are unknown, and parameters that are or whose ends make no schedule or penalty."""
-    kinds: list[tuple[str, Mapping[str, Any], Mapping[str, OwnParameters], Callable[..., Any]]] = [
-        ("schedule", SCHEDULES, space.schedule, make_schedule),
-        ("penalty", PENALTIES, space.penalty or {}, make_penalty),
+    kinds: list[tuple[str, Mapping[str, OwnParameters], Callable[..., Any]]] = [
+        ("schedule", space.schedule, make_schedule),
+        ("penalty", space.penalty or {}, make_penalty),
     ]
-    for kind, known, families, make in kinds:
+    for kind, families, make in kinds:
         for family, parameters in families.items():
-            place: PathInJob = ("space", kind, family)
-            if family not in known:
-                yield place, f"unknown {kind} '{family}'.{suggest(family, known)}"
-                continue
             for end in ("low", "high"):
                 try:
                     make(family, {n: getattr(p, end) if isinstance(p, Range) else p for n, p in parameters.items()})
                 except ValueError as error:
-                    yield place, str(error)
+                    yield ("space", kind, family), str(error)
                     break
     rate = space.learning_rate
     lowest = rate.low if isinstance(rate, Range) else rate
     if lowest is not None and lowest <= 0:
         yield ("space", "learning_rate"), f"learning_rate must be > 0, got {lowest:g}"
-
-
-def contradictions(job: Job) -> Iterator[tuple[PathInJob, str]]:
-    """Mistakes between valid parts: where in the job, and what."""
-    problem: ProblemSpec = job.problem
-    try:
-        facts = problem.facts()
-    except (ValueError, OSError) as error:
-        yield ("problem",), str(error)
-        return
-    if job.protocol == "train":
-        for part in ("reference", "probe"):
-            if getattr(job, part) is not None:
-                yield (part,), f"protocol train has no {part}; remove it, or set protocol: probe"
-    else:
-        yield from _probe_contradictions(job)
-    if isinstance(job.networks, DCGAN) and not _fits_dcgan(facts.shape):
-        way_out = (
-            f"set problem.size to one of {_DCGAN_SIZES}"
-            if hasattr(problem, "size")
-            else f"use networks: {{name: mlp}}, or images of size {_DCGAN_SIZES}"
-        )
-        yield (
-            ("networks", "name"),
-            f"dcgan needs square images of a power-of-two size from 8 to 128, "
-            f"problem {problem.name} has samples of shape {list(facts.shape)}; {way_out}",
-        )
-    if isinstance(job.networks, MLP):
-        for index, grid in enumerate(job.grid):
-            if grid.batch_norm is not None:
-                yield ("grid", index, "batch_norm"), "an mlp has no batch normalisation; remove the axis, or use dcgan"
-    if facts.num_training is None and job.training.steps_per_epoch is None:
-        yield (
-            ("training",),
-            "a problem without a fixed data set needs training.steps_per_epoch, the length of an epoch",
-        )
-    yield from _noise_contradictions(job, math.prod(facts.shape))
-    for part in ("training", "probe"):
-        settings = getattr(job, part)
-        if settings is not None and facts.num_training is not None and settings.batch > facts.num_training:
-            yield (
-                (part, "batch"),
-                f"a batch of {settings.batch} is larger than the {facts.num_training} training samples",
-            )
-
-
-def _noise_contradictions(job: Job, dimension: int) -> Iterator[tuple[PathInJob, str]]:
-    """Covariances that do not fit the samples."""
-    places: list[tuple[PathInJob, Sigma]] = [
-        (("grid", number, "sigma", index), sigma)
-        for number, grid in enumerate(job.grid)
-        for index, sigma in enumerate(grid.sigma)
-    ]
-    if job.reference is not None:
-        places.append((("reference", "sigma"), job.reference.sigma))
-    for place, sigma in places:
-        noise = sigma.noise
-        if not isinstance(noise, FullCovarianceNoise):
-            continue
-        if noise.covariance == "data" and dimension > LARGEST_COVARIANCE:
-            yield (
-                place,
-                f"full_covariance noise in {dimension} dimensions needs a matrix of {dimension}^2 numbers; use samples "
-                f"of at most {LARGEST_COVARIANCE} coordinates, or another family",
-            )
-        elif noise.covariance != "data" and len(noise.covariance) != dimension:
-            size = len(noise.covariance)
-            yield place, f"the covariance is {size}x{size}, a sample has {dimension} coordinates; give one of its size"
-
-
-_DCGAN_SIZES = (8, 16, 32, 64, 128)
-
-
-def _fits_dcgan(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 3 and shape[1] == shape[2] and shape[1] in _DCGAN_SIZES
-
-
-def _probe_contradictions(job: Job) -> Iterator[tuple[PathInJob, str]]:
-    for number, grid in enumerate(job.grid):
-        if grid.discriminator_steps is not None:
-            yield (
-                ("grid", number, "discriminator_steps"),
-                "a probe trains nothing but the discriminator; this axis belongs to protocol: train",
-            )
-        for index, sigma in enumerate(grid.sigma):
-            if not sigma.is_constant:
-                yield (
-                    ("grid", number, "sigma", index),
-                    "a probe has one sigma; schedules belong to protocol: train, or to reference.sigma",
-                )

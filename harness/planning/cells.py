@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from ..identity import canonical_json, canonical_object, digest_of_text
 from ..job.parts.losses import named_with_source
-from ..job.parts.networks import DCGAN, MLP
-from ..job.parts.noise import TRUNCATED, AnyNoise, Sigma
-from ..job.parts.optimizers import AnyOptimizer
-from ..job.parts.penalties import AnyPenalty
-from ..job.parts.problem import ProblemSpec
+from ..job.parts.networks import Network
+from ..job.parts.noise import TRUNCATED, Noise, NoiseSchedule
+from ..job.parts.optimizers import Optimizer
+from ..job.parts.penalties import Penalty
+from ..job.parts.problem import Problem
 from ..job.parts.settings import Evaluation, ProbeSettings
 from ..storage.records import CellKey
 
@@ -21,8 +21,6 @@ TRAINING_VERSION = 1
 
 METRIC_VERSION = 1
 """Raised when a measured column changes its meaning, so that old rows count as stale."""
-
-AnyNetworks: TypeAlias = MLP | DCGAN
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,13 @@ class Run:
       horizon: Number of epochs over which a schedule spends t from 0 to 1.
     """
 
-    problem: ProblemSpec
+    problem: Problem
     problem_identity: str
-    networks: AnyNetworks
+    networks: Network
     loss: str
-    penalty: AnyPenalty
-    optimizer: AnyOptimizer
-    sigma: Sigma
+    penalty: Penalty
+    optimizer: Optimizer
+    sigma: NoiseSchedule
     batch: int
     steps_per_epoch: int
     discriminator_steps: int
@@ -95,11 +93,11 @@ class Probe:
     run: Run
     epoch: int
     objective: str
-    networks: AnyNetworks
-    penalty: AnyPenalty
-    optimizer: AnyOptimizer
+    networks: Network
+    penalty: Penalty
+    optimizer: Optimizer
     sigma: float
-    noise: AnyNoise
+    noise: Noise
     settings: ProbeSettings
 
     @functools.cached_property
@@ -112,7 +110,7 @@ class Probe:
     def parts(self) -> dict[str, str]:
         """The canonical JSON of what the probe adds to the identity of its cells."""
         return {
-            "batch_norm": canonical_json(self.networks.batch_norm),
+            "batch_norm": canonical_json(self.networks.normalisation),
             "penalty": self.penalty.canonical,
             "optimizer": self.optimizer.canonical,
             "sigma": canonical_json(self.sigma),
@@ -131,9 +129,9 @@ class Cell:
     """
 
     loss: str
-    penalty: AnyPenalty
-    optimizer: AnyOptimizer
-    sigma: Sigma
+    penalty: Penalty
+    optimizer: Optimizer
+    sigma: NoiseSchedule
     sigma_value: float | None
     discriminator_steps: int | None
     epoch: int
@@ -173,7 +171,7 @@ class Cell:
         return self.run.run_id, self.epoch
 
     @property
-    def networks(self) -> AnyNetworks:
+    def networks(self) -> Network:
         """The networks of the cell's discriminator."""
         return self.run.networks if self.probe is None else self.probe.networks
 
@@ -185,7 +183,7 @@ class Cell:
             penalty=self.penalty.description,
             schedule=self.sigma.description,
             learning_rate=self.optimizer.learning_rate,
-            batch_norm=self.networks.batch_norm,
+            batch_norm=self.networks.normalisation,
             discriminator_steps=self.discriminator_steps,
             epoch=self.epoch,
             seed=self.seed,

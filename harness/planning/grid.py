@@ -7,25 +7,24 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..identity import canonical_json
 from ..job.job import Grid, Job
-from ..job.parts.losses import find_loss
+from ..job.parts.losses import default_discriminator_steps, default_optimizer, default_penalty, find_loss
 from ..job.parts.networks import BatchNorm
-from ..job.parts.noise import Sigma
-from ..job.parts.optimizers import Adam, AnyOptimizer, RMSprop
-from ..job.parts.penalties import AnyPenalty, NoPenalty, WeightClip
-from .cells import AnyNetworks, Cell, Probe, Run
+from ..job.parts.noise import NoiseSchedule
+from ..job.parts.optimizers import Optimizer
+from ..job.parts.penalties import Penalty
+from .cells import Cell, Probe, Run
 
 
 class _Combination(NamedTuple):
     """One point of the axes but epoch and seed, as the job file has it: None where an optional axis is absent."""
 
     loss: str
-    penalty: AnyPenalty | None
+    penalty: Penalty | None
     learning_rate: float | None
     batch_norm: BatchNorm | None
     discriminator_steps: int | None
-    sigma: Sigma
+    sigma: NoiseSchedule
 
 
 def expand(job: Job) -> list[Cell]:
@@ -33,7 +32,7 @@ def expand(job: Job) -> list[Cell]:
 
     It costs a time per cell that does not grow with their number.
     """
-    problem_identity = canonical_json(job.problem.identity())
+    problem_identity = job.problem.canonical
     make = _probe_cells if job.protocol == "probe" else _train_cells
     cells = (
         cell
@@ -56,31 +55,8 @@ def _combinations(grid: Grid) -> Iterator[_Combination]:
     return itertools.starmap(_Combination, axes)
 
 
-def default_optimizer(loss: str) -> AnyOptimizer:
-    """RMSprop for wasserstein (Arjovsky et al. 2017), Adam for all others (Radford et al. 2016)."""
-    return RMSprop(name="rmsprop") if _is_wasserstein(loss) else Adam()
-
-
-def default_penalty(loss: str) -> AnyPenalty:
-    """Weight clipping at 0.01 for wasserstein, none for all others."""
-    return WeightClip(name="weight_clip") if _is_wasserstein(loss) else NoPenalty()
-
-
-def default_discriminator_steps(loss: str) -> int:
-    """5 for wasserstein, 1 for all others."""
-    return 5 if _is_wasserstein(loss) else 1
-
-
-def _is_wasserstein(loss: str) -> bool:
-    return find_loss(loss).objective.name == "wasserstein"
-
-
-def _with_rate(optimizer: AnyOptimizer, rate: float | None) -> AnyOptimizer:
+def _with_rate(optimizer: Optimizer, rate: float | None) -> Optimizer:
     return optimizer if rate is None else optimizer.model_copy(update={"learning_rate": rate})
-
-
-def _with_batch_norm(networks: AnyNetworks, mode: BatchNorm | None) -> AnyNetworks:
-    return networks if mode is None else networks.model_copy(update={"batch_norm": mode})
 
 
 def _run(job: Job, problem_identity: str, combination: _Combination, seed: int) -> Run:
@@ -91,7 +67,7 @@ def _run(job: Job, problem_identity: str, combination: _Combination, seed: int) 
     return Run(
         problem=job.problem,
         problem_identity=problem_identity,
-        networks=_with_batch_norm(job.networks, combination.batch_norm),
+        networks=job.networks.with_batch_norm(combination.batch_norm),
         loss=loss,
         penalty=combination.penalty or default_penalty(loss),
         optimizer=_with_rate(training.optimizer or default_optimizer(loss), combination.learning_rate),
@@ -107,8 +83,8 @@ def _run(job: Job, problem_identity: str, combination: _Combination, seed: int) 
 def _steps_per_epoch(job: Job, discriminator_steps: int) -> int:
     """Generator steps; unless the job says otherwise, an epoch is one pass of the discriminator over the data."""
     if job.training.steps_per_epoch is not None:
-        return int(job.training.steps_per_epoch)
-    num_training: int | None = job.problem.facts().num_training
+        return job.training.steps_per_epoch
+    num_training = job.problem.info().num_training
     assert num_training is not None, "a job without steps_per_epoch has a fixed data set"
     return max(1, num_training // (job.training.batch * discriminator_steps))
 
@@ -131,7 +107,7 @@ def _probe_cells(job: Job, problem_identity: str, combination: _Combination, gri
     probe_of = functools.partial(
         Probe,
         objective=find_loss(combination.loss).objective.name,
-        networks=_with_batch_norm(job.networks, combination.batch_norm),
+        networks=job.networks.with_batch_norm(combination.batch_norm),
         penalty=combination.penalty or default_penalty(combination.loss),
         optimizer=_with_rate(job.probe.optimizer or default_optimizer(combination.loss), combination.learning_rate),
         sigma=sigma,

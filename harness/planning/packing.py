@@ -11,8 +11,7 @@ from ..identity import canonical_json
 from ..job.dirac import DiracJob
 from ..job.job import Job
 from ..job.parts.losses import find_loss
-from ..job.parts.networks import MLP
-from ..job.parts.optimizers import AnyOptimizer
+from ..job.parts.optimizers import Optimizer
 from .cells import Cell, Probe, Run
 from .packs import ProbePack, SnapshotKey, T, TrainingPack
 
@@ -98,7 +97,7 @@ def _probe_key(probe: Probe) -> Hashable:
 
 
 @functools.lru_cache(maxsize=1024)
-def _without_rate(optimizer: AnyOptimizer) -> str:
+def _without_rate(optimizer: Optimizer) -> str:
     return canonical_json(optimizer.model_dump(mode="json", exclude={"learning_rate"}))
 
 
@@ -106,8 +105,7 @@ def pack_size(job: Job, num_members: int, slots: int) -> int:
     """Members a pack: what keeps every slot busy, up to what stacking gains on these networks."""
     if job.resources.pack != "auto":
         return int(job.resources.pack)
-    gain = 16 if isinstance(job.networks, MLP) else 8 if job.problem.facts().shape[1] <= 16 else 4
-    return min(gain, max(1, -(-num_members // slots)))
+    return min(job.networks.cost(job.problem.info().shape).max_members, max(1, -(-num_members // slots)))
 
 
 def chunks(members: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import InterpolationMode, resize
-
-from ..job.parts.datasets import IMAGE_SUFFIXES, ImageFolder, TorchvisionImages
 
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -26,13 +25,18 @@ def digits() -> FloatArray:
     return pixels
 
 
-def folder(spec: ImageFolder) -> FloatArray:
-    """All images below a folder, in the order of their names; see `folder_pixels`."""
-    return _scaled(folder_pixels(spec))
+def folder(paths: Sequence[Path], *, size: int | None, channels: int) -> FloatArray:
+    """Images in files; see `folder_pixels`."""
+    return _scaled(folder_pixels(paths, size=size, channels=channels))
 
 
-def folder_pixels(spec: ImageFolder) -> Tensor:
-    """All images below a folder, in the order of their names: bytes ``[n, c, h, w]``.
+def folder_pixels(paths: Sequence[Path], *, size: int | None, channels: int) -> Tensor:
+    """Images in files, in their order: bytes ``[n, c, h, w]``.
+
+    Args:
+      paths: Of the files, at least one.
+      size: Images are resized to this height and width; None for images that all have one size.
+      channels: 3 for colour, 1 for grey.
 
     Raises:
       ValueError: If an image cannot be read, or differs in size where no `size` is set.
@@ -40,43 +44,48 @@ def folder_pixels(spec: ImageFolder) -> Tensor:
     from PIL import Image, UnidentifiedImageError
 
     pictures: list[Tensor] = []
-    for path in spec.paths():
+    for path in paths:
         try:
             with Image.open(path) as image:
-                pixels = np.asarray(image.convert("L" if spec.channels == 1 else "RGB"))
+                pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
         except (UnidentifiedImageError, OSError) as error:
             raise ValueError(f"'{path}' is not a readable image: {error}") from error
-        picture = torch.from_numpy(pixels.reshape(*pixels.shape[:2], spec.channels).copy()).permute(2, 0, 1)
-        if spec.size is None and pictures and picture.shape != pictures[0].shape:
+        picture = torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels).copy()).permute(2, 0, 1)
+        if size is None and pictures and picture.shape != pictures[0].shape:
             raise ValueError(
                 f"'{path}' is {picture.shape[2]}x{picture.shape[1]}, the images before it are "
                 f"{pictures[0].shape[2]}x{pictures[0].shape[1]}; "
                 "give a size to resize them all (problem.size in a job file, --size of evaluate)"
             )
-        pictures.append(_resized(picture[None], spec.size)[0])
-    if not pictures:
-        raise ValueError(f"'{spec.root}' has no images ({', '.join(IMAGE_SUFFIXES)})")
+        pictures.append(_resized(picture[None], size)[0])
     return torch.stack(pictures)
 
 
-def torchvision_splits(spec: TorchvisionImages) -> tuple[FloatArray, FloatArray]:
-    """Training and test split of one of torchvision's data sets, read by torchvision itself."""
+def torchvision_splits(
+    name: str, *, root: str, download: bool, loose: Sequence[Path], size: int | None
+) -> tuple[FloatArray, FloatArray]:
+    """Training and test split of one of torchvision's data sets, read by torchvision itself.
+
+    Args:
+      name: Of torchvision's class.
+      root: In torchvision's layout.
+      download: Whether torchvision may fetch what is missing.
+      loose: The data set's files, gzipped or not, where they are laid out otherwise.
+      size: Images are resized to this height and width; None for their own.
+    """
     from torchvision import datasets
 
-    dataset: Any = getattr(datasets, type(spec).__name__)
+    dataset: Any = getattr(datasets, name)
     with tempfile.TemporaryDirectory() as scratch:
-        root = _torchvision_root(spec, Path(scratch))
-        splits = [dataset(root, train=train, download=spec.download).data for train in (True, False)]
-    training, held_out = (_scaled(_resized(_channels_first(split), spec.size)) for split in splits)
+        where = _laid_out(loose, Path(scratch), name) if loose else Path(root)
+        splits = [dataset(where, train=train, download=download).data for train in (True, False)]
+    training, held_out = (_scaled(_resized(_channels_first(split), size)) for split in splits)
     return training, held_out
 
 
-def _torchvision_root(spec: TorchvisionImages, scratch: Path) -> Path:
-    """A root in torchvision's layout: the user's, or a temporary one with the user's files unpacked."""
-    files = spec.files()
-    if files is None or spec.name == "cifar10":
-        return Path(spec.root)
-    raw = scratch / type(spec).__name__ / "raw"
+def _laid_out(files: Sequence[Path], scratch: Path, name: str) -> Path:
+    """A temporary root in torchvision's layout, with the files unpacked."""
+    raw = scratch / name / "raw"
     raw.mkdir(parents=True)
     for path in files:
         target = raw / path.name.removesuffix(".gz")

@@ -11,10 +11,6 @@ import torch
 from torch import Generator, Tensor
 
 from ..identity import stream_seed
-from ..job.parts.datasets import Arrays, Digits, ImageFolder, TorchvisionImages
-from ..job.parts.problem import ProblemSpec
-from ..job.parts.problems import Custom
-from .synthetic import draw
 
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -25,6 +21,18 @@ class Samples:
 
     training: FloatArray
     held_out: FloatArray
+
+    @staticmethod
+    def split(samples: FloatArray, *, num_training: int, name: str) -> Samples:
+        """A data set without a test split of its own, shuffled once and for all and split.
+
+        Raises:
+          ValueError: If a sample of the problem called `name` is not finite.
+        """
+        if not np.isfinite(samples).all():
+            raise ValueError(f"problem {name} has samples that are NaN or infinite")
+        shuffled = samples[np.random.default_rng(stream_seed("split")).permutation(len(samples))]
+        return Samples(shuffled[:num_training], shuffled[num_training:])
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,19 @@ class Source:
     held_out: Tensor | None = None
     draw: Callable[[int, Generator], Tensor] | None = None
 
+    @staticmethod
+    def of(samples: Samples, shape: tuple[int, ...], device: torch.device) -> Source:
+        """A data set, on a device."""
+        training, held_out = (_on_device(part, device) for part in (samples.training, samples.held_out))
+        return Source(shape, device, training=training, held_out=held_out)
+
+    def training_samples(self, num: int) -> Tensor:
+        """Samples that are not the held-out ones, the same at every call: ``[at most num, *shape]``."""
+        if self.training is not None:
+            return self.training[:num]
+        assert self.draw is not None
+        return self.draw(num, Generator(self.device).manual_seed(stream_seed("covariance")))
+
     def held_out_samples(self, num: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Samples to evaluate against, and two disjoint halves for the real-against-real baseline.
 
@@ -57,53 +78,6 @@ class Source:
             pool = self.draw(2 * num, generator)
         half = min(num, len(pool) // 2)
         return pool[:num], (pool[:half], pool[half : 2 * half])
-
-
-def load_samples(spec: ProblemSpec) -> Samples | None:
-    """The problem's data set in host memory; None for problems that make their samples.
-
-    Raises:
-      ValueError: If files hold something else than the job file promised.
-    """
-    from . import images
-
-    match spec:
-        case Digits():
-            return _held_apart(images.digits(), spec)
-        case Arrays():
-            return _held_apart(np.load(spec.path, allow_pickle=False).astype(np.float32), spec)
-        case Custom():
-            return _held_apart(spec.samples(), spec)
-        case ImageFolder():
-            return _held_apart(images.folder(spec), spec)
-        case TorchvisionImages():
-            return Samples(*images.torchvision_splits(spec))
-    return None
-
-
-def make_source(spec: ProblemSpec, samples: Samples | None, *, device: torch.device) -> Source:
-    """The problem's samples on a device, from what `load_samples` gave."""
-    shape = spec.facts().shape
-    if samples is not None:
-        return Source(
-            shape,
-            device,
-            training=_on_device(samples.training, device),
-            held_out=_on_device(samples.held_out, device),
-        )
-    return Source(shape, device, draw=lambda num, generator: draw(spec, num, generator))
-
-
-def _held_apart(samples: FloatArray, spec: Digits | Arrays | Custom | ImageFolder) -> Samples:
-    """A data set without a test split of its own, shuffled once and for all and split."""
-    if not np.isfinite(samples).all():
-        raise ValueError(f"problem {spec.name} has samples that are NaN or infinite")
-    facts = spec.facts()
-    if samples.shape[1:] != facts.shape:
-        raise ValueError(f"problem {spec.name} gave samples of {list(samples.shape[1:])}, promised {list(facts.shape)}")
-    order = np.random.default_rng(stream_seed("split")).permutation(len(samples))
-    shuffled = samples[order]
-    return Samples(shuffled[: facts.num_training], shuffled[facts.num_training :])
 
 
 def _on_device(array: FloatArray, device: torch.device) -> Tensor:

@@ -8,7 +8,7 @@ logits are ``a = psi (s z - c theta)`` and ``b = psi (s z + theta)`` with z ~ N(
     paired     c = 1   s = sqrt 2 sigma     (the difference of two independent noises)
     average    c = 1   s = sigma            (the other side's mean has no noise)
 
-The equilibrium is (0, 0). As ``grad_x D = psi`` everywhere, a gradient penalty is a function R of psi alone. The field
+The equilibrium is (0, 0). As ``grad_x D = psi`` everywhere, a gradient penalty is a function R of psi alone: `LinearPenalty`. The field
 ``v = (-dL_G/dtheta, -dL_D/dpsi)`` linearises there, with k the loss's scale, to
 
     v' = [[0, A], [B, -d]]                  A = -k (generator_fake'(0) - c generator_real'(0))
@@ -34,7 +34,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .losses import Loss, Scalar
-from .penalties import PENALTIES, towards_one, towards_zero
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,51 +44,70 @@ Verdict = Literal["converges", "stalls", "cycles", "diverges"]
 _Point = tuple[float, float]
 
 _COMPARED = {"absolute": (0.0, 1.0), "paired": (1.0, math.sqrt(2)), "average": (1.0, 1.0)}  # (c, s / sigma)
-_WEIGHT_OF_SQUARE = {"r1": 0.5, "r2": 0.5, "zero_centred": 1.0}  # R = strength * this * psi^2
-_TOWARDS_ONE = ("gradient_penalty", "dragan")  # R = strength (|psi| - 1)^2
 _MARGIN = 1.1  # what ends further away than it began by less than a tenth is not called divergent
 
 
 @dataclass(frozen=True)
-class DiracGAN:
-    """The game of one loss, one regulariser (a key of `PENALTIES`) and one noise; checks itself (ValueError).
+class LinearPenalty:
+    """What a regulariser is for the discriminator ``D(x) = psi x``; checks itself (ValueError).
 
     Attributes:
-      strength: gamma of r1 and r2, limit of weight_clip, weight of the other penalties; 0 for none.
+      weight, target: Of the term ``R(psi) = weight (|psi| - target)^2`` of the discriminator's loss.
+      clip: Limit of ``|psi|`` after each discriminator step; None for none.
+    """
+
+    weight: float = 0.0
+    target: float = 0.0
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("weight", self.weight), ("target", self.target)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} of a penalty must be finite and >= 0, got {value}")
+        if self.clip is not None and not 0 < self.clip < math.inf:
+            raise ValueError(f"clip must be finite and > 0, got {self.clip}")
+
+    def __call__(self, psi: Tensor) -> Tensor:
+        """``R(psi)``, ``[] -> []``, differentiable."""
+        from .penalties import towards_one, towards_zero
+
+        squared_norms = psi.square()[None]
+        if self.target > 0:
+            return towards_one(squared_norms, weight=self.weight, target=self.target)
+        return towards_zero(squared_norms, weight=self.weight)
+
+    @property
+    def curvature(self) -> float | None:
+        """R''(0), gamma of r1; None where ``(|psi| - target)^2`` has a kink, so that the field jumps there."""
+        return None if self.weight > 0 and self.target > 0 else 2 * self.weight
+
+    def slope(self, psi: float) -> float:
+        """``dR / dpsi``."""
+        if self.target > 0:
+            return 2 * self.weight * (psi - math.copysign(self.target, psi)) if psi else 0.0
+        return 2 * self.weight * psi
+
+
+@dataclass(frozen=True)
+class DiracGAN:
+    """The game of one loss, one penalty and one noise; checks itself (ValueError).
+
+    Attributes:
       sigma: Standard deviation of the instance noise, data units, >= 0.
       num_nodes: Of the quadrature. With 64 a smooth loss errs by 1e-10 while ``|psi| sigma <= 2``; the hinge by some
         1e-3 once the noise reaches its kink, ``|psi| sigma`` about 1.
     """
 
     loss: Loss
-    penalty: str = "none"
-    strength: float = 0.0
+    penalty: LinearPenalty = LinearPenalty()
     sigma: float = 0.0
     num_nodes: int = 64
 
     def __post_init__(self) -> None:
-        if self.penalty not in PENALTIES:
-            raise ValueError(f"unknown penalty {self.penalty!r}. Valid: {', '.join(sorted(PENALTIES))}")
-        if self.penalty == "none" and self.strength != 0:
-            raise ValueError(f"strength must be 0 without a penalty, got {self.strength}")
-        if self.penalty != "none" and not 0 < self.strength < math.inf:
-            raise ValueError(f"strength of {self.penalty} must be finite and > 0, got {self.strength}")
         if not 0 <= self.sigma < math.inf:
             raise ValueError(f"sigma must be finite and >= 0, got {self.sigma}")
         if self.num_nodes < 2:
             raise ValueError(f"num_nodes must be >= 2, got {self.num_nodes}")
-
-    @property
-    def clip(self) -> float | None:
-        """Limit of ``|psi|`` after each discriminator step; None without weight_clip."""
-        return self.strength if self.penalty == "weight_clip" else None
-
-    @property
-    def penalty_curvature(self) -> float | None:
-        """R''(0), gamma of r1; None where ``(|psi| - 1)^2`` has a kink, so that the field jumps at the equilibrium."""
-        if self.penalty in _TOWARDS_ONE:
-            return None
-        return 2 * self.strength * _WEIGHT_OF_SQUARE.get(self.penalty, 0.0)
 
     def losses(self, theta: Tensor | float, psi: Tensor | float) -> tuple[Tensor, Tensor]:
         """The generator's and the discriminator's loss at a point: two float64 scalars ``[]``, differentiable."""
@@ -103,7 +121,7 @@ class DiracGAN:
             generator = generator + self.loss.generator_real(a)
         discriminator = objective.real(a) + objective.fake(b)
         scale = objective.scale
-        return scale * (weights @ generator), scale * (weights @ discriminator) + _penalty(self, psi)
+        return scale * (weights @ generator), scale * (weights @ discriminator) + self.penalty(psi)
 
     def field(self, theta: Tensor | float, psi: Tensor | float) -> Tensor:
         """``(-dL_G/dtheta, -dL_D/dpsi)`` by autograd, clipping aside: float64 ``[2]``, differentiable."""
@@ -121,7 +139,7 @@ class DiracGAN:
         """The field's derivative at (0, 0) by automatic differentiation, ``[2, 2]``; None at a kink of the penalty."""
         import torch
 
-        if self.penalty_curvature is None:
+        if self.penalty.curvature is None:
             return None
         at_equilibrium = torch.zeros(2, dtype=torch.float64)
         matrix = torch.autograd.functional.jacobian(lambda point: self.field(point[0], point[1]), at_equilibrium)
@@ -187,7 +205,7 @@ def linearise(game: DiracGAN) -> Linearisation | None:
 
     It needs two derivatives at 0 of the loss's elementwise functions, and neither quadrature nor the game's losses.
     """
-    if game.penalty_curvature is None:
+    if game.penalty.curvature is None:
         return None
     objective = game.loss.objective
     coupling, noise_scale = _COMPARED[objective.comparison]
@@ -198,7 +216,7 @@ def linearise(game: DiracGAN) -> Linearisation | None:
     return Linearisation(
         generator=-objective.scale * (generator[0] - coupling * generator_real),
         discriminator=-objective.scale * (fake[0] - coupling * real[0]),
-        damping=objective.scale * (noise_scale * game.sigma) ** 2 * (real[1] + fake[1]) + game.penalty_curvature,
+        damping=objective.scale * (noise_scale * game.sigma) ** 2 * (real[1] + fake[1]) + game.penalty.curvature,
     )
 
 
@@ -245,7 +263,7 @@ def measured_modulus(game: DiracGAN, descent: Descent, *, num_steps: int = 4000,
     Returns:
       The modulus; 0 if the equilibrium is hit exactly; None where the field has no derivative there.
     """
-    if game.penalty_curvature is None:
+    if game.penalty.curvature is None:
         return None
     iterate, logs = _iteration(game, descent), []
     point = radius * math.cos(1.0), radius * math.sin(1.0)
@@ -315,13 +333,6 @@ def _quadrature(game: DiracGAN) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(scale * nodes), torch.from_numpy(weights / weights.sum())
 
 
-def _penalty(game: DiracGAN, psi: Tensor) -> Tensor:
-    squared_norms = psi.square()[None]
-    if game.penalty in _TOWARDS_ONE:
-        return towards_one(squared_norms, weight=game.strength)
-    return towards_zero(squared_norms, weight=game.strength * _WEIGHT_OF_SQUARE.get(game.penalty, 0.0))
-
-
 def _slope_and_curvature(function: Scalar) -> tuple[float, float]:
     import torch
 
@@ -344,7 +355,7 @@ def _derivative(function: Scalar, num_nodes: int) -> Scalar:
 
 def _iteration(game: DiracGAN, descent: Descent) -> Callable[[_Point], _Point]:
     """One iteration as a function of the point, by the chain rule from the derivatives of the elementwise functions."""
-    objective, limit = game.loss.objective, game.clip
+    objective, limit = game.loss.objective, game.penalty.clip
     (noise, weights), coupling = _quadrature(game), _COMPARED[objective.comparison][0]
     num_nodes = len(noise)
     real, fake, generator_fake = (
@@ -356,7 +367,7 @@ def _iteration(game: DiracGAN, descent: Descent) -> Callable[[_Point], _Point]:
     def discriminator_step(theta: float, psi: float) -> float:
         x_real, x_fake = noise - coupling * theta, noise + theta
         slope = weights @ (x_real * real(psi * x_real) + x_fake * fake(psi * x_fake))
-        psi -= step * float(slope) + descent.step_size * _penalty_slope(game, psi)
+        psi -= step * float(slope) + descent.step_size * game.penalty.slope(psi)
         return psi if limit is None else min(max(psi, -limit), limit)
 
     def generator_step(theta: float, psi: float) -> float:
@@ -372,9 +383,3 @@ def _iteration(game: DiracGAN, descent: Descent) -> Callable[[_Point], _Point]:
         return generator_step(theta, psi if descent.updates == "alternating" else point[1]), psi
 
     return iterate
-
-
-def _penalty_slope(game: DiracGAN, psi: float) -> float:
-    if game.penalty in _TOWARDS_ONE:
-        return 2 * game.strength * (psi - math.copysign(1.0, psi)) if psi else 0.0
-    return (game.penalty_curvature or 0.0) * psi

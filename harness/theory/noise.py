@@ -21,14 +21,15 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
+import torch
+from scipy.special import gammainc, gammaln
+from torch import Generator, Tensor
 
 
 class Noise(Protocol):
-    """A family of noise. `name` is the family's in `NOISES`."""
+    """A family of noise. `name` is what a job calls it."""
 
     @property
     def name(self) -> str: ...
@@ -144,8 +145,6 @@ class FullCovariance(_Normal):
     name = "full_covariance"
 
     def __post_init__(self) -> None:
-        import torch
-
         matrix = torch.as_tensor(self.covariance, dtype=torch.float64)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"a covariance must be a square matrix, got shape {list(matrix.shape)}")
@@ -160,8 +159,6 @@ class FullCovariance(_Normal):
     @functools.cached_property
     def factor(self) -> Tensor:
         """L, lower triangular, with ``L L^T = S``: ``[d, d]``, float64, where the covariance is."""
-        import torch
-
         factor: Tensor = torch.linalg.cholesky(torch.as_tensor(self.covariance, dtype=torch.float64))
         return factor
 
@@ -176,8 +173,6 @@ class FullCovariance(_Normal):
         return draws @ self._single[draws.device].mT
 
     def whiten(self, points: Tensor) -> Tensor:
-        import torch
-
         self._check(points.shape[1])
         whitened: Tensor = torch.linalg.solve_triangular(self.factor.to(points), points.mT, upper=False).mT
         return whitened
@@ -224,12 +219,6 @@ class Cauchy(_Isotropic):
 
 
 TRUNCATED = Truncated()
-NOISES: dict[str, type[Truncated | Gaussian | FullCovariance | Cauchy]] = {
-    "truncated": Truncated,
-    "gaussian": Gaussian,
-    "full_covariance": FullCovariance,
-    "cauchy": Cauchy,
-}
 
 
 def data_covariance(samples: Tensor) -> Tensor:
@@ -238,8 +227,6 @@ def data_covariance(samples: Tensor) -> Tensor:
     Raises:
       ValueError: If the samples are all the same.
     """
-    import torch
-
     dimension = samples.shape[1]
     centred = (samples - samples.mean(0)).double()
     covariance = centred.mT @ centred / (len(samples) - 1)
@@ -267,8 +254,6 @@ def mean_noise_norm(*, sigma: float, dimension: int) -> float:
 
     ``sigma sqrt 2 Gamma((d+1)/2)/Gamma(d/2) * P((d+1)/2, rho) / P(d/2, rho)``, ``rho = R^2 / (2 sigma^2)``.
     """
-    from scipy.special import gammainc
-
     rho = truncation_radius(sigma=1.0, dimension=dimension) ** 2 / 2
     return sigma * _mean_of_chi(dimension) * float(gammainc((dimension + 1) / 2, rho) / gammainc(dimension / 2, rho))
 
@@ -278,8 +263,6 @@ def sample_truncated(num: int, dimension: int, *, generator: Generator) -> Tenso
 
     Synchronises with the device; for the training step use `confine` on plain Gaussian draws.
     """
-    import torch
-
     radius = truncation_radius(sigma=1.0, dimension=dimension)
     draws = _normal(num, dimension, generator=generator, double=True)
     while (outside := torch.linalg.vector_norm(draws, dim=1) > radius).any():
@@ -302,8 +285,6 @@ def confine(draws: Tensor, *, dimension: int) -> Tensor:
 
 
 def _normal(*shape: int, generator: Generator, double: bool = False) -> Tensor:
-    import torch
-
     dtype = torch.float64 if double else torch.float32
     return torch.randn(*shape, generator=generator, device=generator.device, dtype=dtype)
 
@@ -316,6 +297,4 @@ def _as_cauchy(draws: Tensor) -> Tensor:
 
 def _mean_of_chi(dimension: int) -> float:
     """``E||z||`` of a standard normal vector, ``sqrt 2 Gamma((d+1)/2) / Gamma(d/2)``."""
-    from scipy.special import gammaln
-
     return math.sqrt(2) * math.exp(gammaln((dimension + 1) / 2) - gammaln(dimension / 2))

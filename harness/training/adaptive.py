@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..job.parts.schedules import Adaptive
 from ..planning.cells import Run
-from ..theory.schedules import Adaptive
 
 
 class Adaptation:
@@ -30,8 +30,7 @@ class Adaptation:
     @staticmethod
     def of(runs: Sequence[Run], device: torch.device) -> Adaptation | None:
         """That of a pack; None if no member has an adaptive schedule."""
-        functions = [run.sigma.function() for run in runs]
-        rules = [function if isinstance(function, Adaptive) else None for function in functions]
+        rules = [run.sigma.schedule if isinstance(run.sigma.schedule, Adaptive) else None for run in runs]
         steps = [run.horizon * run.steps_per_epoch * run.discriminator_steps for run in runs]
         return Adaptation(rules, steps, device) if any(rules) else None
 

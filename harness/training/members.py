@@ -11,15 +11,15 @@ from ..job.parts.losses import find_loss
 from ..planning.cells import Run
 from ..problems.sources import Source
 from ..theory.losses import Loss, accuracy
-from ..theory.schedules import Adaptive, constant
+from ..theory.noise import Noise
 from .adaptive import Adaptation
 from .measurement import Measurement
-from .noise import make_noises
-from .optimizers import make_optimizer
-from .penalties import Regulariser
-from .players import Adversaries
+from .noise import noise_families
+from .optimizers import StackedOptimizer
+from .penalties import StackedPenalty
+from .players import Players
 from .streams import Stream
-from .updates import Vitality, descend
+from .updates import DivergenceMonitor, descend
 
 MemberState = Mapping[str, Tensor]
 """One member between two epochs: all its training needs to go on as if it had not been interrupted."""
@@ -46,27 +46,29 @@ class Members:
         self.starts = [int(states[index]["epoch"]) if index in states else 0 for index in range(len(runs))]
         self._sigmas = sigma_table(runs, num_epochs=num_epochs, starts=self.starts).to(device)  # [steps, k]
         self._adaptation = Adaptation.of(runs, device)
-        self.adversaries = Adversaries(
+        self.players = Players(
             "train",
             first.networks,
             source,
             seeds=[run.seed for run in runs],
             batch=first.batch,
-            noises=make_noises([run.sigma.noise for run in runs], source) if any(r.is_noisy for r in runs) else None,
+            families=noise_families([run.sigma.noise for run in runs], source)
+            if any(r.is_noisy for r in runs)
+            else None,
         )
         self.objective = find_loss(first.loss).objective
         self._groups = group_by_loss([run.loss for run in runs], device)
-        self._needs_real = self.adversaries.batch_norm == "joint" or any(
+        self._needs_real = self.players.batch_norm == "joint" or any(
             find_loss(run.loss).generator_needs_real for run in runs
         )
-        self._regulariser = Regulariser(first.penalty, self.adversaries)
-        self.generators = self.adversaries.initial(self.adversaries.generator, "generator")
-        self.discriminators = self.adversaries.initial(self.adversaries.discriminator, "discriminator")
+        self._penalty = StackedPenalty(first.penalty, self.players)
+        self.generators = self.players.initial(self.players.generator, "generator")
+        self.discriminators = self.players.initial(self.players.discriminator, "discriminator")
         optimizers = [run.optimizer for run in runs]
-        self._generator_optimizer = make_optimizer(optimizers, self.generators)
-        self._discriminator_optimizer = make_optimizer(optimizers, self.discriminators)
-        self._batches = self.adversaries.batches("train")
-        self.vitality = Vitality(len(runs), device)
+        self._generator_optimizer = StackedOptimizer(optimizers, self.generators)
+        self._discriminator_optimizer = StackedOptimizer(optimizers, self.discriminators)
+        self._batches = self.players.batches("train")
+        self.monitor = DivergenceMonitor(len(runs), device)
         for index, state in states.items():
             self._restore(index, state)
         for name, stream in self._streams().items():
@@ -91,7 +93,7 @@ class Members:
         parts = {
             "generator": self.generators,
             "discriminator": self.discriminators,
-            "last d_loss": self.vitality.last_d_loss,
+            "last d_loss": self.monitor.last_d_loss,
         }
         for player, optimizer in (
             ("generator", self._generator_optimizer),
@@ -103,7 +105,7 @@ class Members:
         return parts
 
     def _streams(self) -> dict[str, Stream]:
-        return {**self._batches.streams, **self._regulariser.streams}
+        return {**self._batches.streams, **self._penalty.streams}
 
     def sigma(self, step: int) -> Tensor:
         """sigma of every member at a step, ``[k]``."""
@@ -116,13 +118,13 @@ class Members:
             self._real = self._batches.real(sigma)
             fake = self._batches.fake(self.generators, sigma)
         weights = self.discriminators.requires_grad_()
-        logits = self.adversaries.logits(weights, self._real, fake)
+        logits = self.players.logits(weights, self._real, fake)
         loss = self.objective(*logits)
         if self._adaptation is not None:
             self._adaptation.note(accuracy(self.objective, *(values.detach() for values in logits)))
-        penalty = self._regulariser(weights, self._real, fake)
+        penalty = self._penalty(weights, self._real, fake)
         self.discriminators = descend(
-            weights, loss, penalty, self._discriminator_optimizer, self.vitality, clip=self._regulariser.clip
+            weights, loss, penalty, self._discriminator_optimizer, self.monitor, constrain=self._penalty.constrain
         )
         return loss.detach()
 
@@ -135,11 +137,11 @@ class Members:
         weights = self.generators.requires_grad_()
         fake = self._batches.fake(weights, sigma)
         if self._needs_real:
-            logits: tuple[Tensor | None, Tensor] = self.adversaries.logits(self.discriminators, self._real, fake)
+            logits: tuple[Tensor | None, Tensor] = self.players.logits(self.discriminators, self._real, fake)
         else:
-            logits = None, self.adversaries.discriminator(self.discriminators, fake)
+            logits = None, self.players.discriminator(self.discriminators, fake)
         loss = grouped_generator_loss(self._groups, *logits)
-        self.generators = descend(weights, loss, 0.0, self._generator_optimizer, self.vitality)
+        self.generators = descend(weights, loss, 0.0, self._generator_optimizer, self.monitor)
         return loss.detach()
 
     def sigma_after(self, epochs: Sequence[int]) -> list[float]:
@@ -153,17 +155,23 @@ class Members:
 
         The batches belong to the step, so that a run measured at other steps as well gets the same numbers here.
         """
-        return self.adversaries.measure(
+        return self.players.measure(
             generators=self.generators,
             discriminators=self.discriminators,
             sigma=torch.tensor(sigma, dtype=torch.float32, device=self.generators.device),
             objective=self.objective,
             losses=list(dict.fromkeys(run.loss for run in self.runs)),
-            batches=self.adversaries.batches([f"measure at {done}" for done in step]),
+            batches=self.players.batches([f"measure at {done}" for done in step]),
             num_batches=num_batches,
             iteration=list(step),
-            vitality=self.vitality,
+            monitor=self.monitor,
         )
+
+
+def _families(runs: Sequence[Run], source: Source) -> list[Noise] | None:
+    if not any(run.is_noisy for run in runs):
+        return None
+    return noise_families([run.sigma.noise for run in runs], source)
 
 
 def grouped_generator_loss(
@@ -194,9 +202,7 @@ def sigma_table(runs: Sequence[Run], *, num_epochs: int, starts: Sequence[int]) 
     steps_per_epoch = runs[0].steps_per_epoch
     columns = []
     for run, start in zip(runs, starts, strict=True):
-        schedule, horizon = run.sigma.function(), run.horizon * steps_per_epoch
-        if isinstance(schedule, Adaptive):
-            schedule = constant(sigma=schedule.start)  # it moves from there, see `Adaptation`
+        schedule, horizon = run.sigma.schedule, run.horizon * steps_per_epoch
         steps = range(start * steps_per_epoch, (start + num_epochs) * steps_per_epoch)
         columns.append([schedule(step / horizon) for step in steps])
     return torch.tensor(columns, dtype=torch.float32).T.contiguous()

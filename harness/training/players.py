@@ -10,19 +10,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..job.parts.networks import DCGAN, MLP
+from ..job.parts.networks import Network
 from ..problems.sources import Source
 from ..theory.losses import Objective, accuracy
 from ..theory.noise import Noise
 from .gradients import GRADIENT_SUMMARY, GradientMoments
 from .measurement import Measurement, measured_losses
-from .networks import build_discriminator, build_generator, initial_weights
 from .stacking import StackedModule, discriminate
 from .streams import Streams, add_noise
-from .updates import Vitality
+from .updates import DivergenceMonitor
 
 
-class Adversaries:
+class Players:
     """Networks and random streams of a pack.
 
     Args:
@@ -31,33 +30,30 @@ class Adversaries:
       source: Real samples, on the device to work on.
       seeds: One a member.
       batch: Samples of each kind in a batch.
-      noises: The family of each member; None where no member ever has sigma > 0, so that none is drawn.
+      families: Of noise, one per member; None where no member ever has sigma > 0, so that none is drawn.
     """
 
     def __init__(
         self,
         role: str,
-        networks: MLP | DCGAN,
+        networks: Network,
         source: Source,
         *,
         seeds: Sequence[int],
         batch: int,
-        noises: Sequence[Noise] | None,
+        families: Sequence[Noise] | None,
     ) -> None:
-        self.source, self.batch, self.noises = source, batch, noises
+        self.source, self.batch, self.families = source, batch, families
         self.latent = networks.latent
-        self.batch_norm = networks.batch_norm
-        self.generator = StackedModule(build_generator(networks, source.shape))
-        self.discriminator = StackedModule(
-            build_discriminator(networks, source.shape), spectral_norm=networks.spectral_norm
-        )
+        self.batch_norm = networks.normalisation
+        self.generator = StackedModule.generator(networks, source.shape)
+        self.discriminator = StackedModule.discriminator(networks, source.shape)
         self.streams = Streams(role, seeds, device=source.device)
 
     def initial(self, module: StackedModule, name: str) -> Tensor:
         """Initial weights of every member ``[k, p]``, drawn on the CPU so that all devices start alike."""
         generators = self.streams.generators(f"{name} weights", device=torch.device("cpu"))
-        weights = [initial_weights(module.template, generator=generator) for generator in generators]
-        return torch.stack(weights).to(self.source.device)
+        return torch.stack([module.initial(generator) for generator in generators]).to(self.source.device)
 
     def batches(self, purpose: str | Sequence[str]) -> Batches:
         """Batches from streams that belong to this purpose alone, or to each member's own."""
@@ -79,7 +75,7 @@ class Adversaries:
         batches: Batches,
         num_batches: int,
         iteration: list[int],
-        vitality: Vitality,
+        monitor: DivergenceMonitor,
     ) -> Measurement:
         """What the discriminators say of fresh batches, and the gradients they give the generators."""
         wanted = measured_losses(losses)
@@ -106,8 +102,8 @@ class Adversaries:
             d_loss=d_loss,
             accuracy=right,
             **{name: {loss: summary[name] for loss, summary in summaries.items()} for name in GRADIENT_SUMMARY},
-            diverged_at=vitality.diverged_at.tolist(),
-            last_d_loss=vitality.last_d_loss.tolist(),
+            diverged_at=monitor.diverged_at.tolist(),
+            last_d_loss=monitor.last_d_loss.tolist(),
         )
 
 
@@ -118,17 +114,17 @@ class Batches:
       streams: By what they are for.
     """
 
-    def __init__(self, adversaries: Adversaries, purposes: Sequence[str]) -> None:
-        source, batch, noises = adversaries.source, adversaries.batch, adversaries.noises
-        streams = adversaries.streams.prefixed([f"{purpose} " for purpose in purposes])
-        self._generator = adversaries.generator
+    def __init__(self, players: Players, purposes: Sequence[str]) -> None:
+        source, batch, families = players.source, players.batch, players.families
+        streams = players.streams.prefixed([f"{purpose} " for purpose in purposes])
+        self._generator = players.generator
         self.streams = {
             "data": streams.real("data", source, batch),
-            "latents": streams.normal("latents", batch, adversaries.latent),
+            "latents": streams.normal("latents", batch, players.latent),
         }
-        if noises is not None:
+        if families is not None:
             for kind in ("real noise", "fake noise"):
-                self.streams[kind] = streams.unit_noise(kind, batch, source.shape, noises)
+                self.streams[kind] = streams.unit_noise(kind, batch, source.shape, families)
 
     def real(self, sigma: Tensor) -> Tensor:
         """Real samples with noise of each member's sigma ``[k]``: ``[k, b, *shape]``."""

@@ -17,12 +17,12 @@ from ..job.parts.losses import find_loss
 from ..planning.cells import Probe
 from ..problems.sources import Source
 from .measurement import Measurement
-from .noise import make_noises
-from .optimizers import make_optimizer
-from .penalties import Regulariser
-from .players import Adversaries
-from .progress import Progress, Reporter
-from .updates import Vitality, descend
+from .noise import noise_families
+from .optimizers import StackedOptimizer
+from .penalties import StackedPenalty
+from .players import Players
+from .progress import Progress, ProgressThrottle
+from .updates import DivergenceMonitor, descend
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Probed:
     """The end of a pack of probes: the discriminators' weights ``[k, p]`` and the networks they belong to."""
 
     discriminators: Tensor
-    adversaries: Adversaries
+    players: Players
 
 
 def log_spaced(num: int, *, last: int) -> list[int]:
@@ -57,33 +57,33 @@ def probe(
     first, device = probes[0], source.device
     settings = first.settings
     objective = find_loss(losses[0]).objective
-    adversaries = Adversaries(
+    players = Players(
         "probe",
         first.networks,
         source,
         seeds=[member.run.seed for member in probes],
         batch=settings.batch,
-        noises=make_noises([member.noise for member in probes], source)
+        families=noise_families([member.noise for member in probes], source)
         if any(member.sigma > 0 for member in probes)
         else None,
     )
     sigma = torch.tensor([member.sigma for member in probes], dtype=torch.float32, device=device)
-    weights = adversaries.initial(adversaries.discriminator, "discriminator")
-    update = make_optimizer([member.optimizer for member in probes], weights)
-    regulariser = Regulariser(first.penalty, adversaries)
-    vitality = Vitality(len(probes), device)
-    batches, measuring = adversaries.batches("train"), adversaries.batches("measure")
+    weights = players.initial(players.discriminator, "discriminator")
+    update = StackedOptimizer([member.optimizer for member in probes], weights)
+    penalty = StackedPenalty(first.penalty, players)
+    monitor = DivergenceMonitor(len(probes), device)
+    batches, measuring = players.batches("train"), players.batches("measure")
     due = set(log_spaced(settings.measurements, last=settings.iterations))
-    reporter = Reporter(len(probes))
+    reporter = ProgressThrottle(len(probes))
     for iteration in range(1, settings.iterations + 1):
         with torch.no_grad():
             real, fake = batches.real(sigma), batches.fake(snapshots, sigma)
-        loss = objective(*adversaries.logits(weights.requires_grad_(), real, fake))
-        penalty = regulariser(weights, real, fake)
-        weights = descend(weights, loss, penalty, update, vitality, clip=regulariser.clip)
-        vitality.note(iteration, loss.detach())
+        loss = objective(*players.logits(weights.requires_grad_(), real, fake))
+        term = penalty(weights, real, fake)
+        weights = descend(weights, loss, term, update, monitor, constrain=penalty.constrain)
+        monitor.note(iteration, loss.detach())
         if iteration in due:
-            yield adversaries.measure(
+            yield players.measure(
                 generators=snapshots,
                 discriminators=weights,
                 sigma=sigma,
@@ -92,9 +92,9 @@ def probe(
                 batches=measuring,
                 num_batches=settings.generator_batches,
                 iteration=[iteration] * len(probes),
-                vitality=vitality,
+                monitor=monitor,
             )
         if progress := reporter.step():
             yield progress
     yield reporter.flush()
-    yield Probed(weights, adversaries)
+    yield Probed(weights, players)

@@ -13,7 +13,7 @@ class Progress:
     member_steps: int
 
 
-class Reporter:
+class ProgressThrottle:
     """Decides by the clock when to report progress, so that short steps do not drown in messages."""
 
     def __init__(self, num_members: int, *, interval_seconds: float = 1.0) -> None:

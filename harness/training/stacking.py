@@ -10,20 +10,23 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.func import functional_call, vmap
+
+from ..job.parts.networks import Network, Unit
 
 
 class StackedModule:
     """k copies of one module, with their parameters in a single tensor ``[k, p]``.
 
     Args:
+      network: Whose module it is, which draws its initial weights.
       template: The module, without weights.
       spectral_norm: Whether weight matrices are divided by their largest singular values before use.
     """
 
-    def __init__(self, template: nn.Module, *, spectral_norm: bool = False) -> None:
-        self.template = template
+    def __init__(self, network: Network, template: nn.Module, *, spectral_norm: bool = False) -> None:
+        self.template, self._network = template, network
         self._normalised = weight_matrices(template) if spectral_norm else ()
         named = [
             (f"{prefix}.{name}" if prefix else name, parameter)
@@ -33,6 +36,27 @@ class StackedModule:
         self.names = [name for name, _ in named]
         self.shapes = [tuple(parameter.shape) for _, parameter in named]
         self.sizes = [math.prod(shape) for shape in self.shapes]
+
+    @staticmethod
+    def generator(network: Network, shape: tuple[int, ...]) -> StackedModule:
+        """Generators of samples of a shape."""
+        with torch.device("meta"):
+            return StackedModule(network, network.generator(shape))
+
+    @staticmethod
+    def discriminator(network: Network, shape: tuple[int, ...]) -> StackedModule:
+        """Discriminators of samples of a shape."""
+        with torch.device("meta"):
+            return StackedModule(network, network.discriminator(shape), spectral_norm=network.spectral_norm)
+
+    def initial(self, source: Generator) -> Tensor:
+        """One member's weights, drawn afresh and laid end to end in the order of ``named_parameters``: ``[p]``."""
+        parts = [
+            self._network.initial(layer, name, Unit(tuple(parameter.shape), source))
+            for layer in self.template.modules()
+            for name, parameter in layer.named_parameters(recurse=False)
+        ]
+        return torch.cat([part.flatten() for part in parts])
 
     def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
         """Parameters by name: ``[..., p] -> {name: [..., *shape]}``."""

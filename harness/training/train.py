@@ -11,8 +11,8 @@ from torch import Tensor
 from ..planning.cells import Run
 from ..problems.sources import Source
 from .members import Members, MemberState
-from .progress import Progress, Reporter
-from .updates import Vitality, is_sound
+from .progress import Progress, ProgressThrottle
+from .updates import DivergenceMonitor, is_finite
 
 
 @dataclass(frozen=True)
@@ -51,25 +51,25 @@ def train(
       `Progress` now and then, and an `Epoch` at the end of each epoch.
     """
     members = Members(runs, source, num_epochs=num_epochs, states=states)
-    reporter = Reporter(len(runs))
-    account = _Account(len(runs), source.device)
+    reporter = ProgressThrottle(len(runs))
+    means = EpochMeans(len(runs), source.device)
     steps_per_epoch = runs[0].steps_per_epoch
     starts = torch.tensor(members.starts, device=source.device) * steps_per_epoch
     step = 0
     for epoch in range(1, num_epochs + 1):
-        account.start_epoch()
+        means.start_epoch()
         for _ in range(steps_per_epoch):
             sigma = members.sigma(step)
             for _ in range(runs[0].discriminator_steps):
                 d_loss = members.discriminator_step(sigma)
             g_loss = members.generator_step(sigma)
             step += 1
-            account.add(d_loss, g_loss, members.vitality)
-            members.vitality.note(starts + step, d_loss)
+            means.add(d_loss, g_loss, members.monitor)
+            members.monitor.note(starts + step, d_loss)
             if progress := reporter.step():
                 yield progress
         yield reporter.flush()
-        d_losses, g_losses = account.read()
+        d_losses, g_losses = means.read()
         epochs = [start + epoch for start in members.starts]
         yield Epoch(
             epoch=epochs,
@@ -77,12 +77,12 @@ def train(
             sigma=members.sigma_after(epochs),
             d_loss=d_losses,
             g_loss=g_losses,
-            diverged_at=members.vitality.diverged_at.tolist(),
+            diverged_at=members.monitor.diverged_at.tolist(),
             members=members,
         )
 
 
-class _Account:
+class EpochMeans:
     """Mean losses of an epoch, summed on the device and read once; an epoch without a finite value keeps the last."""
 
     def __init__(self, num_members: int, device: torch.device) -> None:
@@ -93,9 +93,9 @@ class _Account:
         self._sum = torch.zeros_like(self._last)
         self._count = torch.zeros_like(self._last)
 
-    def add(self, d_loss: Tensor, g_loss: Tensor, vitality: Vitality) -> None:
+    def add(self, d_loss: Tensor, g_loss: Tensor, monitor: DivergenceMonitor) -> None:
         losses = torch.stack([d_loss, g_loss])
-        finite = is_sound(losses) & (vitality.diverged_at < 0)
+        finite = is_finite(losses) & (monitor.diverged_at < 0)
         self._sum += torch.where(finite, losses, 0.0)
         self._count += finite
 

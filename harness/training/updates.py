@@ -7,34 +7,32 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..theory.penalties import clip_weights
-
 OVERFLOW = 1e6
 """A loss beyond this counts as overflow: logits that large have lost the resolution float32 needs to rank samples."""
 
 
-class Vitality:
+class DivergenceMonitor:
     """Which members are still sound, and when the others ceased to be; kept on the device.
 
     Attributes:
-      alive: Members whose losses and weights have been finite so far, ``[k]``.
+      active: Members whose losses and weights have been finite so far, ``[k]``.
       diverged_at: Step at which a member died, or -1, ``[k]``.
       last_d_loss: The last sound loss of each discriminator, ``[k]``.
     """
 
     def __init__(self, num_members: int, device: torch.device) -> None:
-        self.alive = torch.ones(num_members, dtype=torch.bool, device=device)
+        self.active = torch.ones(num_members, dtype=torch.bool, device=device)
         self.diverged_at = torch.full((num_members,), -1, device=device)
         self.last_d_loss = torch.full((num_members,), torch.nan, device=device)
 
     def note(self, step: int | Tensor, d_loss: Tensor) -> None:
         """Remembers the discriminators' losses ``[k]``, and `step` for the members that died since the last call."""
         not_dead_before = self.diverged_at < 0
-        self.last_d_loss = torch.where(not_dead_before & is_sound(d_loss), d_loss, self.last_d_loss)
-        self.diverged_at = torch.where(~self.alive & not_dead_before, step, self.diverged_at)
+        self.last_d_loss = torch.where(not_dead_before & is_finite(d_loss), d_loss, self.last_d_loss)
+        self.diverged_at = torch.where(~self.active & not_dead_before, step, self.diverged_at)
 
 
-def is_sound(loss: Tensor) -> Tensor:
+def is_finite(loss: Tensor) -> Tensor:
     """Whether a loss is finite and below `OVERFLOW`."""
     return loss.abs() < OVERFLOW  # False for NaN
 
@@ -44,9 +42,9 @@ def descend(
     loss: Tensor,
     penalty: Tensor | float,
     update: Callable[[Tensor, Tensor], Tensor],
-    vitality: Vitality,
+    monitor: DivergenceMonitor,
     *,
-    clip: float | None = None,
+    constrain: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """One update of every living member: new weights ``[k, p]``; members that cease to be sound keep the old ones.
 
@@ -57,21 +55,21 @@ def descend(
     with torch.no_grad():
         weights = weights.detach()
         updated = update(weights, gradient)
-        if clip is not None:
-            updated = clip_weights(updated, limit=clip)
-        weights, vitality.alive = keep_finite(weights, updated, vitality.alive & is_sound(loss))
+        if constrain is not None:
+            updated = constrain(updated)
+        weights, monitor.active = keep_finite(weights, updated, monitor.active & is_finite(loss))
     return weights
 
 
-def keep_finite(old: Tensor, new: Tensor, alive: Tensor) -> tuple[Tensor, Tensor]:
+def keep_finite(old: Tensor, new: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
     """New parameters where they and the member are sound, else the last finite ones.
 
     Args:
       old, new: Parameters before and after an update, ``[k, p]``.
-      alive: Members whose values have been finite so far, ``[k]``.
+      active: Members whose values have been finite so far, ``[k]``.
 
     Returns:
-      Parameters ``[k, p]`` and the members still alive ``[k]``. Nothing is read back from the device.
+      Parameters ``[k, p]`` and the members still active ``[k]``. Nothing is read back from the device.
     """
-    alive = alive & torch.isfinite(new).all(dim=1)
-    return torch.where(alive[:, None], new, old), alive
+    active = active & torch.isfinite(new).all(dim=1)
+    return torch.where(active[:, None], new, old), active

@@ -8,23 +8,35 @@ import os
 import struct
 import zlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from .problem import Facts, HeldOut, ProblemSpec, split_counts
+from .problem import DataSet, Problem, ProblemInfo
+
+if TYPE_CHECKING:
+    from ...problems.sources import FloatArray, Samples
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
-class Digits(ProblemSpec):
-    """scikit-learn's 1,797 images of 8x8 digits, scaled to [-1, 1]; needs no download."""
+def image_files(folder: str) -> list[Path]:
+    """All images below a folder, sorted by name."""
+    return sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
 
-    name: Literal["digits"]
-    held_out: HeldOut = 1 / 3
 
-    def find_facts(self) -> Facts:
-        return Facts((1, 8, 8), *split_counts(1797, self.held_out))
+class Digits(DataSet):
+    """scikit-learn's 1,797 images of 8x8 digits, scaled to [-1, 1]; needs no download"""
+
+    name: Literal["digits"] = "digits"
+
+    def find_info(self) -> ProblemInfo:
+        return self.split_info((1, 8, 8), 1797)
+
+    def samples(self) -> FloatArray:
+        from ...problems import images
+
+        return images.digits()
 
 
 def _existing_file(path: str) -> str:
@@ -39,19 +51,18 @@ def _existing_folder(path: str) -> str:
     return path
 
 
-class Arrays(ProblemSpec):
-    """A .npy file of shape [n, ...]; sample shape [c, h, w] makes it an image problem."""
+class Arrays(DataSet):
+    """A .npy file of shape [n, ...]; sample shape [c, h, w] makes it an image problem"""
 
-    name: Literal["arrays"]
+    name: Literal["arrays"] = "arrays"
     path: Annotated[str, AfterValidator(_existing_file)]
-    held_out: HeldOut = 1 / 3
 
     @model_validator(mode="after")
     def _readable(self) -> Arrays:
-        self.facts()
+        self.info()
         return self
 
-    def find_facts(self) -> Facts:
+    def find_info(self) -> ProblemInfo:
         import numpy as np
 
         try:
@@ -64,7 +75,13 @@ class Arrays(ProblemSpec):
             raise ValueError(f"'{self.path}' has shape {list(array.shape)}; needed: [n, ...] with n >= 8")
         if array.dtype.kind not in "fiu":
             raise ValueError(f"'{self.path}' holds {array.dtype}; needed: real numbers")
-        return Facts(array.shape[1:], *split_counts(len(array), self.held_out))
+        return self.split_info(array.shape[1:], len(array))
+
+    def samples(self) -> FloatArray:
+        import numpy as np
+
+        samples: FloatArray = np.load(self.path, allow_pickle=False).astype(np.float32)
+        return samples
 
     def identity(self) -> dict[str, Any]:
         with Path(self.path).open("rb") as file:
@@ -72,7 +89,7 @@ class Arrays(ProblemSpec):
         return {"name": self.name, "held_out": self.held_out, "content": content}
 
 
-class TorchvisionImages(ProblemSpec):
+class TorchvisionImages(Problem):
     """Base of torchvision's data sets: their training split trains, their test split is held out.
 
     `root` is torchvision's root, or a folder that holds the data set's files themselves (.gz or not), as
@@ -105,13 +122,27 @@ class TorchvisionImages(ProblemSpec):
         content = [_uncompressed_checksum(path) for path in files or ()]
         return {**self.model_dump(mode="json", exclude={"root", "download"}), "content": content}
 
+    def load(self) -> Samples | None:
+        from ...problems import images
+        from ...problems.sources import Samples
+
+        name = type(self).__name__
+        splits = images.torchvision_splits(
+            name, root=self.root, download=self.download, loose=self.loose_files() or (), size=self.size
+        )
+        return Samples(*splits)
+
+    def loose_files(self) -> list[Path] | None:
+        """The files where they are not laid out as torchvision wants them; None if they are."""
+        return self.files()
+
 
 class _IdxImages(TorchvisionImages):
     """MNIST and its relatives: 70,000 grey images of 28x28 in four idx files."""
 
-    def find_facts(self) -> Facts:
+    def find_info(self) -> ProblemInfo:
         size = self.size or 28
-        return Facts((1, size, size), *self._counts())
+        return ProblemInfo((1, size, size), *self._counts())
 
     def needed(self) -> tuple[str, ...]:
         return tuple(f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
@@ -155,25 +186,25 @@ def _idx_length(path: Path) -> int:
 
 
 class MNIST(_IdxImages):
-    """MNIST by torchvision."""
+    """MNIST by torchvision"""
 
-    name: Literal["mnist"]
+    name: Literal["mnist"] = "mnist"
 
 
 class FashionMNIST(_IdxImages):
-    """Fashion-MNIST by torchvision."""
+    """Fashion-MNIST by torchvision"""
 
-    name: Literal["fashion_mnist"]
+    name: Literal["fashion_mnist"] = "fashion_mnist"
 
 
 class CIFAR10(TorchvisionImages):
-    """CIFAR-10 by torchvision: 60,000 colour images of 32x32."""
+    """CIFAR-10 by torchvision: 60,000 colour images of 32x32"""
 
-    name: Literal["cifar10"]
+    name: Literal["cifar10"] = "cifar10"
 
-    def find_facts(self) -> Facts:
+    def find_info(self) -> ProblemInfo:
         size = self.size or 32
-        return Facts((3, size, size), 50_000, 10_000)
+        return ProblemInfo((3, size, size), 50_000, 10_000)
 
     def needed(self) -> tuple[str, ...]:
         return ("cifar-10-batches-py",)
@@ -183,26 +214,28 @@ class CIFAR10(TorchvisionImages):
         files = [folder / name for name in (*(f"data_batch_{index}" for index in range(1, 6)), "test_batch")]
         return files if all(path.is_file() for path in files) else None
 
+    def loose_files(self) -> None:
+        return
 
-class ImageFolder(ProblemSpec):
-    """All images below a folder, of one size or resized to `size`, scaled to [-1, 1]."""
 
-    name: Literal["image_folder"]
+class ImageFolder(DataSet):
+    """All images below a folder, of one size or resized to `size`, scaled to [-1, 1]"""
+
+    name: Literal["image_folder"] = "image_folder"
     root: Annotated[str, AfterValidator(_existing_folder)]
     size: int | None = Field(None, ge=4, le=512)
     channels: Literal[1, 3] = 3
-    held_out: HeldOut = 1 / 3
 
     @model_validator(mode="after")
     def _readable(self) -> ImageFolder:
-        self.facts()
+        self.info()
         return self
 
     def paths(self) -> list[Path]:
         """The image files, sorted by name."""
-        return sorted(p for p in Path(self.root).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        return image_files(self.root)
 
-    def find_facts(self) -> Facts:
+    def find_info(self) -> ProblemInfo:
         from PIL import Image, UnidentifiedImageError
 
         paths = self.paths()
@@ -216,7 +249,12 @@ class ImageFolder(ProblemSpec):
                     width, height = image.size
             except (UnidentifiedImageError, OSError) as error:
                 raise ValueError(f"'{paths[0]}' is not a readable image: {error}") from error
-        return Facts((self.channels, height, width), *split_counts(len(paths), self.held_out))
+        return self.split_info((self.channels, height, width), len(paths))
+
+    def samples(self) -> FloatArray:
+        from ...problems import images
+
+        return images.folder(self.paths(), size=self.size, channels=self.channels)
 
     def identity(self) -> dict[str, Any]:
         listing = [[str(path.relative_to(self.root)), zlib.crc32(path.read_bytes())] for path in self.paths()]

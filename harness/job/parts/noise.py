@@ -1,47 +1,89 @@
-"""Noise over training time: a family of noise, and a schedule of its scale."""
+"""Noise over training time: a family of noise, and a schedule of its scale.
+
+The mathematics of the families - draws, densities, moments - is `theory.noise`; here is what a job may say of them.
+"""
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator, model_serializer
+from pydantic import BeforeValidator, SerializeAsAny, field_validator, model_serializer
 
-from ...errors import suggest
 from ...identity import canonical_json
-from ...theory import schedules
-from ...theory.noise import NOISES
-from ...theory.schedules import SCHEDULES, Adaptive, Schedule
-from ..extensions import resolve, source_digest
-from ..spec import FiniteFloat, Spec, by_name, exact, to_matrix
+from ..extensions import source_digest
+from ..spec import FiniteFloat, InnerError, MistakesError, Spec, exact, to_matrix
+from .part import Part, chooser
+from .schedules import Constant, Schedule
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-class PlainNoise(Spec):
-    """A family of noise without options."""
+    from ...theory.noise import Noise as NoiseFamily
 
-    name: Literal["truncated", "gaussian", "cauchy"]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-LARGEST_COVARIANCE = 4096
+MAX_COVARIANCE = 4096
 """Coordinates of samples whose covariance is still made: it has 128 MiB, and factorising it takes seconds."""
 
 
-class FullCovarianceNoise(Spec):
-    """Gaussian noise with a covariance of its own.
+class Noise(Part):
+    """Base of all families of noise."""
+
+    kind: ClassVar[str] = "noise"
+
+    def needs(self, dimension: int) -> str | None:
+        """What is wrong with samples of this dimension; None if nothing is."""
+        del dimension
+        return None
+
+    def family(self, samples: Callable[[int], Tensor]) -> NoiseFamily:
+        """The family's draws, densities and moments.
+
+        Args:
+          samples: Gives that many training samples of the problem, ``[at most num, *shape]``.
+        """
+        raise NotImplementedError
+
+    def as_in_a_job_file(self) -> str | dict[str, Any]:
+        """The name alone where there are no parameters."""
+        values = self.model_dump(mode="json")
+        return values if len(values) > 1 else self.name
+
+
+class Truncated(Noise):
+    """eps ~ N(0, sigma^2 I) given ||eps|| <= sigma (sqrt(d) + 5); the default, for which all bounds hold"""
+
+    name: Literal["truncated"] = "truncated"
+
+    def family(self, samples: Callable[[int], Tensor]) -> NoiseFamily:
+        from ...theory.noise import Truncated
+
+        return Truncated()
+
+
+class Gaussian(Noise):
+    """eps ~ N(0, sigma^2 I); unbounded, so of the full bounds only weighted holds"""
+
+    name: Literal["gaussian"] = "gaussian"
+
+    def family(self, samples: Callable[[int], Tensor]) -> NoiseFamily:
+        from ...theory.noise import Gaussian
+
+        return Gaussian()
+
+
+class FullCovariance(Noise):
+    """eps ~ N(0, sigma^2 S), S the data's own covariance or a given one; unbounded, only weighted holds
 
     `covariance` is that of the noise at sigma 1, a matrix, or ``data``: nine parts of the covariance of the training
     samples, scaled to trace d, and one part identity, so that constant pixels get noise too.
     """
 
-    name: Literal["full_covariance"]
+    name: Literal["full_covariance"] = "full_covariance"
     covariance: Literal["data"] | Annotated[tuple[tuple[FiniteFloat, ...], ...], BeforeValidator(to_matrix)] = "data"
 
-    def __str__(self) -> str:
+    @functools.cached_property
+    def description(self) -> str:
         return self.name if self.covariance == "data" else f"{self.name}({self.covariance})"
 
     @field_validator("covariance")
@@ -57,60 +99,100 @@ class FullCovarianceNoise(Spec):
                 raise ValueError("must be symmetric and positive definite")
         return value
 
+    def needs(self, dimension: int) -> str | None:
+        if self.covariance == "data" and dimension > MAX_COVARIANCE:
+            return (
+                f"full_covariance noise in {dimension} dimensions needs a matrix of {dimension}^2 numbers; use samples "
+                f"of at most {MAX_COVARIANCE} coordinates, or another family"
+            )
+        if self.covariance != "data" and len(self.covariance) != dimension:
+            size = len(self.covariance)
+            return f"the covariance is {size}x{size}, a sample has {dimension} coordinates; give one of its size"
+        return None
 
-AnyNoise: TypeAlias = PlainNoise | FullCovarianceNoise
-TRUNCATED = PlainNoise(name="truncated")
-NoiseValue = Annotated[Annotated[AnyNoise, Field(discriminator="name")], BeforeValidator(by_name)]
-_noise_adapter: TypeAdapter[AnyNoise] = TypeAdapter(NoiseValue)
+    def family(self, samples: Callable[[int], Tensor]) -> NoiseFamily:
+        from ...theory.noise import FullCovariance, data_covariance
+
+        if self.covariance == "data":
+            return FullCovariance(data_covariance(samples(10_000).flatten(1)))
+        return FullCovariance(self.covariance)
 
 
-class Sigma(Spec):
-    """Noise over training time: a schedule with its parameters, or the constant of a plain number, and a family."""
+class Cauchy(Noise):
+    """density ~ (1 + ||eps||^2 / sigma^2)^(-(d+1)/2); no mean, so no full bound holds"""
 
-    schedule: str = "constant"
-    parameters: tuple[tuple[str, FiniteFloat], ...] = ()
+    name: Literal["cauchy"] = "cauchy"
+
+    def family(self, samples: Callable[[int], Tensor]) -> NoiseFamily:
+        from ...theory.noise import Cauchy
+
+        return Cauchy()
+
+
+NOISES: Mapping[str, type[Noise]] = {
+    "truncated": Truncated,
+    "gaussian": Gaussian,
+    "full_covariance": FullCovariance,
+    "cauchy": Cauchy,
+}
+TRUNCATED = Truncated()
+_noise_of = chooser(Noise, NOISES)
+AnyNoise = Annotated[SerializeAsAny[Noise], BeforeValidator(_noise_of)]
+"""A family of noise as a job names it."""
+
+
+class NoiseSchedule(Spec):
+    """Noise over training time: sigma by a schedule, the constant of a plain number among them, and a family.
+
+    In a job file: ``0.5``, ``{schedule: linear, start: 0.5, end: 0}``, ``{sigma: 0.5, noise: gaussian}``.
+    """
+
+    schedule: SerializeAsAny[Schedule]
     noise: AnyNoise = TRUNCATED
-
-    def function(self) -> Schedule | Adaptive:
-        """``sigma(t)``, t in [0, 1]; for an adaptive schedule its rule."""
-        return resolve(self.schedule, SCHEDULES, kind="schedule")(**dict(self.parameters))
 
     def at(self, t: float) -> float | None:
         """``sigma(t)``; None for an adaptive schedule, of which only the training can tell."""
-        function = self.function()
-        return None if isinstance(function, Adaptive) else function(t)
+        return None if self.schedule.adapts else self.schedule(t)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether sigma is one number."""
+        return isinstance(self.schedule, Constant)
 
     @functools.cached_property
     def canonical(self) -> str:
         """What determines the values: family, parameters, and for a user's own the hash of its source."""
-        noise = [] if self.noise == TRUNCATED else [self.noise.model_dump(mode="json")]
-        return canonical_json([self.schedule, dict(self.parameters), source_digest(self.schedule), *noise])
-
-    @property
-    def is_constant(self) -> bool:
-        return self.schedule == "constant"
-
-    @model_serializer
-    def _as_in_a_job_file(self) -> float | dict[str, Any]:
-        values = dict(self.parameters)
-        if self.noise == TRUNCATED:
-            return values["sigma"] if self.is_constant else {"schedule": self.schedule, **values}
-        noise = self.noise.model_dump(mode="json") if isinstance(self.noise, FullCovarianceNoise) else self.noise.name
-        return {**({} if self.is_constant else {"schedule": self.schedule}), **values, "noise": noise}
-
-    def __str__(self) -> str:
-        return self.description
+        schedule, noise = self.schedule, self.noise
+        family = [] if noise == TRUNCATED else [noise.with_source(noise.model_dump(mode="json"))]
+        return canonical_json([schedule.name, schedule.given(), source_digest(schedule.name), *family])
 
     @functools.cached_property
     def description(self) -> str:
         """``0.5``, ``linear(end=0, start=0.5)``, ``0.5 gaussian``."""
-        inner = ", ".join(f"{name}={exact(value)}" for name, value in self.parameters)
-        text = exact(self.parameters[0][1]) if self.is_constant else f"{self.schedule}({inner})"
-        return text if self.noise == TRUNCATED else f"{text} {self.noise}"
+        inner = ", ".join(f"{name}={exact(value)}" for name, value in self.schedule.given().items())
+        text = exact(self.schedule(0.0)) if self.is_constant else f"{self.schedule.name}({inner})"
+        return text if self.noise == TRUNCATED else f"{text} {self.noise.description}"
+
+    def __str__(self) -> str:
+        return self.description
+
+    @model_serializer
+    def _as_in_a_job_file(self) -> float | dict[str, Any]:
+        values: dict[str, Any] = dict(self.schedule.given())
+        if self.noise == TRUNCATED and self.is_constant:
+            return float(values["sigma"])
+        named = {} if self.is_constant else {"schedule": self.schedule.name}
+        noise = {} if self.noise == TRUNCATED else {"noise": self.noise.as_in_a_job_file()}
+        return {**named, **values, **noise}
 
 
-def _parse_sigma(value: Any) -> Any:
-    if isinstance(value, Sigma):
+def constant_noise(sigma: float) -> NoiseSchedule:
+    """Truncated noise of one sigma, data units."""
+    return NoiseSchedule(schedule=Constant(sigma=sigma))
+
+
+def _parse(value: Any) -> Any:
+    if isinstance(value, NoiseSchedule):
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = {"sigma": value}
@@ -119,59 +201,22 @@ def _parse_sigma(value: Any) -> Any:
             "must be a number >= 0, a schedule such as {schedule: linear, start: 0.5, end: 0}, or another family of "
             f"noise such as {{sigma: 0.5, noise: gaussian}}; got {value!r}"
         )
-    noise = _parse_noise(value.get("noise", TRUNCATED))
-    value = {"schedule": "constant", **{name: item for name, item in value.items() if name != "noise"}}
-    given = {name: item for name, item in value.items() if name != "schedule"}
-    resolve(str(value["schedule"]), SCHEDULES, kind="schedule")
-    for name, item in given.items():
-        if isinstance(item, bool) or not isinstance(item, (int, float)):
-            raise ValueError(f"{name} must be a number, got {item!r}")
-    if value["schedule"] in SCHEDULES:
-        schedules.check_names(value["schedule"], given)
-    return sigma_from(value["schedule"], given, noise)
+    given = {name: item for name, item in value.items() if name not in ("schedule", "noise")}
+    schedule = Schedule.of(str(value.get("schedule", "constant")), given)
+    return NoiseSchedule(schedule=schedule, noise=_parse_noise(value["noise"]) if "noise" in value else TRUNCATED)
 
 
-def sigma_from(schedule: str, parameters: Mapping[str, float], noise: AnyNoise) -> Sigma:
-    """A schedule from its parameters, checked.
-
-    Raises:
-      ValueError: If they do not make a schedule.
-    """
-    _check_schedule(resolve(schedule, SCHEDULES, kind="schedule"), dict(parameters))
-    # a default that is written out is no other schedule
-    defaults = schedules.defaults(schedule) if schedule in SCHEDULES else {}
-    given = tuple(sorted((name, float(x)) for name, x in parameters.items() if defaults.get(name) != x))
-    return Sigma(schedule=schedule, parameters=given, noise=noise)
-
-
-def _parse_noise(value: Any) -> AnyNoise:
-    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", value)
-    if not isinstance(name, str) or name not in NOISES:
-        raise ValueError(f"unknown noise {name!r}.{suggest(str(name), NOISES)}")
+def _parse_noise(value: Any) -> Noise:
     try:
-        return _noise_adapter.validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"noise {name}: {first['msg'].removeprefix('Value error, ')}") from None
+        noise: Noise = _noise_of(value)
+    except MistakesError as error:
+        raise MistakesError((("noise", *place), text) for place, text in error.found) from error
+    except InnerError as error:
+        raise error.within("noise") from error
+    except ValueError as error:
+        raise MistakesError([(("noise",), str(error))]) from error
+    return noise
 
 
-SMALLEST_SIGMA = 1e-20
-
-
-def _check_schedule(factory: Any, given: dict[str, Any]) -> None:
-    """Calls a schedule, which may be a user's own, at a few times."""
-    try:
-        schedule = factory(**{name: float(value) for name, value in given.items()})
-        if isinstance(schedule, Adaptive):
-            schedule = schedules.constant(sigma=schedule.start)
-        values = [float(schedule(t)) for t in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    except ValueError:
-        raise
-    except Exception as error:  # a user's own code may raise anything
-        raise ValueError(f"the schedule cannot be used: {type(error).__name__}: {error}") from error
-    for value in values:
-        if not (value == 0 or SMALLEST_SIGMA <= value < math.inf):
-            raise ValueError(f"sigma must be 0, or finite and at least {SMALLEST_SIGMA}; the schedule gives {value}")
-
-
-SigmaValue = Annotated[Sigma, BeforeValidator(_parse_sigma)]
+AnySigma = Annotated[NoiseSchedule, BeforeValidator(_parse)]
+"""Noise as a job says it, under ``sigma``."""

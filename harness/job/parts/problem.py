@@ -4,52 +4,123 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from ..spec import Spec
+from ...identity import canonical_json
+from .part import Part
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Generator, Tensor
+
+    from ...problems.sources import FloatArray, Samples, Source
 
 
 @dataclass(frozen=True)
-class Facts:
+class ProblemInfo:
     """Shape of one sample and how many there are; None where the problem makes as many as asked for."""
 
     shape: tuple[int, ...]
-    num_training: int | None
-    num_held_out: int | None
+    num_training: int | None = None
+    num_held_out: int | None = None
 
 
-class ProblemSpec(Spec):
-    """Base of all problems."""
+class Problem(Part):
+    """Base of all problems. One that makes its samples has `draw`, one with files of its own `load`."""
 
-    name: str
+    kind: ClassVar[str] = "problem"
 
-    def facts(self) -> Facts:
-        """Shape and counts, without loading the samples; found once.
+    def info(self) -> ProblemInfo:
+        """Shape and counts, without loading the samples where possible; found once.
 
         Raises:
           ValueError: If the samples are not what the job file promises.
         """
-        return self.found_facts
+        return self._info
 
-    @functools.cached_property
-    def found_facts(self) -> Facts:
-        """What `facts` gives."""
-        return self.find_facts()
-
-    def find_facts(self) -> Facts:
+    def find_info(self) -> ProblemInfo:
         """Finds out shape and counts."""
         raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
         """What determines the samples; a path does not, the content behind it does."""
-        return self.model_dump(mode="json")
+        return self.with_source(self.model_dump(mode="json"))
+
+    def load(self) -> Samples | None:
+        """The data set in host memory; None for problems that make their samples.
+
+        Raises:
+          ValueError: If files hold something else than the job file promised.
+        """
+        return None
+
+    def draw(self, num: int, generator: Generator) -> Tensor:
+        """Fresh samples, float32, on the generator's device: ``[num, *shape]``, data units."""
+        raise NotImplementedError
+
+    def source(self, samples: Samples | None, *, device: torch.device) -> Source:
+        """The samples on a device, from what `load` gave."""
+        from ...problems.sources import Source
+
+        shape = self.info().shape
+        return Source(shape, device, draw=self.draw) if samples is None else Source.of(samples, shape, device)
+
+    @functools.cached_property
+    def canonical(self) -> str:
+        """`identity` as canonical JSON."""
+        return canonical_json(self.identity())
+
+    @functools.cached_property
+    def _info(self) -> ProblemInfo:
+        return self.find_info()
 
 
 HeldOut = Annotated[float, Field(gt=0, lt=1)]
 
 
-def split_counts(total: int, held_out: float) -> tuple[int, int]:
-    num_held_out = max(2, round(total * held_out))
-    return total - num_held_out, num_held_out
+class DataSet(Problem):
+    """Base of problems with one set of samples, a share of which is held out."""
+
+    held_out: HeldOut = 1 / 3
+
+    def samples(self) -> FloatArray:
+        """All samples, float32 ``[n, *shape]``, data units."""
+        raise NotImplementedError
+
+    def find_info(self) -> ProblemInfo:
+        """From the samples themselves."""
+        samples = self.checked_samples()
+        return self.split_info(samples.shape[1:], len(samples))
+
+    def split_info(self, shape: tuple[int, ...], total: int) -> ProblemInfo:
+        """What becomes of so many samples of a shape; at least two are held out."""
+        num_held_out = max(2, round(total * self.held_out))
+        return ProblemInfo(shape, total - num_held_out, num_held_out)
+
+    def checked_samples(self) -> FloatArray:
+        """`samples`, which may be a user's own code, as what they should be.
+
+        Raises:
+          ValueError: If they are not, or cannot be had.
+        """
+        import numpy as np
+
+        try:
+            samples = np.asarray(self.samples(), dtype=np.float32)
+        except Exception as error:
+            raise ValueError(f"{self.name} failed: {type(error).__name__}: {error}") from error
+        if samples.ndim < 2 or len(samples) < 8:
+            raise ValueError(f"{self.name} gave shape {list(samples.shape)}; needed: [n, ...] with n >= 8")
+        return samples
+
+    def load(self) -> Samples | None:
+        from ...problems.sources import Samples
+
+        info, samples = self.info(), self.samples()
+        if samples.shape[1:] != info.shape:
+            raise ValueError(
+                f"problem {self.name} gave samples of {list(samples.shape[1:])}, promised {list(info.shape)}"
+            )
+        return Samples.split(samples, num_training=info.num_training or 0, name=self.name)

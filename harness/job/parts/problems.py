@@ -2,121 +2,148 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from ..extensions import resolve, source_digest
-from ..spec import FiniteFloat
+from ..extensions import is_own, resolve
+from ..spec import FiniteFloat, MistakesError
 from .datasets import CIFAR10, MNIST, Arrays, Digits, FashionMNIST, ImageFolder
-from .problem import Facts, HeldOut, ProblemSpec, split_counts
+from .part import chooser, validated
+from .problem import DataSet, Problem, ProblemInfo
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from ...problems.sources import FloatArray
 
 
-class Ring(ProblemSpec):
-    """Gaussians of standard deviation `std`, evenly spaced on a circle, in 2-D."""
+class Ring(Problem):
+    """Gaussians of standard deviation `std`, evenly spaced on a circle, in 2-D"""
 
-    name: Literal["ring"]
+    name: Literal["ring"] = "ring"
     modes: int = Field(8, ge=1)
     radius: FiniteFloat = Field(1.0, gt=0)
     std: FiniteFloat = Field(0.02, ge=0)
 
-    def find_facts(self) -> Facts:
-        return Facts((2,), None, None)
+    def find_info(self) -> ProblemInfo:
+        return ProblemInfo((2,))
+
+    def draw(self, num: int, generator: Generator) -> Tensor:
+        from ...problems import synthetic
+
+        return synthetic.ring(num, modes=self.modes, radius=self.radius, std=self.std, generator=generator)
 
 
-class Segments(ProblemSpec):
-    """Uniform on two parallel unit segments, `distance` apart, in any dimension.
+class Segments(Problem):
+    """Uniform on two parallel unit segments, `distance` apart, in any dimension
 
     Both run along the first axis from -1/2 to 1/2, at +-distance/2 on the second; all other coordinates are 0.
     """
 
-    name: Literal["segments"]
+    name: Literal["segments"] = "segments"
     dimension: int = Field(2, ge=2)
     distance: FiniteFloat = Field(0.5, ge=0)
 
-    def find_facts(self) -> Facts:
-        return Facts((self.dimension,), None, None)
+    def find_info(self) -> ProblemInfo:
+        return ProblemInfo((self.dimension,))
+
+    def draw(self, num: int, generator: Generator) -> Tensor:
+        from ...problems import synthetic
+
+        return synthetic.segments(num, dimension=self.dimension, distance=self.distance, generator=generator)
 
 
-class Dirac(ProblemSpec):
-    """All mass at 0, in 1-D: the data of the Dirac-GAN (protocol dirac plays it exactly)."""
+class Dirac(Problem):
+    """All mass at 0, in 1-D: the data of the Dirac-GAN (protocol dirac plays it exactly)"""
 
-    name: Literal["dirac"]
+    name: Literal["dirac"] = "dirac"
 
-    def find_facts(self) -> Facts:
-        return Facts((1,), None, None)
+    def find_info(self) -> ProblemInfo:
+        return ProblemInfo((1,))
+
+    def draw(self, num: int, generator: Generator) -> Tensor:
+        import torch
+
+        return torch.zeros(num, 1, device=generator.device)
 
 
-class PlaneProblem(ProblemSpec):
+class PlaneProblem(Problem):
     """Base of the 2-D problems of Mescheder et al. (2018), each within [-1, 1]^2 or about the origin."""
 
-    def find_facts(self) -> Facts:
-        return Facts((2,), None, None)
+    def find_info(self) -> ProblemInfo:
+        return ProblemInfo((2,))
 
 
-class Gaussian(PlaneProblem):
-    """A Gaussian of standard deviation `std` about the origin, in 2-D."""
+class GaussianBlob(PlaneProblem):
+    """A Gaussian of standard deviation `std` about the origin, in 2-D"""
 
-    name: Literal["gaussian"]
+    name: Literal["gaussian"] = "gaussian"
     std: FiniteFloat = Field(0.5, gt=0)
+
+    def draw(self, num: int, generator: Generator) -> Tensor:
+        import torch
+
+        return self.std * torch.randn(num, 2, generator=generator, device=generator.device)
 
 
 class Line(PlaneProblem):
-    """Uniform on the segment from (-1, 0) to (1, 0), in 2-D."""
+    """Uniform on the segment from (-1, 0) to (1, 0), in 2-D"""
 
-    name: Literal["line"]
+    name: Literal["line"] = "line"
+
+    def draw(self, num: int, generator: Generator) -> Tensor:
+        from ...problems import synthetic
+
+        return synthetic.at_heights(num, [0.0], generator)
 
 
 class Circle(PlaneProblem):
-    """Uniform on a circle of radius `radius`, in 2-D."""
+    """Uniform on a circle of radius `radius`, in 2-D"""
 
-    name: Literal["circle"]
+    name: Literal["circle"] = "circle"
     radius: FiniteFloat = Field(1.0, gt=0)
+
+    def draw(self, num: int, generator: Generator) -> Tensor:
+        from ...problems import synthetic
+
+        return synthetic.circle(num, radius=self.radius, generator=generator)
 
 
 class FourLines(PlaneProblem):
-    """Uniform on four parallel segments of length 2, at heights -1, -1/3, 1/3, 1, in 2-D."""
+    """Uniform on four parallel segments of length 2, at heights -1, -1/3, 1/3, 1, in 2-D"""
 
-    name: Literal["four_lines"]
+    name: Literal["four_lines"] = "four_lines"
+
+    def draw(self, num: int, generator: Generator) -> Tensor:
+        from ...problems import synthetic
+
+        return synthetic.at_heights(num, [-1.0, -1 / 3, 1 / 3, 1.0], generator)
 
 
-class Custom(ProblemSpec):
-    """A user's own: ``package.module:function``, called with `options`, gives an array of shape [n, ...]."""
+class Custom(DataSet):
+    """A user's function ``package.module:function``, called with `options`, that gives an array of shape [n, ...]"""
 
     name: str = Field(pattern=r"^[\w.]+:\w+$")
     options: dict[str, Any] = Field(default_factory=dict)
-    held_out: HeldOut = 1 / 3
 
     @model_validator(mode="after")
     def _importable(self) -> Custom:
         resolve(self.name, {}, kind="problem")
         return self
 
-    def find_facts(self) -> Facts:
-        samples = self.samples()
-        return Facts(samples.shape[1:], *split_counts(len(samples), self.held_out))
-
-    def identity(self) -> dict[str, Any]:
-        return {**self.model_dump(mode="json"), "source": source_digest(self.name)}
-
-    def samples(self) -> Any:
-        """The user's samples, checked: float32 of shape [n, ...]."""
+    def samples(self) -> FloatArray:
         import numpy as np
 
         function: Any = resolve(self.name, {}, kind="problem")
-        try:
-            samples = np.asarray(function(**self.options), dtype=np.float32)
-        except Exception as error:
-            raise ValueError(f"{self.name} failed: {type(error).__name__}: {error}") from error
-        if samples.ndim < 2 or len(samples) < 8:
-            raise ValueError(f"{self.name} gave shape {list(samples.shape)}; needed: [n, ...] with n >= 8")
-        return samples
+        return np.asarray(function(**self.options), dtype=np.float32)
 
 
-PROBLEMS: dict[str, type[ProblemSpec]] = {
+PROBLEMS: Mapping[str, type[Problem]] = {
     "ring": Ring,
     "segments": Segments,
-    "gaussian": Gaussian,
+    "gaussian": GaussianBlob,
     "line": Line,
     "circle": Circle,
     "four_lines": FourLines,
@@ -128,3 +155,20 @@ PROBLEMS: dict[str, type[ProblemSpec]] = {
     "cifar10": CIFAR10,
     "image_folder": ImageFolder,
 }
+_choose: Callable[[Any], Any] = chooser(Problem, PROBLEMS)
+
+
+def _class_or_function(value: Any) -> Any:
+    name = value.get("name") if isinstance(value, dict) else value
+    if isinstance(name, str) and is_own(name):
+        try:
+            found: Any = resolve(name, PROBLEMS, kind=Problem.kind)
+        except ValueError as error:
+            raise MistakesError([(("name",) if isinstance(value, dict) else (), str(error))]) from error
+        if callable(found) and not isinstance(found, type):
+            return validated(Custom, value if isinstance(value, dict) else {"name": name})
+    return _choose(value)
+
+
+AnyProblem = Annotated[SerializeAsAny[Problem], BeforeValidator(_class_or_function)]
+"""A problem as a job names it."""

@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Any, Literal
+import json
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from ...identity import canonical_json
 from ..spec import FiniteFloat, Spec, to_tuple
 from .losses import LossName
-from .noise import SMALLEST_SIGMA, Sigma, SigmaValue
-from .optimizers import Optimizer
-from .penalties import Penalty
-from .problems import PROBLEMS, Custom
+from .metrics import AnyMetric
+from .noise import AnySigma, constant_noise
+from .optimizers import AnyOptimizer
+from .penalties import AnyPenalty
+from .schedules import MIN_SIGMA
 
-PathInJob = tuple[str | int, ...]
+T = TypeVar("T")
 
 
-# --- the parts of a job -----------------------------------------------------------------------------------------
+def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    """Refuses a value that occurs twice."""
+    seen: set[T] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"duplicate value {_short(value)}; every value of an axis may occur once")
+        seen.add(value)
+    return values
+
+
+def _short(value: object) -> str:
+    return value.description if isinstance(value, Spec) else str(value)
 
 
 class Training(Spec):
-    """How generators are trained. Omitted values take the loss's usual defaults (`grid.default_*`)."""
+    """How generators are trained. Omitted values take the loss's usual defaults (`losses.default_*`)."""
 
     batch: int = Field(64, ge=2)
     steps_per_epoch: int | None = Field(None, ge=1)
-    optimizer: Optimizer | None = None
+    optimizer: AnyOptimizer | None = None
     discriminator_steps: int | None = Field(None, ge=1)
 
 
@@ -34,8 +47,8 @@ class Reference(Spec):
     """Protocol ``probe``: the run whose snapshots are probed."""
 
     loss: LossName = "non_saturating"
-    sigma: SigmaValue = Sigma(parameters=(("sigma", 0.0),))
-    penalty: Penalty | None = None
+    sigma: AnySigma = constant_noise(0.0)
+    penalty: AnyPenalty | None = None
 
 
 class ProbeSettings(Spec):
@@ -43,7 +56,7 @@ class ProbeSettings(Spec):
 
     iterations: int = Field(500, ge=1)
     batch: int = Field(64, ge=2)
-    optimizer: Optimizer | None = None
+    optimizer: AnyOptimizer | None = None
     measurements: int = Field(20, ge=1)
     generator_batches: int = Field(16, ge=2)
 
@@ -54,7 +67,7 @@ class ProbeSettings(Spec):
 
 
 SigmaGrid = Annotated[
-    tuple[Annotated[FiniteFloat, Field(ge=SMALLEST_SIGMA)], ...], BeforeValidator(to_tuple), Field(min_length=1)
+    tuple[Annotated[FiniteFloat, Field(ge=MIN_SIGMA)], ...], BeforeValidator(to_tuple), Field(min_length=1)
 ]
 
 
@@ -62,13 +75,22 @@ class Evaluation(Spec):
     """How snapshots are measured.
 
     `samples` is the largest number a set has; a problem with fewer held-out samples uses them all. `sigmas` is the
-    grid over which the best bound is taken; ``auto`` spans the useful range of the held-out data.
+    grid over which the best bound is taken; ``auto`` spans the useful range of the held-out data. `metrics` go into a
+    table of their own.
     """
 
     samples: int = Field(1000, ge=4)
     draws: int = Field(2000, ge=10)
     directions: int = Field(64, ge=1)
     sigmas: SigmaGrid | Literal["auto"] = "auto"
+    metrics: Annotated[tuple[AnyMetric, ...], BeforeValidator(to_tuple), AfterValidator(distinct)] = ()
+
+    @functools.cached_property
+    def canonical(self) -> str:
+        """Without metrics where there are none: they were not always there."""
+        values = self.model_dump(mode="json", exclude={"metrics"})
+        metrics = [json.loads(metric.canonical) for metric in self.metrics]
+        return canonical_json({**values, "metrics": metrics} if metrics else values)
 
 
 class Resources(Spec):
@@ -97,31 +119,8 @@ class Resources(Spec):
         return value
 
 
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    seen: list[Any] = []
-    for value in values:
-        if value in seen:
-            raise ValueError(f"duplicate value {value}; every value of an axis may occur once")
-        seen.append(value)
-    return values
-
-
-def axis(item: Any) -> Any:
-    """The type of an axis of a grid: distinct values of a type, at least one."""
-    return Annotated[tuple[item, ...], BeforeValidator(to_tuple), Field(min_length=1), AfterValidator(_distinct)]
-
-
-def _problem_tag(value: Any) -> str | None:
-    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
-    if not isinstance(name, str):
-        return None
-    return name if name in PROBLEMS else "custom" if ":" in name else None
-
-
-_ProblemUnion: Any = Annotated[Custom, Tag("custom")]
-for _name, _class in PROBLEMS.items():
-    _ProblemUnion = _ProblemUnion | Annotated[_class, Tag(_name)]
-Problem = Annotated[_ProblemUnion, Discriminator(_problem_tag)]
+Axis = Annotated[tuple[T, ...], BeforeValidator(to_tuple), Field(min_length=1), AfterValidator(distinct)]
+"""An axis of a grid: distinct values of a type, at least one."""
 
 
 def one_or_more(value: Any) -> Any:
@@ -129,9 +128,12 @@ def one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, (dict, Spec)) else to_tuple(value)
 
 
+_TAKEN = {"snapshots": "the store's own folder", "reference": "the folder of the reference results"}
+
+
 def _free_name(value: str) -> str:
-    if value == "snapshots":
-        raise ValueError("'snapshots' is the store's own folder; choose another name")
+    if value.lower() in _TAKEN:
+        raise ValueError(f"'{value}' is {_TAKEN[value.lower()]}; choose another name")
     return value
 
 

@@ -1,0 +1,74 @@
+"""Metrics: functions of a real and a generated sample set, whose values go into the table ``metrics``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, SerializeAsAny
+
+from ..extensions import is_own, resolve
+from ..spec import MistakesError
+from .part import Part, chooser, validated
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+
+class Metric(Part):
+    """Base of all metrics."""
+
+    kind: ClassVar[str] = "metric"
+
+    def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> float | tuple[float, float]:
+        """The value, or value and standard error.
+
+        Args:
+          real, fake: Held-out and generated samples, ``[n, *shape]`` and ``[m, *shape]``, data units, float32.
+          generator: Source of random numbers, the same for all generators of a seed.
+        """
+        raise NotImplementedError
+
+
+class EnergyDistance(Metric):
+    """2 E||x - y|| - E||x - x'|| - E||y - y'||, by all pairs (Szekely & Rizzo 2013); 0 for equal sets"""
+
+    name: Literal["energy_distance"] = "energy_distance"
+
+    def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> float:
+        import torch
+
+        x, y = (samples.flatten(1).double() for samples in (real, fake))
+        between, within_real, within_fake = (torch.cdist(*pair).mean() for pair in ((x, y), (x, x), (y, y)))
+        return float(2 * between - within_real - within_fake)
+
+
+class FunctionMetric(Metric):
+    """A user's function ``package.module:function`` of two sample sets, called with `options`"""
+
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> float | tuple[float, float]:
+        function: Any = resolve(self.name, {}, kind=self.kind)
+        value: float | tuple[float, float] = function(real, fake, **self.options)
+        return value
+
+
+METRICS: Mapping[str, type[Metric]] = {"energy_distance": EnergyDistance}
+_choose: Callable[[Any], Any] = chooser(Metric, METRICS)
+
+
+def _class_or_function(value: Any) -> Any:
+    name = value.get("name") if isinstance(value, dict) else value
+    if isinstance(name, str) and is_own(name):
+        try:
+            found: Any = resolve(name, METRICS, kind=Metric.kind)
+        except ValueError as error:
+            raise MistakesError([((), str(error))]) from error
+        if callable(found) and not isinstance(found, type):
+            return validated(FunctionMetric, value if isinstance(value, dict) else {"name": name})
+    return _choose(value)
+
+
+AnyMetric = Annotated[SerializeAsAny[Metric], BeforeValidator(_class_or_function)]
+"""A metric as a job names it."""
