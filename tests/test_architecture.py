@@ -44,10 +44,10 @@ LAYERS = {
     "planning": "dirac job storage identity",
     # the cells of Dirac-GANs and how they are played
     "dirac": "job storage theory identity",
-    # the samples of a problem
-    "problems": "job identity",
     # a job file -> checked, frozen objects; parts: one module a concept
-    "job": "theory errors identity",
+    "job": "problems theory errors identity",
+    # the samples of a problem: drawn, or read from files
+    "problems": "identity",
     # schemas, files, queries
     "storage": "errors",
     # pure mathematics: arrays in, arrays out; a leaf
@@ -295,8 +295,8 @@ BROKEN = [
     (
         imports_against_the_layers,
         {"job/spec.py": "from ..search.study import Study"},
-        "harness/job/spec.py:1: mend the import of harness.search.study. `job` may import theory, errors, identity; "
-        "`search` lies above `job`: move what is needed of it down, or let the caller hand it over",
+        "harness/job/spec.py:1: mend the import of harness.search.study. `job` may import problems, theory, errors, "
+        "identity; `search` lies above `job`: move what is needed of it down, or let the caller hand it over",
     ),
     (
         imports_against_the_layers,  # a sibling below, inside a function, by its absolute name
