@@ -8,8 +8,9 @@ BIN    := $(VENV)/bin
 run: $(VENV)/.ready
 	$(BIN)/harness run jobs/quickstart.yaml
 
+# two processes; the tests that start Ray stay in one of them (tests/conftest.py)
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow
@@ -18,6 +19,7 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 format: $(VENV)/.ready
 	$(BIN)/ruff format .

@@ -14,6 +14,21 @@ from harness.job.job import Job
 from harness.job.reading import parse_job
 from harness.storage.store import Store
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A process of pytest-xdist shares the cores with others, so it works with one thread."""
+    if hasattr(config, "workerinput"):
+        torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps modules that start Ray in one process: two clusters on two cores would wait for each other."""
+    with_ray = {item.path for item in items if item.get_closest_marker("ray")}
+    for item in items:
+        if item.path in with_ray:
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
 DATA = Path(__file__).parent / "data"
 
 

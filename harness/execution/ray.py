@@ -51,9 +51,10 @@ class RayExecutor(Executor):
     """
 
     def __init__(self, resources: Resources, *, address: str | None = None) -> None:
+        self._resources, self._address = resources, address or os.environ.get("RAY_ADDRESS") or "local"
         self._owns_cluster = not ray.is_initialized()
         if self._owns_cluster:
-            _connect(address)
+            _connect(self._address)
         total = ray.cluster_resources()
         shape = actor_shape(resources, cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0))
         self.num_slots, self._cpus, self._gpus = shape
@@ -66,9 +67,13 @@ class RayExecutor(Executor):
 
     @property
     def description(self) -> str:
-        each = f"{self._gpus:g} GPU and {self._cpus:g} CPU" if self.uses_gpus else f"{self._cpus:g} CPU"
-        note = "" if self.uses_gpus else " (no GPU here)"
-        return f"{self.num_slots} Ray actor{'s' if self.num_slots > 1 else ''}, {each} each{note}"
+        return describe_actors(
+            self.num_slots,
+            cpus=self._cpus,
+            gpus=self._gpus,
+            wanted_gpus=self._resources.gpus_per_actor,
+            is_own_machine=self._address == "local",
+        )
 
     @property
     def num_free(self) -> int:
@@ -209,6 +214,25 @@ def actor_shape(resources: Resources, *, cpus: float, gpus: float) -> tuple[int,
     return int(min(fitting, wanted)), cpus_each, per_actor
 
 
+def describe_actors(num: int, *, cpus: float, gpus: float, wanted_gpus: float, is_own_machine: bool) -> str:
+    """What runs the packs, for a person; `gpus` and `wanted_gpus` are what an actor has and should have.
+
+    A cluster somebody has paid for and that has no GPU is worth a warning: Ray starts workers for actors that wait, but
+    we ask only for what is there.
+    """
+    each = f"{gpus:g} GPU and {cpus:g} CPU" if gpus else f"{cpus:g} CPU"
+    if gpus or not wanted_gpus:
+        note = ""
+    elif is_own_machine:
+        note = " (no GPU here)"
+    else:
+        note = (
+            f" (no GPU in the cluster: CPUs compute, though resources.gpus_per_actor is {wanted_gpus:g}; GPU workers "
+            "must be up before the job starts, see min_workers)"
+        )
+    return f"{num} Ray actor{'s' if num > 1 else ''}, {each} each{note}"
+
+
 class _Actor:
     """A worker in a process of its own."""
 
@@ -228,8 +252,7 @@ def _load(problem: Problem) -> tuple[Samples | None, bool]:
     return problem.load(), True
 
 
-def _connect(address: str | None) -> None:
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+def _connect(address: str) -> None:
     options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {"runtime_env": _runtime_env()}
     on_termination = signal.getsignal(signal.SIGTERM)
     try:

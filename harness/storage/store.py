@@ -11,7 +11,6 @@ A file is complete or absent, and a row of `cells` is the one sign that a cell i
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 import uuid
@@ -23,6 +22,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.fs
 import pyarrow.parquet
+from filelock import FileLock, Timeout
 
 from ..errors import StoreError
 from .records import TABLES, CellKey, StoredCell, to_table
@@ -104,16 +104,22 @@ class Store:
         if not isinstance(self._files, pyarrow.fs.LocalFileSystem):
             yield
             return
-        path = Path(self._base) / job / ".lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:  # the kernel unlocks it however this process ends
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(
-                    f"{job}: another process works on it in {self.root}; wait for it, or end it, and run this again"
-                ) from None
+        folder = Path(self._base) / job
+        folder.mkdir(parents=True, exist_ok=True)
+        lock, holder = FileLock(folder / ".lock"), folder / ".lock-holder"
+        try:
+            lock.acquire(blocking=False)  # the system releases it however this process ends
+        except Timeout:
+            raise StoreError(
+                f"{job}: another process works on it in {self.root}{_described(holder)}; wait for it, or end it, and "
+                "run this again"
+            ) from None
+        try:
+            holder.write_text(f"{os.getpid()} on {socket.gethostname()}", encoding="utf-8")
             yield
+        finally:
+            holder.unlink(missing_ok=True)  # before the release, after which it may be another's
+            lock.release()
 
     @contextlib.contextmanager
     def marked(self) -> Iterator[str]:
@@ -249,6 +255,14 @@ def _snapshot(run_id: str, epoch: int) -> str:
 
 def _state(run_id: str, epoch: int) -> str:
     return f"{SNAPSHOTS}/{run_id}/state-{epoch}.safetensors"
+
+
+def _described(holder: Path) -> str:
+    """Who holds a lock; nothing where it has not said so yet."""
+    try:
+        return f" (process {holder.read_text(encoding='utf-8')})"
+    except FileNotFoundError:
+        return ""
 
 
 def _put_locally(path: Path, content: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import sys
 
 import torch
 
@@ -28,8 +28,13 @@ def describe(device: torch.device) -> str:
     return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
 
 
-def peak_memory_bytes(device: torch.device) -> int:
-    """Largest memory so far: of the GPU's allocator, or resident in this process."""
+def peak_memory_bytes(device: torch.device) -> int | None:
+    """Largest memory so far: of the GPU's allocator, or resident in this process; None where no system call tells."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if sys.platform == "win32":
+        return None
+    import resource  # Unix alone has it
+
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024  # macOS counts bytes, the others KiB

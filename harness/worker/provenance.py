@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import __version__
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -32,5 +34,6 @@ def versions_json() -> str:
     import platform
     from importlib.metadata import version
 
-    names = {"harness": "gan-noise-harness", "torch": "torch", "ray": "ray"}
-    return json.dumps({"python": platform.python_version(), **{key: version(name) for key, name in names.items()}})
+    # our own from the code itself, which travels to clusters without being installed there
+    ours = {"python": platform.python_version(), "harness": __version__}
+    return json.dumps({**ours, **{name: version(name) for name in ("torch", "ray")}})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +14,13 @@ import psutil
 import pytest
 
 import harness
-from harness.errors import ClusterError
-from harness.execution.ray import actor_shape
+from harness.errors import ClusterError, StoreError
+from harness.execution.ray import RayExecutor, actor_shape, describe_actors
 from harness.job.job import Job
 from harness.job.parts.settings import Resources
 from harness.storage.query import Results
-from harness.storage.store import Store
+from harness.storage.store import MARKERS, Store
+from harness.worker.messages import WorkerSettings
 
 JobMaker = Callable[..., Job]
 Name = Literal["serial", "ray"]
@@ -156,6 +159,28 @@ def test_what_an_actor_holds(asked: dict, cpus: float, gpus: float, shape: tuple
     assert actor_shape(Resources(**asked), cpus=cpus, gpus=gpus) == shape
 
 
+WARNING = (
+    " (no GPU in the cluster: CPUs compute, though resources.gpus_per_actor is 1; GPU workers must be up before the "
+    "job starts, see min_workers)"
+)
+
+
+@pytest.mark.parametrize(
+    ("num", "gpus", "wanted", "is_own_machine", "text"),
+    [
+        (2, 0.0, 1, False, "2 Ray actors, 1 CPU each" + WARNING),
+        (2, 0.0, 1, True, "2 Ray actors, 1 CPU each (no GPU here)"),
+        (1, 0.0, 0, False, "1 Ray actor, 1 CPU each"),
+        (1, 0.0, 0, True, "1 Ray actor, 1 CPU each"),
+        (4, 0.5, 0.5, False, "4 Ray actors, 0.5 GPU and 1 CPU each"),
+    ],
+)
+def test_a_cluster_without_the_gpus_a_job_asks_for_is_warned_of(
+    num: int, gpus: float, wanted: float, is_own_machine: bool, text: str
+) -> None:
+    assert describe_actors(num, cpus=1.0, gpus=gpus, wanted_gpus=wanted, is_own_machine=is_own_machine) == text
+
+
 @pytest.mark.ray
 def test_work_goes_on_with_the_actors_that_get_their_resources(train_job: JobMaker, store: Store) -> None:
     """Another job holds one of the two GPUs: the second actor never starts, and no pack waits for it."""
@@ -172,6 +197,27 @@ def test_work_goes_on_with_the_actors_that_get_their_resources(train_job: JobMak
     ray.kill(neighbour)
     assert outcome.executor.startswith("2 Ray actors")
     assert outcome.is_complete
+
+
+@pytest.mark.ray
+def test_actors_that_do_not_see_the_drivers_folder_end_the_run(
+    train_job: JobMaker, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a node without the shared folder: its path leads to an empty one there."""
+    elsewhere = tmp_path / "elsewhere"
+    as_it_is = RayExecutor.open
+
+    def astray(executor: RayExecutor, settings: WorkerSettings, problem: Any, *, num_tasks: int) -> None:
+        as_it_is(executor, dataclasses.replace(settings, results=str(elsewhere)), problem, num_tasks=num_tasks)
+
+    monkeypatch.setattr(RayExecutor, "open", astray)
+    states: list[dict[str, int]] = []
+    with pytest.raises(StoreError, match=rf"worker on {socket.gethostname()}: {elsewhere} is not the driver's store"):
+        harness.run(train_job(), results=store.root, observer=lambda state: states.append(dict(state.statuses)))
+    assert not any(state.get("completed") for state in states)
+    for root in (store.root, elsewhere):
+        assert len(Store(root).dataset("cells").to_table()) == 0
+    assert not list((Path(store.root) / MARKERS).iterdir())
 
 
 @pytest.mark.parametrize("asked", [{"actors": 5}, {"cpus_per_actor": 16}])
