@@ -13,8 +13,10 @@ import torch
 from harness.job.job import Job
 from harness.job.reading import parse_job
 from harness.storage.store import Store
+from tests import shapes
 
 DATA = Path(__file__).parent / "data"
+shapes.check_on_import()  # none of the imports above has loaded such a module; tests/theory/test_shapes.py would fail
 
 
 def oracle(name: str) -> Any:
