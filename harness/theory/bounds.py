@@ -42,6 +42,15 @@ def paper_bound(*, jsd: float, sigma: float, dimension: int, diameter: float) ->
       sigma: Of the truncated Gaussian noise, data units.
       dimension: Of the data.
       diameter: C, of the noisy support (`noisy_diameter`).
+
+    Raises:
+      ValueError: If the JSD is NaN.
+
+    Example:
+      Two points that no noise mixes: their bound is ``2 C sqrt(log 2)``, 1.67 times their distance.
+
+      >>> round(paper_bound(jsd=math.log(2), sigma=0.0, dimension=2, diameter=1.0).value, 4)
+      1.6651
     """
     return Bound(
         noise_term=2 * math.sqrt(noise_variance(sigma=sigma, dimension=dimension)),
@@ -54,6 +63,12 @@ def sharp_bound(*, jsd: float, sigma: float, dimension: int, diameter: float) ->
 
     Two inequalities of the theorem's proof are replaced by their sharp forms: ``E||eps||`` for its bound
     ``sqrt(V)``, and Topsoe's ``TV <= phi^{-1}(JSD)`` for Pinsker's.
+
+    Example:
+      Two points that no noise mixes: the bound is attained.
+
+      >>> sharp_bound(jsd=math.log(2), sigma=0.0, dimension=2, diameter=1.0).value
+      1.0
     """
     return Bound(
         noise_term=2 * mean_noise_norm(sigma=sigma, dimension=dimension),
@@ -71,7 +86,13 @@ def weighted_bound(*, weighted_tv: float, sigma: float, dimension: int, noise: N
 
 
 def inverse_phi(jsd: float) -> float:
-    """The ``t`` in [0, 1] with ``phi(t) = [(1+t) log(1+t) + (1-t) log(1-t)] / 2 = jsd``."""
+    """The ``t`` in [0, 1] with ``phi(t) = [(1+t) log(1+t) + (1-t) log(1-t)] / 2 = jsd`` (nats).
+
+    Example:
+      >>> phi = (1.5 * math.log(1.5) + 0.5 * math.log(0.5)) / 2  # of 1/2
+      >>> round(inverse_phi(phi), 12)
+      0.5
+    """
     jsd = _clip(jsd)
     if jsd == 0.0 or jsd == LOG2:
         return 0.0 if jsd == 0.0 else 1.0
@@ -92,6 +113,13 @@ def pooled_diameter(real: SampleSet, fake: SampleSet) -> float:
 
     Pairs are left out that cannot be the farthest: two points are no farther apart than the sum of their distances to
     the mean. Rows are read in parts.
+
+    Raises:
+      ValueError: If a sample is not finite.
+
+    Example:
+      >>> pooled_diameter(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [3.0, 0.0]]))
+      5.0
     """
     pooled = _Pooled(real, fake)
     mean = pooled_mean(real, fake)

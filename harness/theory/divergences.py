@@ -90,6 +90,16 @@ def noisy_divergences(
 
     Raises:
       ValueError: If the dimensions differ, a sample is not finite, a sigma is negative, or there are too few draws.
+
+    Example:
+      Noise of 0.1 does not mix points at 0 and 1, noise of 10 hides their distance.
+
+      >>> found = noisy_divergences(
+      ...     torch.tensor([[0.0]]), torch.tensor([[1.0]]),
+      ...     sigmas=[0.1, 10.0], num_draws=1000, generator=Generator().manual_seed(0),
+      ... )
+      >>> [round(divergence.jsd.value, 2) for divergence in found]
+      [0.69, 0.0]
     """
     check_pair(real, fake)
     if any(not (sigma >= 0 and math.isfinite(sigma)) for sigma in sigmas):
@@ -110,7 +120,15 @@ def noisy_divergences(
 
 
 def discrete_divergence(real: SampleSet, fake: SampleSet) -> NoisyDivergence:
-    """The same of the empirical measures themselves (sigma = 0): JSD log 2 and TV 1 without common points."""
+    """The same of the empirical measures themselves (sigma = 0): JSD log 2 and TV 1 without common points.
+
+    Example:
+      Half of either measure is common, so the JSD is ``log(2) / 2``.
+
+      >>> found = discrete_divergence(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [2.0]]))
+      >>> round(found.jsd.value, 4), found.tv.value, found.kl_real_fake.value
+      (0.3466, 0.5, inf)
+    """
     mean = pooled_mean(real, fake)
     masses: dict[bytes, list[float]] = {}
     distances: dict[bytes, float] = {}

@@ -42,7 +42,12 @@ def rows(
 
 
 def rows_at_once(dimension: int) -> int:
-    """How many rows are read at a time: at most 1024, fewer of large samples."""
+    """How many rows are read at a time: at most 1024, fewer of large samples.
+
+    Example:
+      >>> rows_at_once(2), rows_at_once(3 * 256 * 256)
+      (1024, 21)
+    """
     return max(1, min(ROWS_AT_ONCE, _NUMBERS_AT_ONCE // dimension))
 
 

@@ -81,7 +81,16 @@ class Projections:
 
 
 def project(real: SampleSet, fake: SampleSet, directions: Float64[Tensor, "l d"]) -> Projections:
-    """Projections of ``real`` [n, d] and ``fake`` [m, d] on the directions; rows are read in parts."""
+    """Projections of ``real`` [n, d] and ``fake`` [m, d] on the directions; rows are read in parts.
+
+    Raises:
+      ValueError: If the dimensions differ.
+
+    Example:
+      >>> along_axes = project(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]), torch.eye(2).double())
+      >>> along_axes.w1()  # (3 + 4) / 2
+      3.5
+    """
     check_pair(real, fake)
 
     def along(samples: SampleSet) -> Tensor:

@@ -27,6 +27,11 @@ def standardised(samples: Float[Tensor, "n c"]) -> Float64[Tensor, " m"]:
 
     Returns:
       At most ``n c`` values, of median 0 and median absolute value 1.
+
+    Example:
+      >>> import torch
+      >>> standardised(torch.tensor([[1.0, 100.0, 5.0], [2.0, 300.0, 5.0], [4.0, 200.0, 5.0]])).tolist()
+      [-1.0, -1.0, 0.0, 1.0, 2.0, 0.0]
     """
     samples = samples.double()
     centred = samples - _median(samples)
@@ -45,6 +50,13 @@ def hill_tail_index(values: Float[Tensor, " m"], *, fraction: float = 0.05) -> f
 
     Returns:
       ``alpha > 0``, infinite where the tail has one value only; NaN for fewer than 10 values in the tail.
+
+    Example:
+      The quantiles of ``P(x > t) = 1 / t^2``.
+
+      >>> import torch
+      >>> round(hill_tail_index((torch.arange(1, 100_001) / 100_000).rsqrt()), 2)
+      2.0
     """
     num = int(fraction * len(values))
     if num < 10:
@@ -66,6 +78,13 @@ def cauchy_advantage(values: Float[Tensor, " m"]) -> float:
 
     Returns:
       The difference; NaN for no values, and where more than half of them are 0.
+
+    Example:
+      The quantiles of a Cauchy.
+
+      >>> import torch
+      >>> cauchy_advantage(torch.linspace(-1.57, 1.57, 1001).tan()) > 1
+      True
     """
     if not len(values):
         return math.nan

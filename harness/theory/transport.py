@@ -23,6 +23,10 @@ def w1(real: Float[Tensor, "n d"], fake: Float[Tensor, "m d"]) -> float:
     Raises:
       ValueError: If the dimensions differ.
       ArithmeticError: If the simplex did not reach the optimum.
+
+    Example:
+      >>> w1(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))  # (5 + 1) / 2
+      3.0
     """
     import ot  # here, because it takes a second to load
 
