@@ -13,6 +13,7 @@ import torch
 from harness.job.job import Job
 from harness.job.reading import parse_job
 from harness.storage.store import Store
+from tests import shapes
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,6 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 DATA = Path(__file__).parent / "data"
+shapes.check_on_import()  # none of the imports above has loaded such a module; tests/theory/test_shapes.py would fail
 
 
 def oracle(name: str) -> Any:

@@ -22,7 +22,7 @@ def verify(
     """Check the theorems numerically, one line a statement; exit code 1 if any fails."""
     from dataclasses import asdict
 
-    from ..verification.catalogue import run_checks
+    from ..verification import run_checks
 
     wanted = [part.strip() for part in only.split(",") if part.strip()] or None
     try:

@@ -13,7 +13,7 @@ from ..errors import HarnessError
 from ..identity import stream_seed
 from ..storage.records import CELLS
 from ..theory.bounds import diameter_limit, pooled_diameter
-from ..theory.samples import Progress, chunks
+from ..theory.samples import ProgressCallback, chunks
 from .files import StoredSamples
 from .sets import log_spaced_sigmas, measure_sets
 
@@ -32,7 +32,7 @@ def compare(
     num_directions: int = 64,
     most_for_w1: int = 4000,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Divergences, bounds and transport between two sample sets, and remarks on what was left out.
 

@@ -12,7 +12,7 @@ from torch import Generator
 from ..theory.bounds import Bound, noisy_diameter, paper_bound, pooled_diameter, sharp_bound, weighted_bound
 from ..theory.divergences import Estimate, NoisyDivergence, noisy_divergences
 from ..theory.noise import TRUNCATED, Noise
-from ..theory.samples import Progress, SampleSet
+from ..theory.samples import ProgressCallback, SampleSet
 from ..theory.sliced import Projections, project, random_directions
 from ..theory.transport import w1
 
@@ -51,7 +51,7 @@ def measure_sets(
     data_diameter: float | None = None,
     most_for_w1: int | None = None,
     known: Columns | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> dict[float, Columns]:
     """Divergences, bounds and exact transport between two sample sets, at each sigma.
 

@@ -6,17 +6,19 @@ A tensor ``[n, d]`` is a sample set; so is anything else of that shape whose row
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from jaxtyping import Float64, Integer
+from torch import Tensor
 
 ROWS_AT_ONCE = 1024
 _NUMBERS_AT_ONCE = 2**22  # 32 MiB of float64
-Progress = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 """Told now and then which part of the work, in [0, 1], has been done."""
 
 
+@runtime_checkable
 class SampleSet(Protocol):
     """n samples of d coordinates, data units."""
 
@@ -32,20 +34,27 @@ class SampleSet(Protocol):
         ...
 
 
-def rows(samples: SampleSet, index: slice | Tensor, *, device: object = "cpu") -> Tensor:
-    """Some rows as float64 on a device: ``[m, d]``."""
-    import torch
-
-    return samples[index].to(device=device, dtype=torch.float64)  # type: ignore[call-overload,no-any-return]
+def rows(
+    samples: SampleSet, index: slice | Integer[Tensor, " m"], *, device: torch.device | str = "cpu"
+) -> Float64[Tensor, "m d"]:
+    """Some rows on a device."""
+    return samples[index].to(device=device, dtype=torch.float64)
 
 
 def rows_at_once(dimension: int) -> int:
-    """How many rows are read at a time: at most 1024, fewer of large samples."""
+    """How many rows are read at a time: at most 1024, fewer of large samples.
+
+    Example:
+      >>> rows_at_once(2), rows_at_once(3 * 256 * 256)
+      (1024, 21)
+    """
     return max(1, min(ROWS_AT_ONCE, _NUMBERS_AT_ONCE // dimension))
 
 
-def chunks(samples: SampleSet, *, device: object = "cpu", size: int | None = None) -> Iterator[tuple[slice, Tensor]]:
-    """All rows in order, `size` at once (`rows_at_once`): their places and ``[size, d]``, float64."""
+def chunks(
+    samples: SampleSet, *, device: torch.device | str = "cpu", size: int | None = None
+) -> Iterator[tuple[slice, Float64[Tensor, "size d"]]]:
+    """All rows in order with their places, `size` at once (`rows_at_once`)."""
     size = size or rows_at_once(samples.shape[1])
     for start in range(0, len(samples), size):
         part = slice(start, min(start + size, len(samples)))
@@ -58,15 +67,13 @@ def check_pair(real: SampleSet, fake: SampleSet) -> None:
         raise ValueError(f"dimensions differ: real has {real.shape[1]}, fake has {fake.shape[1]}")
 
 
-def pooled_mean(real: SampleSet, fake: SampleSet, *, device: object = "cpu") -> Tensor:
-    """The mean of both sets taken together, ``[d]``, float64.
+def pooled_mean(real: SampleSet, fake: SampleSet, *, device: torch.device | str = "cpu") -> Float64[Tensor, " d"]:
+    """The mean of both sets taken together.
 
     Raises:
       ValueError: If a sample is not finite.
     """
-    import torch
-
-    total = torch.zeros(real.shape[1], dtype=torch.float64, device=device)  # type: ignore[call-overload]
+    total = torch.zeros(real.shape[1], dtype=torch.float64, device=device)
     for samples in (real, fake):
         for _, part in chunks(samples, device=device):
             total += part.sum(0)

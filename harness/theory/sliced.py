@@ -11,39 +11,35 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Generator, Tensor
 
 from .bounds import Bound
 from .noise import truncation_radius
 from .samples import SampleSet, check_pair, chunks
 
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
 _STEPS_PER_SIGMA = 4  # of the quadrature grid; the trapezoidal rule converges faster than any power on Gaussians
 _REACH = math.ceil(truncation_radius(sigma=1.0, dimension=1) * _STEPS_PER_SIGMA)
-_LARGEST_GRID = 2**17  # points along a direction; beyond it only the occupied ones are kept
+_MAX_GRID = 2**17  # points along a direction; beyond it only the occupied ones are kept
 
 
-def random_directions(num: int, dimension: int, *, generator: Generator) -> Tensor:
-    """Unit vectors, uniform on the sphere: ``[num, dimension]``, float64, on the generator's device."""
-    import torch
-
+def random_directions(num: int, dimension: int, *, generator: Generator) -> Float64[Tensor, "{num} {dimension}"]:
+    """Unit vectors, uniform on the sphere, on the generator's device."""
     draws = torch.randn(num, dimension, generator=generator, device=generator.device, dtype=torch.float64)
     return torch.nn.functional.normalize(draws, dim=1)
 
 
 @dataclass(frozen=True)
 class Projections:
-    """Two sample sets seen along directions, sorted: ``[l, n]`` and ``[l, m]``, data units."""
+    """Two sample sets seen along l directions, sorted, data units."""
 
-    real: Tensor
-    fake: Tensor
+    real: Float64[Tensor, "l n"]
+    fake: Float64[Tensor, "l m"]
 
     def w1(self) -> float:
         """Sliced Wasserstein-1: the mean over directions of the distance of the projections, by sorting."""
-        import torch
-
         num_real, num_fake = self.real.shape[1], self.fake.shape[1]
         if num_real == num_fake:
             return float((self.real - self.fake).abs().mean())
@@ -56,29 +52,25 @@ class Projections:
         ]
         return float(((quantiles[0] - quantiles[1]).abs() * widths).sum(1).mean())
 
-    def jsd(self, sigma: float) -> Tensor:
-        """JSD (nats) of the projections after truncated Gaussian noise, along each direction: ``[l]``.
+    def jsd(self, sigma: float) -> Float64[Tensor, " l"]:
+        """JSD (nats) of the projections after truncated Gaussian noise, along each direction.
 
         By quadrature: a grid of four points a sigma, on which every centre has some fifty non-zero values.
         """
-        import torch
-
         # noise below the resolution of the projections themselves is not told from none
         step = max(sigma / _STEPS_PER_SIGMA, 1e-15 * float(self.ranges().max()))
         radius = truncation_radius(sigma=sigma, dimension=1)
         low = torch.minimum(self.real[:, :1], self.fake[:, :1]) - radius
         high = torch.maximum(self.real[:, -1:], self.fake[:, -1:]) + radius
         num_points = int(((high - low).max() / step).ceil()) + 2
-        if num_points > _LARGEST_GRID:
+        if num_points > _MAX_GRID:
             return torch.stack([_sparse_jsd(*line, step=step) for line in zip(self.real, self.fake, low, strict=True)])
         p, q = (_densities(part, low, step=step, num_points=num_points) for part in (self.real, self.fake))
         middle = (p + q) / 2
         return (torch.xlogy(p, p / middle).nan_to_num() + torch.xlogy(q, q / middle).nan_to_num()).sum(1) / 2
 
-    def ranges(self) -> Tensor:
-        """Largest minus smallest projection of both sets together, along each direction: ``[l]``."""
-        import torch
-
+    def ranges(self) -> Float64[Tensor, " l"]:
+        """Largest minus smallest projection of both sets together, along each direction."""
         return torch.maximum(self.real[:, -1], self.fake[:, -1]) - torch.minimum(self.real[:, 0], self.fake[:, 0])
 
     def bound(self, sigma: float) -> Bound:
@@ -88,10 +80,17 @@ class Projections:
         return Bound(noise_term=2 * sigma, divergence_term=float((2 * diameters * divergence.sqrt()).mean()))
 
 
-def project(real: SampleSet, fake: SampleSet, directions: Tensor) -> Projections:
-    """Projections of ``real`` [n, d] and ``fake`` [m, d] on ``directions`` [l, d]; rows are read in parts."""
-    import torch
+def project(real: SampleSet, fake: SampleSet, directions: Float64[Tensor, "l d"]) -> Projections:
+    """Projections of ``real`` [n, d] and ``fake`` [m, d] on the directions; rows are read in parts.
 
+    Raises:
+      ValueError: If the dimensions differ.
+
+    Example:
+      >>> along_axes = project(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]), torch.eye(2).double())
+      >>> along_axes.w1()  # (3 + 4) / 2
+      3.5
+    """
     check_pair(real, fake)
 
     def along(samples: SampleSet) -> Tensor:
@@ -103,10 +102,10 @@ def project(real: SampleSet, fake: SampleSet, directions: Tensor) -> Projections
     return Projections(along(real), along(fake))
 
 
-def _sparse_jsd(real: Tensor, fake: Tensor, low: Tensor, *, step: float) -> Tensor:
+def _sparse_jsd(
+    real: Float64[Tensor, " n"], fake: Float64[Tensor, " m"], low: Float64[Tensor, " 1"], *, step: float
+) -> Float64[Tensor, ""]:
     """`Projections.jsd` along one direction, on the occupied grid points alone: for sigma far below the range."""
-    import torch
-
     weights, cells = zip(*(_kernels((part - low) / step) for part in (real, fake)), strict=True)
     occupied, place = torch.cat(cells).unique(return_inverse=True)
     p, q = (
@@ -117,10 +116,8 @@ def _sparse_jsd(real: Tensor, fake: Tensor, low: Tensor, *, step: float) -> Tens
     return (torch.xlogy(p, p / middle).nan_to_num() + torch.xlogy(q, q / middle).nan_to_num()).sum() / 2
 
 
-def _kernels(position: Tensor) -> tuple[Tensor, Tensor]:
-    """The Gaussian's values around every centre, and the grid points they belong to: ``[n (2 reach + 1)]`` each."""
-    import torch
-
+def _kernels(position: Float64[Tensor, " n"]) -> tuple[Float64[Tensor, " k"], Int64[Tensor, " k"]]:
+    """The Gaussian's values around every centre, and the grid points they belong to; k is ``n (2 reach + 1)``."""
     offsets = torch.arange(-_REACH, _REACH + 1, device=position.device)
     cells = position.round().long()[:, None] + offsets
     distance = (cells - position[:, None]) / _STEPS_PER_SIGMA
@@ -128,10 +125,10 @@ def _kernels(position: Tensor) -> tuple[Tensor, Tensor]:
     return kernel.flatten(), cells.flatten()
 
 
-def _densities(centres: Tensor, low: Tensor, *, step: float, num_points: int) -> Tensor:
-    """Probabilities of the grid points ``low + step j`` under the noisy measure of each row: ``[l, num_points]``."""
-    import torch
-
+def _densities(
+    centres: Float64[Tensor, "l n"], low: Float64[Tensor, "l 1"], *, step: float, num_points: int
+) -> Float64[Tensor, "l {num_points}"]:
+    """Probabilities of the grid points ``low + step j`` under the noisy measure of each row."""
     position = (centres - low) / step  # [l, n], in steps
     nearest = position.round()
     density = torch.zeros(len(centres), num_points, dtype=centres.dtype, device=centres.device)

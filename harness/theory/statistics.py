@@ -11,23 +11,27 @@ References:
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from jaxtyping import Float, Float64
+from torch import Tensor
 
 
-def standardised(samples: Tensor) -> Tensor:
+def standardised(samples: Float[Tensor, "n c"]) -> Float64[Tensor, " m"]:
     """Every coordinate less its median, in units of its median absolute deviation, pooled.
 
     Coordinates differ in scale by orders of magnitude between layers; pooled as they are, even normal ones would look
     heavy-tailed. Coordinates whose deviation is 0 (dead units) are left out.
 
     Args:
-      samples: Draws of c coordinates, ``[n, c]``.
+      samples: n draws of c coordinates.
 
     Returns:
-      At most ``n c`` values, ``[m]``, float64, of median 0 and median absolute value 1.
+      At most ``n c`` values, of median 0 and median absolute value 1.
+
+    Example:
+      >>> import torch
+      >>> standardised(torch.tensor([[1.0, 100.0, 5.0], [2.0, 300.0, 5.0], [4.0, 200.0, 5.0]])).tolist()
+      [-1.0, -1.0, 0.0, 1.0, 2.0, 0.0]
     """
     samples = samples.double()
     centred = samples - _median(samples)
@@ -35,17 +39,24 @@ def standardised(samples: Tensor) -> Tensor:
     return (centred / deviation)[:, deviation[0] > 0].flatten()
 
 
-def hill_tail_index(values: Tensor, *, fraction: float = 0.05) -> float:
+def hill_tail_index(values: Float[Tensor, " m"], *, fraction: float = 0.05) -> float:
     """Hill's estimate of ``alpha`` in ``P(|x| > t) ~ t^-alpha``, from the largest share of ``|x|``.
 
     1 for a Cauchy, 2 where the variance begins to exist; light tails give large values.
 
     Args:
-      values: ``[m]``.
+      values: Of either sign, in any unit.
       fraction: Of the values that count as tail.
 
     Returns:
       ``alpha > 0``, infinite where the tail has one value only; NaN for fewer than 10 values in the tail.
+
+    Example:
+      The quantiles of ``P(x > t) = 1 / t^2``.
+
+      >>> import torch
+      >>> round(hill_tail_index((torch.arange(1, 100_001) / 100_000).rsqrt()), 2)
+      2.0
     """
     num = int(fraction * len(values))
     if num < 10:
@@ -55,7 +66,7 @@ def hill_tail_index(values: Tensor, *, fraction: float = 0.05) -> float:
     return 1 / mean_log_ratio if mean_log_ratio > 0 else math.inf
 
 
-def cauchy_advantage(values: Tensor) -> float:
+def cauchy_advantage(values: Float[Tensor, " m"]) -> float:
     """Mean log-likelihood of a centred Cauchy less that of a centred normal, both fitted (nats a value).
 
     The Cauchy's scale is the median of ``|x|``, the normal's the root mean square (the maximum of its likelihood).
@@ -63,7 +74,17 @@ def cauchy_advantage(values: Tensor) -> float:
     by 16 draws each), a Cauchy sample grows without limit.
 
     Args:
-      values: ``[m]``, centred; NaN for an empty one.
+      values: Centred, in any unit.
+
+    Returns:
+      The difference; NaN for no values, and where more than half of them are 0.
+
+    Example:
+      The quantiles of a Cauchy.
+
+      >>> import torch
+      >>> cauchy_advantage(torch.linspace(-1.57, 1.57, 1001).tan()) > 1
+      True
     """
     if not len(values):
         return math.nan
@@ -77,7 +98,7 @@ def cauchy_advantage(values: Tensor) -> float:
     return cauchy - normal
 
 
-def _median(samples: Tensor) -> Tensor:
-    """The median over the first axis, the mean of the two middle ones for an even number: ``[1, c]``."""
+def _median(samples: Float[Tensor, "n c"]) -> Float[Tensor, "1 c"]:
+    """The median over the first axis, the mean of the two middle ones for an even number."""
     sorted_, num = samples.sort(dim=0).values, len(samples)
     return (sorted_[(num - 1) // 2 : num // 2 + 1]).mean(dim=0, keepdim=True)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 
-def w1(real: Tensor, fake: Tensor) -> float:
+def w1(real: Float[Tensor, "n d"], fake: Float[Tensor, "m d"]) -> float:
     """Wasserstein-1 distance of two empirical measures under the Euclidean (not squared) cost.
 
     Exact: a network simplex over the full cost matrix (POT); in one dimension by sorting.
 
     Args:
-      real: Samples, shape ``[n, d]``, data units.
-      fake: Samples, shape ``[m, d]``.
+      real, fake: Samples, data units.
 
     Returns:
       The distance, data units.
@@ -24,9 +23,12 @@ def w1(real: Tensor, fake: Tensor) -> float:
     Raises:
       ValueError: If the dimensions differ.
       ArithmeticError: If the simplex did not reach the optimum.
+
+    Example:
+      >>> w1(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))  # (5 + 1) / 2
+      3.0
     """
-    import ot
-    import torch
+    import ot  # here, because it takes a second to load
 
     if real.shape[1] != fake.shape[1]:
         raise ValueError(f"dimensions differ: real has {real.shape[1]}, fake has {fake.shape[1]}")

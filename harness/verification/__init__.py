@@ -7,7 +7,7 @@ transport, ranks by SVD.
 
 from __future__ import annotations
 
-from .catalogue import CHECKS, run_checks
 from .findings import Finding
+from .statements import CHECKS, run_checks
 
 __all__ = ["CHECKS", "Finding", "run_checks"]

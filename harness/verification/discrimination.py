@@ -19,14 +19,14 @@ from ..theory.divergences import LOG2, noisy_divergences
 from ..theory.losses import CROSS_ENTROPY, accuracy
 from ..training.networks import build_discriminator, initial_weights
 from ..training.stacking import StackedModule
-from .findings import Outcome, at_most, close, holds, judge
+from .findings import Assessment, assess, at_most, close, holds
 
 _BATCH = 128
 _FRESH = 2000  # samples of each kind that training has not seen
 _EARLY = 10  # steps
 
 
-def theorem_2_1(*, distance: float = 0.5, num_steps: int = 400, largest_slope: float = 0.02, seed: int = 0) -> Outcome:
+def theorem_2_1(*, distance: float = 0.5, num_steps: int = 400, max_slope: float = 0.02, seed: int = 0) -> Assessment:
     """Disjoint compact supports: a discriminator of accuracy 1 with ``grad_x D = 0`` on both.
 
     Real and fake samples are uniform on two parallel segments of length 2 in the plane. The harness's MLP, trained by
@@ -38,7 +38,7 @@ def theorem_2_1(*, distance: float = 0.5, num_steps: int = 400, largest_slope: f
     Args:
       distance: Between the segments.
       num_steps: Of Adam.
-      largest_slope: In units of ``1 / distance``; the theorem's 0 is a limit that training only approaches.
+      max_slope: In units of ``1 / distance``; the theorem's 0 is a limit that training only approaches.
       seed: Of weights and samples.
     """
     real = _segment(angle=0.0, offset=0.0)
@@ -46,11 +46,11 @@ def theorem_2_1(*, distance: float = 0.5, num_steps: int = 400, largest_slope: f
     early, late = _train(players, steps=(_EARLY, num_steps), seed=seed)
     needed = 1 / distance if distance > 0 else 1.0
     slope = float(late.slope[0]) / needed
-    return judge(
+    return assess(
         f"accuracy {float(late.accuracy[0]):.4f}, slope {slope:.2g} / delta (control: {float(late.accuracy[1]):.3f})",
-        f"accuracy 1, slope -> 0, here <= {largest_slope:g} / delta (control: 1/2)",
+        f"accuracy 1, slope -> 0, here <= {max_slope:g} / delta (control: 1/2)",
         holds(float(late.accuracy[0]) == 1.0),
-        at_most(slope, largest_slope),
+        at_most(slope, max_slope),
         at_most(float(late.slope[0]), float(early.slope[0]) / 10),
         close(float(late.accuracy[1]), 0.5, tolerance=4 * 0.5 / math.sqrt(2 * _FRESH)),
     )
@@ -61,9 +61,9 @@ def theorem_2_2(
     angle: float = math.pi / 2,
     radius: float = 0.15,
     num_steps: int = 600,
-    largest_slope: float = 0.05,
+    max_slope: float = 0.05,
     seed: int = 0,
-) -> Outcome:
+) -> Assessment:
     """Supports that cross without aligning: the same almost everywhere.
 
     Two segments of length 2 in the plane cross in their middle. Perfect discrimination fails on the crossing alone, so
@@ -73,17 +73,17 @@ def theorem_2_2(
     Args:
       angle: Between the segments; at 0 they align.
       radius: Of the ball left out, in which a share `radius` of either measure lies.
-      num_steps, largest_slope, seed: As of `theorem_2_1`, the slope in units of ``1 / radius``.
+      num_steps, max_slope, seed: As of `theorem_2_1`, the slope in units of ``1 / radius``.
     """
     real = _segment(angle=0.0, offset=0.0)
     players = [(real, _segment(angle=angle, offset=0.0)), (real, real)]
     (late,) = _train(players, steps=(num_steps,), seed=seed, outside=radius)
     slope = late.slope * radius
-    return judge(
+    return assess(
         f"accuracy {float(late.accuracy[0]):.4f}, slope {slope[0]:.2g} / r (control: {float(late.accuracy[1]):.3f})",
-        f"accuracy 1, slope -> 0, here <= {largest_slope:g} / r, outside r = {radius:g} (control: 1/2)",
+        f"accuracy 1, slope -> 0, here <= {max_slope:g} / r, outside r = {radius:g} (control: 1/2)",
         holds(float(late.accuracy[0]) == 1.0),
-        at_most(float(slope[0]), largest_slope),
+        at_most(float(slope[0]), max_slope),
         close(float(late.accuracy[1]), 0.5, tolerance=4 * 0.5 / math.sqrt(2 * _FRESH * (1 - radius))),
     )
 
@@ -96,7 +96,7 @@ def theorem_2_3(
     jsd: float = LOG2,
     num_samples: int = 200,
     seed: int = 0,
-) -> Outcome:
+) -> Assessment:
     """``JSD = log 2, KL(P_r||P_g) = KL(P_g||P_r) = inf``, however close the supports are.
 
     Samples of parallel segments at several distances, with the same coordinates along them, so that nothing but the
@@ -123,7 +123,7 @@ def theorem_2_3(
     ]
     worst = max((divergence.jsd.value for divergence in found), key=lambda value: abs(value - jsd))
     smallest_kl = min(min(divergence.kl_real_fake.value, divergence.kl_fake_real.value) for divergence in found)
-    return judge(
+    return assess(
         f"JSD {worst:.12g}, KL {smallest_kl:g}",
         f"JSD {jsd:.12g}, KL inf",
         close(worst, jsd, tolerance=1e-12),  # of rounding: nothing is estimated
@@ -161,7 +161,7 @@ def _train(
       players: Samplers of real and fake samples.
       steps: Increasing numbers of updates.
       seed: Of weights and samples; weights are the same for all.
-      outside: Fresh samples nearer to the origin than that are not judged.
+      outside: Fresh samples nearer to the origin than that are left out.
     """
     draws = Generator().manual_seed(seed)
     module = StackedModule(build_discriminator(MLP(name="mlp"), (2,)))

@@ -18,7 +18,7 @@ from ..theory.divergences import Estimate, noisy_divergences
 from ..theory.noise import Gaussian, Truncated
 from ..theory.sliced import project, random_directions
 from ..theory.transport import w1
-from .findings import Outcome, at_least, at_most, judge
+from .findings import Assessment, assess, at_least, at_most
 
 _STANDARD_ERRORS = 4.0  # a limit that a right program exceeds with probability 3e-5
 
@@ -31,7 +31,7 @@ def lemma_4(
     num_points: int = 16,
     num_copies: int = 64,
     seed: int = 0,
-) -> Outcome:
+) -> Assessment:
     """``W(P_X, P_{X + eps}) <= sqrt V``, V = E||eps||^2.
 
     Exact transport between random points and many noisy copies of each, under the harness's truncated and Gaussian
@@ -59,7 +59,7 @@ def lemma_4(
                 distance = w1(points, copies + eps)
                 ratios.append(distance / limit)
                 margins.append(at_most(distance, limit + _STANDARD_ERRORS * math.sqrt(spread / len(copies))))
-    return judge(
+    return assess(
         f"W / sqrt V from {min(ratios):.3f} to {max(ratios):.3f}",
         "<= 1, > 0.3",
         *margins,
@@ -81,7 +81,7 @@ def theorem_3_3(
     noise_weight: float = 1.0,
     divergence_weight: float = 1.0,
     seed: int = 0,
-) -> Outcome:
+) -> Assessment:
     """``W(P_r, P_g) <= 2 sqrt V + 2 C sqrt(JSD(P_{r+eps} || P_{g+eps}))``, and the sharper forms, at every sigma.
 
     Bounds `paper`, `sharp`, `weighted` and `sliced` of the harness against exact transport of the same samples, sliced
@@ -104,7 +104,7 @@ def theorem_3_3(
             value = noise_weight * bound.noise_term + divergence_weight * bound.divergence_term
             smallest[name] = min(smallest.get(name, math.inf), value / distance)
             num_rows += 1
-    return judge(
+    return assess(
         "bound / W >= " + ", ".join(f"{value:.3f} ({name})" for name, value in smallest.items()),
         f">= 1 in all of {num_rows} rows",
         *(at_least(value, 1.0) for value in smallest.values()),

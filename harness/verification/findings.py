@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Assessment:
     """What a check measured, what the statement says of it, and the smallest margin of its conditions."""
 
     measured: str | float
@@ -46,9 +46,9 @@ class Finding:
     seconds: float
 
 
-def judge(measured: str | float, theory: str | float, *margins: float) -> Outcome:
-    """The outcome of conditions with these margins; a margin that is not a number is a failure."""
-    return Outcome(measured, theory, min((-math.inf if math.isnan(margin) else margin) for margin in margins))
+def assess(measured: str | float, theory: str | float, *margins: float) -> Assessment:
+    """The assessment of conditions with these margins, by the smallest; a margin that is not a number is a failure."""
+    return Assessment(measured, theory, min((-math.inf if math.isnan(margin) else margin) for margin in margins))
 
 
 def close(value: float, expected: float, *, tolerance: float) -> float:

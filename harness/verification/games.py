@@ -19,7 +19,7 @@ from torch import Generator, Tensor
 
 from ..theory.divergences import noisy_divergences
 from ..theory.losses import CROSS_ENTROPY, LOSSES, compare
-from .findings import Outcome, at_most, holds, judge
+from .findings import Assessment, assess, at_most, holds
 
 Array = NDArray[np.float64]
 
@@ -30,9 +30,9 @@ def optimal_discriminator(
     offset: float = -2 * math.log(2),
     tilt: float = 0.0,
     num_draws: int = 20000,
-    largest_z: float = 4.0,
+    max_z: float = 4.0,
     seed: int = 0,
-) -> Outcome:
+) -> Assessment:
     """``L(D) = E_r log D + E_g log(1 - D)`` is largest at ``D* = p_r / (p_r + p_g)``: ``L(D*) = 2 JSD - 2 log 2``.
 
     P_r = N(0, sigma^2), P_g = N(mean, sigma^2). L is the harness's cross-entropy at the logits ``log p_r - log p_g``,
@@ -45,7 +45,7 @@ def optimal_discriminator(
       offset: ``L(D*) - 2 JSD``, as stated.
       tilt: Added to the slope of the optimal logits, 0 for D*.
       num_draws: Of the Monte Carlo estimate, from either measure.
-      largest_z: In its standard errors.
+      max_z: In its standard errors.
       seed: Of the draws.
     """
     draws = Generator().manual_seed(seed)
@@ -64,16 +64,16 @@ def optimal_discriminator(
         points = [torch.tensor([[centre]], dtype=torch.float64) for centre in (0.0, mean)]
         (found,) = noisy_divergences(*points, sigmas=[sigma], num_draws=num_draws, generator=draws)
         deviations.append(abs(found.jsd.value - jsd) / max(found.jsd.standard_error, 1e-300))
-    return judge(
+    return assess(
         f"L(D*) = {', '.join(f'{value:.6f}' for value in values)}; JSD off by {max(deviations):.2f} standard errors",
-        f"2 JSD - 2 log 2 = {', '.join(f'{value:.6f}' for value in expected)}; <= {largest_z:g}",
+        f"2 JSD - 2 log 2 = {', '.join(f'{value:.6f}' for value in expected)}; <= {max_z:g}",
         at_most(max(errors), 1e-8),  # the requested precision of scipy's quadrature
-        at_most(max(deviations), largest_z),
+        at_most(max(deviations), max_z),
         holds(all(is_maximal)),
     )
 
 
-def relativistic(*, paired: str = "relativistic", average: str = "relativistic_average", seed: int = 0) -> Outcome:
+def relativistic(*, paired: str = "relativistic", average: str = "relativistic_average", seed: int = 0) -> Assessment:
     """RSGAN and RaSGAN gradients, and the property they are made for: P(real is real) falls as fakes improve.
 
     Autograd of the harness's losses in all logits, of real and of fake samples and for both players, against central
@@ -101,7 +101,7 @@ def relativistic(*, paired: str = "relativistic", average: str = "relativistic_a
     levels = [-2.0, -1.0, 0.0, 1.0, 2.0]
     falls = [torch.stack([_real_is_real(name, real, fake + level) for level in levels]) for name in (paired, average)]
     standard = torch.stack([_real_is_real("minimax", real, fake + level) for level in levels])
-    return judge(
+    return assess(
         f"gradients within {error:.1g}; P(real) {float(falls[0][0].mean()):.3f} -> {float(falls[0][-1].mean()):.3f} "
         f"(standard GAN: {float(standard[0].mean()):.3f} -> {float(standard[-1].mean()):.3f})",
         "gradients within 1e-8; P(real) falls (standard GAN: unmoved)",

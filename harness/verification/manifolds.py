@@ -18,7 +18,7 @@ from torch.func import jacrev
 from ..job.parts.networks import MLP
 from ..training.networks import build_generator, initial_weights
 from ..training.stacking import StackedModule
-from .findings import Outcome, holds, judge
+from .findings import Assessment, assess, holds
 
 _ROUNDING = 1e-9  # relative; far above float64 rounding, far below what continuous random draws give by chance
 _STEP = 1e-6  # radius of a neighbourhood in latent space
@@ -34,7 +34,7 @@ def lemma_1(
     noise: float = 0.0,
     num_networks: int = 8,
     seed: int = 0,
-) -> Outcome:
+) -> Assessment:
     """Samples of a network lie on manifolds of dimension at most dim Z.
 
     Around random latents of several lengths, ``rank {g(z + dz) - g(z)} <= rank J_z g(z) <= dim Z < d``: the left rank
@@ -60,7 +60,7 @@ def lemma_1(
     }
     largest = {latent: int(max(samples.max() for samples, _ in pairs)) for latent, pairs in ranks.items()}
     in_tangent_space = all(bool((samples <= jacobian).all()) for pairs in ranks.values() for samples, jacobian in pairs)
-    return judge(
+    return assess(
         "rank " + ", ".join(f"{largest[latent]} of latent {latent}" for latent in (*latents, 2 * dimension)),
         f"rank <= dim Z < d = {dimension}; d where dim Z = {2 * dimension}",
         *(holds(largest[latent] <= latent < dimension) for latent in latents),
@@ -75,7 +75,7 @@ def lemma_2(
     shift: float = 1.0,
     num_trials: int = 100,
     seed: int = 0,
-) -> Outcome:
+) -> Assessment:
     """Two manifolds moved at random do not perfectly align, with probability 1.
 
     ``M = A s + eta`` and ``P = B t + eta'`` with m and p directions in R^d, some of them common, so that they could
@@ -102,7 +102,7 @@ def lemma_2(
                 meeting += 1
             else:
                 aligned += 1
-    return judge(
+    return assess(
         f"{aligned} aligned, {meeting} transversal, {apart} disjoint",
         "0 aligned, some transversal, some disjoint",
         holds(aligned == 0),
@@ -117,7 +117,7 @@ def lemma_3(
     num_trials: int = 20,
     num_points: int = 100,
     seed: int = 0,
-) -> Outcome:
+) -> Assessment:
     """Manifolds that do not align meet in dimension m + p - d, less than m and p: a null set of both.
 
     M and P are random affine spaces, described by their normals, ``N x = N eta``. The intersection solves both systems
@@ -143,7 +143,7 @@ def lemma_3(
             distances = np.linalg.norm((points - meeting_point) @ normals[1].T, axis=1)
             common += int((distances <= _ROUNDING).sum())
     expected = {(m, p, d): {m + p - d} for m, p, d in dimensions}
-    return judge(
+    return assess(
         f"dimension {', '.join('/'.join(map(str, sorted(values))) for values in found.values())}; {common} in common",
         f"m + p - d = {', '.join(str(m + p - d) for m, p, d in dimensions)}; 0 points in common",
         *(holds(found[triple] == expected[triple]) for triple in dimensions),

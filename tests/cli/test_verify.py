@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from harness.cli.app import app
 from harness.verification import discrimination
-from harness.verification.catalogue import CHECKS, Check, run_checks
-from harness.verification.findings import Outcome, judge
+from harness.verification.findings import Assessment, assess
+from harness.verification.statements import CHECKS, Check, run_checks
 
 from ..in_process import harness
 
 FIELDS = ["statement", "title", "measured", "theory", "margin", "passed", "seconds"]
-Replace = Callable[[Callable[[], Outcome]], None]
+Replace = Callable[[Callable[[], Assessment]], None]
 
 
 def strict_json(text: str) -> Any:
@@ -74,7 +74,7 @@ def test_json_is_one_object_a_statement_with_the_fields_of_a_finding() -> None:
 
 
 def test_a_statement_that_fails_is_named_and_ends_with_exit_code_1(replace_2_3: Replace) -> None:
-    replace_2_3(lambda: judge("JSD 1.386", "JSD 0.693", 0.5, -0.25))
+    replace_2_3(lambda: assess("JSD 1.386", "JSD 0.693", 0.5, -0.25))
     code, text = verify("--only", "2.3,2.5")
     assert code == 1
     assert verdicts(text) == [("FAIL", "2.3"), ("pass", "2.5")]
@@ -86,14 +86,14 @@ def test_a_statement_that_fails_is_named_and_ends_with_exit_code_1(replace_2_3: 
 
 
 def test_a_failure_in_json_has_passed_false_and_exit_code_1(replace_2_3: Replace) -> None:
-    replace_2_3(lambda: judge("a", "b", math.nan))
+    replace_2_3(lambda: assess("a", "b", math.nan))
     code, text = verify("--json", "--only", "2.3,2.5")
     assert code == 1
     assert [row["passed"] for row in strict_json(text)] == [False, True]
     assert strict_json(text)[0]["margin"] == -math.inf
 
 
-def raising() -> Outcome:
+def raising() -> Assessment:
     raise ZeroDivisionError("[/red] no\nquotient")
 
 
@@ -115,7 +115,7 @@ def test_a_check_that_raises_is_a_failure_and_the_others_are_still_checked(repla
 
 
 def test_an_exception_without_a_text_is_named_by_its_type_and_place(replace_2_3: Replace) -> None:
-    def asserting() -> Outcome:
+    def asserting() -> Assessment:
         raise AssertionError
 
     replace_2_3(asserting)
@@ -134,7 +134,7 @@ def test_a_check_that_cannot_be_loaded_is_a_failure_too(monkeypatch: pytest.Monk
 def test_threads_are_as_before_after_a_check_that_raised(replace_2_3: Replace) -> None:
     seen: list[int] = []
 
-    def looking() -> Outcome:
+    def looking() -> Assessment:
         seen.append(torch.get_num_threads())
         raise RuntimeError
 
@@ -149,7 +149,7 @@ def test_threads_are_as_before_after_a_check_that_raised(replace_2_3: Replace) -
 
 
 def test_an_interruption_is_no_failure_of_a_statement(replace_2_3: Replace) -> None:
-    def interrupted() -> Outcome:
+    def interrupted() -> Assessment:
         raise KeyboardInterrupt
 
     replace_2_3(interrupted)

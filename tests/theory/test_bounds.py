@@ -10,7 +10,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
-from harness.theory.bounds import inverse_phi, noisy_diameter, paper_bound, pooled_diameter, sharp_bound, weighted_bound
+from harness.theory.bounds import (
+    diameter_limit,
+    inverse_phi,
+    noisy_diameter,
+    paper_bound,
+    pooled_diameter,
+    sharp_bound,
+    weighted_bound,
+)
 from harness.theory.divergences import noisy_divergences
 from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
 from harness.theory.sliced import project, random_directions
@@ -118,3 +126,16 @@ def test_the_diameter_leaves_out_no_pair_that_matters(sizes: tuple[int, int], di
     fake = fake * torch.tensor([4.0, *[1.0] * (dimension - 1)]).double() + 1  # long in one direction, off centre
     expected = pdist(torch.cat([real, fake]).numpy()).max()
     assert pooled_diameter(real, fake) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_diameter_of_two_points_is_their_distance_and_so_is_its_limit() -> None:
+    real, fake = torch.tensor([[1.0, 1.0]]), torch.tensor([[4.0, 5.0]])
+    assert pooled_diameter(real, fake) == pytest.approx(5.0, rel=1e-12)
+    assert diameter_limit(real, fake) == pytest.approx(5.0, rel=1e-12)
+    assert pooled_diameter(real, real) == diameter_limit(real, real) == 0
+
+
+def test_the_diameter_of_one_point_against_many_counts_all_pairs() -> None:
+    real, fake = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 4.0]])
+    assert pooled_diameter(real, fake) == pytest.approx(6.0, rel=1e-12)
+    assert pooled_diameter(fake, real) == pytest.approx(6.0, rel=1e-12)

@@ -13,8 +13,8 @@ from scipy import stats
 from scipy.special import xlogy
 from torch import Tensor
 
-from harness.theory.divergences import discrete_divergence, noisy_divergences
-from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise
+from harness.theory.divergences import Estimate, NoisyDivergence, discrete_divergence, noisy_divergences
+from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
 from tests.conftest import oracle
 
 LOG2 = math.log(2)
@@ -224,3 +224,65 @@ def test_rounding_tells_no_equal_sets_apart(sigma: float) -> None:
     samples = 50 + torch.randn(20, 3072, generator=seeded(8), dtype=torch.float64)
     (found,) = noisy_divergences(samples, samples.clone(), sigmas=[sigma], num_draws=60, generator=seeded())
     assert found.jsd.value == pytest.approx(0, abs=1e-12)
+
+
+SINGLE = [
+    pytest.param([[0.0, 0.0]], [[3.0, 4.0]], id="one against one"),
+    pytest.param([[0.0, 0.0]], [[3.0, 4.0], [-3.0, 4.0], [0.0, 5.0]], id="one against many"),
+    pytest.param([[3.0, 4.0], [-3.0, 4.0], [0.0, 5.0]], [[0.0, 0.0]], id="many against one"),
+    pytest.param([[1.0, 2.0]], [[1.0, 2.0]], id="one against itself"),
+]
+
+
+def everything(found: NoisyDivergence) -> list[Estimate]:
+    return [found.jsd, found.tv, found.kl_real_fake, found.kl_fake_real, found.weighted_tv]
+
+
+@pytest.mark.parametrize(("real", "fake"), SINGLE)
+@pytest.mark.parametrize(
+    "noise", [Truncated(), Gaussian(), Cauchy(), FullCovariance(((2.0, 0.6), (0.6, 1.0)))], ids=repr
+)
+def test_sets_of_one_sample_have_finite_standard_errors(
+    real: list[list[float]], fake: list[list[float]], noise: Noise
+) -> None:
+    found = noisy_divergences(
+        points(real), points(fake), sigmas=[0.0, 1e-3, 0.5, 5.0], num_draws=50, generator=seeded(), noise=noise
+    )
+    for estimate in (each for divergence in found for each in everything(divergence)):
+        assert not math.isnan(estimate.value)
+        assert math.isfinite(estimate.standard_error)
+        assert estimate.standard_error >= 0
+    assert all(estimate.standard_error == 0 for estimate in everything(found[0]))
+
+
+def test_two_points_out_of_reach_of_each_other_have_the_values_of_disjoint_measures() -> None:
+    """``Int ||x - x0|| |p - q| = E_p ||x - x0|| + E_q ||x - x0||``, 5 / 2 twice to second order in sigma."""
+    (found,) = noisy_divergences(
+        points([[0.0, 0.0]]), points([[3.0, 4.0]]), sigmas=[1e-3], num_draws=200, generator=seeded()
+    )
+    assert found.jsd == Estimate(LOG2, 0.0)
+    assert found.tv == Estimate(1.0, 0.0)
+    assert found.kl_real_fake == found.kl_fake_real == Estimate(math.inf, 0.0)
+    # a draw's distance varies by sigma along the line between the points: 1e-3 / sqrt(200) for each, and twice that
+    assert found.weighted_tv.standard_error == pytest.approx(2 * 1e-3 / math.sqrt(2 * 200), rel=0.2)
+    assert abs(found.weighted_tv.value - 5.0) < 4 * found.weighted_tv.standard_error
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1e-3, 1.0])
+def test_one_point_against_itself_differs_in_nothing(sigma: float) -> None:
+    samples = points([[1.0, 2.0]])
+    (found,) = noisy_divergences(samples, samples, sigmas=[sigma], num_draws=100, generator=seeded())
+    assert everything(found) == [Estimate(0.0, 0.0)] * 5
+
+
+def test_two_points_at_sigma_zero_are_two_atoms() -> None:
+    """All mass of both measures is half the distance from their mean."""
+    found = discrete_divergence(points([[0.0, 0.0]]), points([[3.0, 4.0]]))
+    assert (found.jsd.value, found.tv.value) == (LOG2, 1.0)
+    assert found.kl_real_fake.value == found.kl_fake_real.value == math.inf
+    assert found.weighted_tv.value == pytest.approx(5.0, rel=1e-12)
+
+
+def test_a_single_draw_has_no_standard_error_and_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_draws must be at least 2, got 1"):
+        noisy_divergences(points([[0.0]]), points([[1.0]]), sigmas=[1.0], num_draws=1, generator=seeded())

@@ -58,7 +58,7 @@ def test_a_sparse_grid_gives_the_same_divergence(sigma: float, monkeypatch: pyte
     real, fake = (torch.randn(num, 3, generator=seeded(num), dtype=torch.float64) for num in (50, 70))
     projections = project(real, fake, random_directions(5, 3, generator=seeded()))
     dense = projections.jsd(sigma)
-    monkeypatch.setattr(sliced, "_LARGEST_GRID", 10)
+    monkeypatch.setattr(sliced, "_MAX_GRID", 10)
     torch.testing.assert_close(projections.jsd(sigma), dense, rtol=0, atol=1e-12)
 
 
@@ -70,7 +70,7 @@ def test_a_sigma_far_below_the_range_needs_no_memory() -> None:
 
 def test_different_dimensions_are_refused() -> None:
     with pytest.raises(ValueError, match="dimensions differ"):
-        project(torch.zeros(4, 2), torch.zeros(4, 3), torch.zeros(1, 2))
+        project(torch.zeros(4, 2), torch.zeros(4, 3), torch.zeros(1, 2, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("sigma", [1e-20, 1e-12])
@@ -80,3 +80,33 @@ def test_the_sliced_bound_holds_for_noise_below_the_resolution_of_the_data(sigma
     # without common points the divergence is log 2, and the bound 2 sqrt(log 2) times the range at least
     assert projections.jsd(sigma).tolist() == pytest.approx([math.log(2)] * 6)
     assert projections.w1() <= projections.bound(sigma).value
+
+
+def test_single_points_have_the_closed_forms_of_their_projections() -> None:
+    """Along u the points ``a`` and ``b`` are ``|u.(a - b)|`` apart, which is the distance and the range at once."""
+    real, fake = torch.tensor([[1.0, 2.0]]).double(), torch.tensor([[4.0, -2.0]]).double()
+    directions = random_directions(16, 2, generator=seeded())
+    apart = (directions @ torch.tensor([-3.0, 4.0]).double()).abs()
+    projections = project(real, fake, directions)
+    assert projections.w1() == pytest.approx(apart.mean().item(), rel=1e-12)
+    torch.testing.assert_close(projections.ranges(), apart, rtol=1e-12, atol=0)
+    # noise too small for the supports to meet: JSD log 2, so the bound is 2 sigma + 2 (range + 12 sigma) sqrt(log 2)
+    sigma = float(apart.min()) / 100
+    expected = 2 * sigma + 2 * math.sqrt(math.log(2)) * (apart.mean().item() + 12 * sigma)
+    assert projections.bound(sigma).value == pytest.approx(expected, rel=1e-9)
+
+
+def test_one_point_against_many_has_the_mean_distance_of_the_projections() -> None:
+    point, others = torch.zeros(1, 3), torch.randn(7, 3, generator=seeded(), dtype=torch.float64)
+    directions = random_directions(10, 3, generator=seeded(1))
+    expected = (directions @ others.T).abs().mean().item()
+    assert project(point, others, directions).w1() == pytest.approx(expected, rel=1e-12)
+    assert project(others, point, directions).w1() == pytest.approx(expected, rel=1e-12)
+
+
+def test_equal_single_points_do_not_differ_along_any_direction() -> None:
+    point = torch.tensor([[0.3, -0.7]])
+    projections = project(point, point, random_directions(4, 2, generator=seeded()))
+    assert projections.w1() == 0
+    assert projections.jsd(0.1).tolist() == [0.0] * 4
+    assert projections.bound(0.1).value == pytest.approx(0.2, rel=1e-12)

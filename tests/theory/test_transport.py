@@ -9,6 +9,7 @@ from scipy.optimize import linprog
 
 from harness.theory.transport import w1
 from tests.conftest import oracle
+from tests.shapes import unchecked
 
 
 @pytest.mark.parametrize("case", oracle("noisy_point_sets"), ids=lambda case: case["name"])
@@ -38,5 +39,17 @@ def test_a_shift_costs_its_length() -> None:
 
 
 def test_different_dimensions_are_refused() -> None:
-    with pytest.raises(ValueError, match="dimensions differ: real has 2, fake has 3"):
+    with unchecked(), pytest.raises(ValueError, match="dimensions differ: real has 2, fake has 3"):
         w1(torch.zeros(4, 2), torch.zeros(4, 3))
+
+
+@pytest.mark.parametrize("dimension", [1, 3])
+def test_one_point_is_moved_to_all_others_in_the_only_way_there_is(dimension: int) -> None:
+    """The distance is the mean length of the ways, whichever set has one point; of one to one it is the length."""
+    point = torch.full((1, dimension), 2.0, dtype=torch.float64)
+    others = torch.randn(6, dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    lengths = (others - point).norm(dim=1)
+    assert w1(point, others) == pytest.approx(lengths.mean().item(), rel=1e-12)
+    assert w1(others, point) == pytest.approx(lengths.mean().item(), rel=1e-12)
+    assert w1(point, others[:1]) == pytest.approx(lengths[0].item(), rel=1e-12)
+    assert w1(point, point) == 0

@@ -14,7 +14,7 @@ from harness.theory.bounds import Bound
 from harness.theory.losses import HINGE, LOSSES
 from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Truncated
 from harness.theory.sliced import Projections
-from harness.verification import discrimination, distances, games, gradients, manifolds, smoothing
+from harness.verification import discrimination, distances, games, generator_gradients, manifolds, smoothing
 
 DOUBLED = 4.0  # of squared distances: the kernel of half the sigma
 
@@ -102,21 +102,21 @@ def test_theorem_2_3_fails_with_noise_without_distance_and_as_printed(broken: di
 
 @pytest.mark.parametrize("broken", [{"constant": 0.5}, {"loss": "non_saturating"}, {"loss": "wasserstein"}], ids=str)
 def test_theorem_2_4_fails_with_half_the_bound_and_for_losses_that_do_not_saturate(broken: dict[str, object]) -> None:
-    assert not gradients.theorem_2_4(**broken).passed
+    assert not generator_gradients.theorem_2_4(**broken).passed
 
 
 @pytest.mark.parametrize("broken", [{"jsd_weight": 2.0}, {"kl_weight": 0.0}, {"loss": "minimax"}], ids=str)
 def test_theorem_2_5_fails_with_other_weights_and_for_another_loss(broken: dict[str, object]) -> None:
-    assert not gradients.theorem_2_5(**broken).passed
+    assert not generator_gradients.theorem_2_5(**broken).passed
 
 
 def test_the_original_loss_follows_twice_the_jsd_as_the_proof_of_theorem_2_5_uses() -> None:
-    assert gradients.theorem_2_5(loss="minimax", kl_weight=0.0, jsd_weight=2.0).passed
+    assert generator_gradients.theorem_2_5(loss="minimax", kl_weight=0.0, jsd_weight=2.0).passed
 
 
 @pytest.mark.parametrize("broken", [{"value": 0.3}, {"slope": 2.0}], ids=str)
 def test_theorem_2_6_fails_where_the_discriminator_is_not_perfect(broken: dict[str, float]) -> None:
-    assert not gradients.theorem_2_6(**broken).passed
+    assert not generator_gradients.theorem_2_6(**broken).passed
 
 
 # --- smoothing ---------------------------------------------------------------------------------------------------

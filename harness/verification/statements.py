@@ -1,4 +1,4 @@
-"""All checks in the order of the paper: a literal mapping, without torch until one of them runs."""
+"""All statements in the order of the paper, each with its check: a literal mapping, no torch until a check runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from ..errors import suggest
-from .findings import Finding, Outcome
+from .findings import Assessment, Finding
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Check:
     module: str
     function: str
 
-    def load(self) -> Callable[..., Outcome]:
+    def load(self) -> Callable[..., Assessment]:
         module = importlib.import_module(f".{self.module}", __package__)
-        return cast(Callable[..., Outcome], getattr(module, self.function))
+        return cast(Callable[..., Assessment], getattr(module, self.function))
 
 
 CHECKS: dict[str, Check] = {
@@ -37,25 +37,25 @@ CHECKS: dict[str, Check] = {
     "2.1": Check("disjoint supports: perfect discriminator without gradient", "discrimination", "theorem_2_1"),
     "2.2": Check("crossing supports: the same almost everywhere", "discrimination", "theorem_2_2"),
     "2.3": Check("JSD = log 2 and KL = inf at any distance", "discrimination", "theorem_2_3"),
-    "2.4": Check("the generator's gradient vanishes as D approaches D*", "gradients", "theorem_2_4"),
-    "2.5": Check("-log D follows KL(P_g||P_r) - 2 JSD", "gradients", "theorem_2_5"),
-    "2.6": Check("-log D under white noise: centred Cauchy gradients", "gradients", "theorem_2_6"),
+    "2.4": Check("the generator's gradient vanishes as D approaches D*", "generator_gradients", "theorem_2_4"),
+    "2.5": Check("-log D follows KL(P_g||P_r) - 2 JSD", "generator_gradients", "theorem_2_5"),
+    "2.6": Check("-log D under white noise: centred Cauchy gradients", "generator_gradients", "theorem_2_6"),
     "3.1": Check("noise makes distributions absolutely continuous", "smoothing", "theorem_3_1"),
     "corollary3.1": Check("noisy densities of three noise families", "smoothing", "corollary_3_1"),
     "3.2": Check("the generator's gradient in terms of a(z) and b(z)", "smoothing", "theorem_3_2"),
     "corollary3.2": Check("through noisy samples the gradient is that of 2 JSD", "smoothing", "corollary_3_2"),
     "lemma4": Check("W(P_X, P_X+eps) <= sqrt V", "distances", "lemma_4"),
     "3.3": Check("every bound is above the exact Wasserstein distance", "distances", "theorem_3_3"),
-    "dirac2": Check("Dirac-GAN: eigenvalues +- i f'(0)", "dirac", "lemma_2"),
-    "dirac2.3": Check("Dirac-GAN: theta^2 + psi^2 is constant", "dirac", "lemma_2_3"),
-    "dirac3.2": Check("Dirac-GAN with instance noise", "dirac", "lemma_3_2"),
-    "dirac3.3": Check("Dirac-GAN with R1", "dirac", "lemma_3_3"),
+    "dirac2": Check("Dirac-GAN: eigenvalues +- i f'(0)", "dirac_gans", "lemma_2"),
+    "dirac2.3": Check("Dirac-GAN: theta^2 + psi^2 is constant", "dirac_gans", "lemma_2_3"),
+    "dirac3.2": Check("Dirac-GAN with instance noise", "dirac_gans", "lemma_3_2"),
+    "dirac3.3": Check("Dirac-GAN with R1", "dirac_gans", "lemma_3_3"),
     "relativistic": Check("relativistic gradients; P(real) falls as fakes improve", "games", "relativistic"),
 }
 
 
 def run_checks(only: Sequence[str] | None = None) -> Iterator[Finding]:
-    """Runs checks in the catalogue's order, one at a time as findings are asked for.
+    """Runs checks in the order of `CHECKS`, one at a time as findings are asked for.
 
     Args:
       only: Identifiers of the statements to check; None for all.
@@ -76,17 +76,17 @@ def _run(statement: str, check: Check) -> Finding:
         function = check.load()
         with _one_thread():
             start = time.perf_counter()  # imports are not the check's time
-            outcome = function()
+            assessment = function()
     except Exception as error:  # noqa: BLE001 - a check exercises the whole harness, which may break in any way
-        outcome = Outcome(_describe(error), "the check runs to its end", -math.inf)
+        assessment = Assessment(_describe(error), "the check runs to its end", -math.inf)
     seconds = time.perf_counter() - start
     return Finding(
         statement=statement,
         title=check.title,
-        measured=outcome.measured,
-        theory=outcome.theory,
-        margin=outcome.margin,
-        passed=outcome.passed,
+        measured=assessment.measured,
+        theory=assessment.theory,
+        margin=assessment.margin,
+        passed=assessment.passed,
         seconds=seconds,
     )
 

@@ -1,4 +1,4 @@
-"""All checks pass, and the catalogue is what the command line can rely on."""
+"""All checks pass, and the table of statements is what the command line can rely on."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from harness.verification.catalogue import CHECKS, run_checks
-from harness.verification.findings import Finding, at_least, at_most, close, holds, judge
+from harness.verification.findings import Finding, assess, at_least, at_most, close, holds
+from harness.verification.statements import CHECKS, run_checks
 
 EXPECTED = (
     *("optimal", "lemma1", "lemma2", "lemma3", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "3.1", "corollary3.1"),
@@ -16,7 +16,7 @@ EXPECTED = (
 )
 
 
-def test_the_catalogue_has_the_statements_of_the_table_in_their_order() -> None:
+def test_the_statements_are_those_of_the_table_in_their_order() -> None:
     assert tuple(CHECKS) == EXPECTED
 
 
@@ -35,7 +35,7 @@ def test_two_runs_of_a_check_measure_the_same() -> None:
     assert (first.measured, first.margin) == (second.measured, second.margin)
 
 
-def test_checks_run_in_the_catalogues_order_whatever_was_asked_for() -> None:
+def test_checks_run_in_the_order_of_the_table_whatever_was_asked_for() -> None:
     assert [finding.statement for finding in run_checks(["3.1", "2.5"])] == ["2.5", "3.1"]
     assert list(run_checks([])) == []
 
@@ -48,7 +48,7 @@ def test_an_unknown_statement_is_answered_at_the_call_with_the_valid_ones() -> N
     assert all(statement in str(error.value) for statement in EXPECTED)
 
 
-def test_the_catalogue_loads_no_torch() -> None:
+def test_the_table_of_statements_loads_no_torch() -> None:
     code = "import sys, harness.verification; print({'torch', 'scipy', 'ray'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"
@@ -65,7 +65,7 @@ def test_margins_are_shares_of_what_is_allowed() -> None:
 
 
 def test_the_worst_condition_decides_and_nan_is_a_failure() -> None:
-    assert judge("", "", 0.5, 0.0).passed
-    assert not judge("", "", 1.0, -1e-9).passed
-    assert not judge("", "", 1.0, float("nan")).passed
-    assert not judge("", "", float("nan"), 1.0).passed
+    assert assess("", "", 0.5, 0.0).passed
+    assert not assess("", "", 1.0, -1e-9).passed
+    assert not assess("", "", 1.0, float("nan")).passed
+    assert not assess("", "", float("nan"), 1.0).passed

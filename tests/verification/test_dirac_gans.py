@@ -7,12 +7,12 @@ import math
 import pytest
 
 from harness.theory.dirac import DiracGAN
-from harness.verification import dirac
+from harness.verification import dirac_gans
 
 
 @pytest.mark.parametrize("broken", [{"slope": 1.0}, {"loss": "least_squares"}], ids=str)
 def test_lemma_2_fails_with_another_slope_and_for_another_loss(broken: dict[str, object]) -> None:
-    assert not dirac.lemma_2(**broken).passed
+    assert not dirac_gans.lemma_2(**broken).passed
 
 
 def test_lemma_2_fails_for_a_field_of_the_wrong_sign(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,38 +23,38 @@ def test_lemma_2_fails_for_a_field_of_the_wrong_sign(monkeypatch: pytest.MonkeyP
         return -generator, discriminator
 
     monkeypatch.setattr(DiracGAN, "losses", cooperative)
-    assert not dirac.lemma_2().passed
+    assert not dirac_gans.lemma_2().passed
 
 
 @pytest.mark.parametrize("broken", [{"sigma": 0.5}, {"gamma": 0.1}, {"loss": "least_squares"}], ids=str)
 def test_lemma_2_3_fails_with_noise_with_a_penalty_and_for_another_loss(broken: dict[str, object]) -> None:
-    assert not dirac.lemma_2_3(**broken).passed
+    assert not dirac_gans.lemma_2_3(**broken).passed
 
 
 @pytest.mark.parametrize(
     "broken", [{"curvature": 0.25}, {"curvature": -0.5}, {"slope": 1.0}, {"loss": "wasserstein"}], ids=str
 )
 def test_lemma_3_2_fails_with_other_derivatives_and_for_a_loss_noise_does_not_damp(broken: dict[str, object]) -> None:
-    assert not dirac.lemma_3_2(**broken).passed
+    assert not dirac_gans.lemma_3_2(**broken).passed
 
 
 def test_lemma_3_2_fails_when_the_noise_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dirac, "_game", lambda loss, *, sigma: DiracGAN(dirac.LOSSES[loss]))
-    assert not dirac.lemma_3_2().passed
+    monkeypatch.setattr(dirac_gans, "_game", lambda loss, *, sigma: DiracGAN(dirac_gans.LOSSES[loss]))
+    assert not dirac_gans.lemma_3_2().passed
 
 
 @pytest.mark.parametrize("broken", [{"slope": 1.0}, {"penalty": "zero_centred"}, {"loss": "wasserstein"}], ids=str)
 def test_lemma_3_3_fails_with_another_slope_for_twice_the_penalty_and_for_another_loss(
     broken: dict[str, object],
 ) -> None:
-    assert not dirac.lemma_3_3(**broken).passed
+    assert not dirac_gans.lemma_3_3(**broken).passed
 
 
 def test_lemma_3_3_fails_when_a_critical_strength_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dirac, "critical_gamma", lambda loss: 0.5)
-    assert not dirac.lemma_3_3().passed
+    monkeypatch.setattr(dirac_gans, "critical_gamma", lambda loss: 0.5)
+    assert not dirac_gans.lemma_3_3().passed
 
 
 def test_lemma_3_2_fails_when_a_critical_noise_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dirac, "critical_sigma", lambda loss: math.sqrt(3))
-    assert not dirac.lemma_3_2().passed
+    monkeypatch.setattr(dirac_gans, "critical_sigma", lambda loss: math.sqrt(3))
+    assert not dirac_gans.lemma_3_2().passed

@@ -18,7 +18,7 @@ from scipy.integrate import solve_ivp
 
 from ..theory.dirac import Descent, DiracGAN, critical_gamma, critical_sigma, measured_modulus, simulate, verdict
 from ..theory.losses import LOSSES
-from .findings import Outcome, at_least, at_most, close, holds, judge
+from .findings import Assessment, assess, at_least, at_most, close, holds
 
 Array = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ _STEPS = 600  # of a simulation; the measured modulus errs by up to 4/3 of its r
 _STEP_SIZE = 0.2
 
 
-def lemma_2(*, loss: str = "minimax", slope: float = 0.5) -> Outcome:
+def lemma_2(*, loss: str = "minimax", slope: float = 0.5) -> Assessment:
     """The unique equilibrium is 0, with eigenvalues ``+- i f'(0)``; so SimGD diverges and AltGD goes round for ever.
 
     Eigenvalues of the harness's field by autograd, for the given loss and for WGAN, ``f(t) = t`` and f' = 1. The field
@@ -45,7 +45,7 @@ def lemma_2(*, loss: str = "minimax", slope: float = 0.5) -> Outcome:
     elsewhere = min(float(game.field(theta, psi).detach().norm()) for theta, psi in places)
     expected = [math.sqrt(1 + (_STEP_SIZE * slope) ** 2), 1.0]
     moduli = _simulated(game)
-    return judge(
+    return assess(
         f"eigenvalues within {error:.1g}; moduli {moduli[0]:.5f}, {moduli[1]:.5f}; field elsewhere >= {elsewhere:.2g}",
         f"+- {slope:g} i; moduli {expected[0]:.5f} (SimGD), {expected[1]:.5f} (AltGD); field 0 at 0 alone",
         at_most(error, _ROUNDING),
@@ -56,7 +56,7 @@ def lemma_2(*, loss: str = "minimax", slope: float = 0.5) -> Outcome:
     )
 
 
-def lemma_2_3(*, loss: str = "minimax", sigma: float = 0.0, gamma: float = 0.0, duration: float = 26.0) -> Outcome:
+def lemma_2_3(*, loss: str = "minimax", sigma: float = 0.0, gamma: float = 0.0, duration: float = 26.0) -> Assessment:
     """Integral curves keep ``theta^2 + psi^2``: the harness's field, integrated by scipy's DOP853.
 
     Args:
@@ -78,7 +78,7 @@ def lemma_2_3(*, loss: str = "minimax", sigma: float = 0.0, gamma: float = 0.0, 
         ).y
         squares = (curve**2).sum(0)
         changes.append(float(np.ptp(squares) / squares[0]))
-    return judge(
+    return assess(
         f"theta^2 + psi^2 changes by {max(changes):.1g} of itself",
         "0, here <= 1e-6",  # the integrator's tolerance of 1e-9 a step, over a few hundred steps
         at_most(max(changes), 1e-6),
@@ -91,7 +91,7 @@ def lemma_3_2(
     loss: str = "minimax",
     slope: float = 0.5,
     curvature: float = -0.25,
-) -> Outcome:
+) -> Assessment:
     """With instance noise the eigenvalues are ``f''(0) s^2 +- sqrt(f''(0)^2 s^4 - f'(0)^2)``: it converges.
 
     Eigenvalues by autograd; the moduli of SimGD and AltGD that follow from the formula against simulations, all < 1;
@@ -113,7 +113,7 @@ def lemma_3_3(
     loss: str = "minimax",
     penalty: str = "r1",
     slope: float = 0.5,
-) -> Outcome:
+) -> Assessment:
     """With R1 the eigenvalues are ``-gamma/2 +- sqrt(gamma^2/4 - f'(0)^2)``: it converges.
 
     Checked as `lemma_3_2`; the critical gamma is ``2 |f'(0)|``. The contrary cases, WGAN with clipped weights, WGAN-GP
@@ -148,15 +148,15 @@ def _damped(
     critical: float | None,
     expected_critical: float,
     others_converge: Sequence[bool] = (),
-) -> Outcome:
-    """Judges games with the damping the formula gives each: eigenvalues, moduli, and the critical strength."""
+) -> Assessment:
+    """Assesses games with the damping the formula gives each: eigenvalues, moduli, and the critical strength."""
     error = max(_distance(_eigenvalues(game), slope, damping) for game, damping in games)
     moduli = [_simulated(game) for game, _ in games]
     expected = [_moduli(slope, damping) for _, damping in games]
     difference = max(float(np.abs(np.subtract(*pair)).max()) for pair in zip(moduli, expected, strict=True))
     largest = max(map(max, moduli))
     found = math.nan if critical is None else critical
-    return judge(
+    return assess(
         f"eigenvalues within {error:.1g}, moduli within {difference:.1g}, all <= {largest:.4f}; critical {found:.6f}",
         f"eigenvalues within {_ROUNDING:g}, moduli within {2 / _STEPS:g}, all < 1; critical {expected_critical:.6f}",
         at_most(error, _ROUNDING),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..job.parts.networks import MLP
 from ..theory.losses import LOSSES
 from ..training.networks import build_generator, initial_weights
 from ..training.stacking import StackedModule
-from .findings import Outcome, at_least, at_most, judge
+from .findings import Assessment, assess, at_least, at_most
 
 _STEEPEST = 0.1875  # largest slope of the D* of Theorem 2.4, at x_1 = 10
 _FREQUENCY = 20.0  # of the perturbations; the higher, the more of their norm is gradient
@@ -34,7 +35,7 @@ def theorem_2_4(
     constant: float = 1.0,
     num_perturbations: int = 8,
     seed: int = 0,
-) -> Outcome:
+) -> Assessment:
     """``||grad_theta E log(1 - D(g(z)))|| <= M eps / (1 - eps)`` for ``||D - D*|| < eps``, ``M^2 = E ||J_theta g||^2``.
 
     ``D = D* + h`` where D* is 0 around the generator's samples and ``h(x) = a/2 (1 + sin(w.x + c)) - a D*(x)``, which
@@ -54,35 +55,17 @@ def theorem_2_4(
     draws = Generator().manual_seed(seed)
     network, weights = _generator(latent=4, shape=(2,), draws=draws)
     latents = torch.randn(256, 4, generator=draws, dtype=torch.float64)
+    waves = _random_waves(num_perturbations, draws)
+    generated = _shares_of_bound(lambda theta: network(theta, latents), weights, waves, epsilons, loss=loss)
     pieces = torch.stack([torch.zeros(64), torch.linspace(0, 1e-3, 64)], 1).double()
-    east = torch.tensor([_FREQUENCY, 0.0], dtype=torch.float64)
-    directions = _FREQUENCY * torch.nn.functional.normalize(
-        torch.randn(num_perturbations, 2, generator=draws, dtype=torch.float64), dim=1
-    )
-    phases = 2 * math.pi * torch.rand(num_perturbations, generator=draws, dtype=torch.float64)
-
-    def generate(theta: Tensor) -> Tensor:
-        return network(theta, latents)
-
-    def move(theta: Tensor) -> Tensor:
-        return theta + pieces
-
-    def ratios(sample: Callable[[Tensor], Tensor], theta: Tensor, w: Tensor, phase: Tensor, m: float) -> list[float]:
-        return [
-            float(_generator_gradient(sample, theta, loss=loss, discriminator=_nearly_optimal(w, phase, eps)).norm())
-            / (constant * m * eps / (1 - eps))
-            for eps in epsilons
-        ]
-
     still = torch.zeros(2, dtype=torch.float64)
-    moving = ratios(move, still, east, torch.zeros(()).double(), _root_mean_square_norm(move, still))
-    m = _root_mean_square_norm(generate, weights)
-    generated = [
-        each for w, phase in zip(directions, phases, strict=True) for each in ratios(generate, weights, w, phase, m)
-    ]
-    worst, tightest = max(*moving, *generated), moving[epsilons.index(min(epsilons))]
-    return judge(
-        f"gradient / bound <= {worst:.3f} over eps {min(epsilons):g} .. {max(epsilons):g} (MLP: {max(generated):.3f})",
+    east = _Wave(torch.tensor([_FREQUENCY, 0.0], dtype=torch.float64), torch.zeros(()).double())
+    moving = _shares_of_bound(lambda theta: theta + pieces, still, [east], epsilons, loss=loss)
+    of_networks, worst, tightest = (
+        share / constant for share in (max(generated), max(*generated, *moving), moving[epsilons.index(min(epsilons))])
+    )
+    return assess(
+        f"gradient / bound <= {worst:.3f} over eps {min(epsilons):g} .. {max(epsilons):g} (MLP: {of_networks:.3f})",
         "<= 1, and > 1/2 where the bound is nearly attained",
         at_most(worst, 1.0),
         at_least(tightest, 0.5),
@@ -96,7 +79,7 @@ def theorem_2_5(
     kl_weight: float = 1.0,
     jsd_weight: float = -2.0,
     grid: int = 20001,
-) -> Outcome:
+) -> Assessment:
     """``E[-grad log D*(g(z))] = grad [KL(P_g||P_r) - 2 JSD]``, D* fixed at the present generator.
 
     P_r is a mixture of two Gaussians, ``g(z) = theta_1 + e^theta_2 z``. Left: autograd through the harness's loss,
@@ -123,7 +106,7 @@ def theorem_2_5(
     kl = (log_fake.exp() * (log_fake - log_real)).sum() * step
     jsd = (log_real.exp() * (log_real - log_middle) + log_fake.exp() * (log_fake - log_middle)).sum() * step / 2
     (right,) = torch.autograd.grad(kl_weight * kl + jsd_weight * jsd, parameters)
-    return judge(
+    return assess(
         f"[{left[0]:.10f}, {left[1]:.10f}]",
         f"[{right[0]:.10f}, {right[1]:.10f}]",
         # both quadratures are exact to rounding, which thousands of terms of size 1 add up to
@@ -140,7 +123,7 @@ def theorem_2_6(
     num_coordinates: int = 4,
     num_draws: int = 4000,
     seed: int = 0,
-) -> Outcome:
+) -> Assessment:
     """Under white noise on D and its gradient, the gradient of -log D is centred Cauchy in every coordinate.
 
     ``D = D* - e`` and ``grad D = grad D* - r`` with e and r independent centred Gaussians at every x; with D* = 0
@@ -178,7 +161,7 @@ def theorem_2_6(
     normal = [_fit(column, stats.norm(column.mean(), column.std())) for column in columns]
     median = [float(stats.binomtest(int((column > 0).sum()), len(column)).pvalue) for column in columns]
     level = 0.01 / num_coordinates
-    return judge(
+    return assess(
         f"smallest p: Cauchy {min(cauchy):.2g}, median 0 {min(median):.2g}; largest p: normal {max(normal):.1g}",
         f"Cauchy and median 0 not rejected (p > {level:g}), normal rejected (p < 1e-6)",
         at_least(min(cauchy), level),
@@ -201,6 +184,34 @@ def _generator(
     return lambda theta, latents: module(theta[None], latents[None])[0], weights
 
 
+@dataclass(frozen=True)
+class _Wave:
+    """The perturbation ``sin(w.x + phase)`` of a discriminator in the plane, w ``[2]``."""
+
+    w: Tensor
+    phase: Tensor
+
+
+def _random_waves(num: int, draws: Generator) -> list[_Wave]:
+    directions = torch.randn(num, 2, generator=draws, dtype=torch.float64)
+    phases = 2 * math.pi * torch.rand(num, generator=draws, dtype=torch.float64)
+    frequencies = _FREQUENCY * torch.nn.functional.normalize(directions, dim=1)
+    return [_Wave(w, phase) for w, phase in zip(frequencies, phases, strict=True)]
+
+
+def _shares_of_bound(
+    sample: Callable[[Tensor], Tensor], theta: Tensor, waves: Sequence[_Wave], epsilons: Sequence[float], *, loss: str
+) -> list[float]:
+    """The gradient's norm in units of ``M eps / (1 - eps)``, for every wave and every epsilon."""
+    m = _root_mean_square_norm(sample, theta)
+    return [
+        float(_generator_gradient(sample, theta, loss=loss, discriminator=_nearly_optimal(wave, epsilon)).norm())
+        / (m * epsilon / (1 - epsilon))
+        for wave in waves
+        for epsilon in epsilons
+    ]
+
+
 def _jacobians(sample: Callable[[Tensor], Tensor], theta: Tensor) -> Tensor:
     """``J_theta g(z)`` of every sample: ``[b, d, p]``."""
     jacobians: Tensor = jacrev(sample)(theta)
@@ -212,17 +223,17 @@ def _root_mean_square_norm(sample: Callable[[Tensor], Tensor], theta: Tensor) ->
     return float(torch.linalg.matrix_norm(_jacobians(sample, theta), ord=2).square().mean().sqrt())
 
 
-def _nearly_optimal(w: Tensor, phase: Tensor, epsilon: float) -> Callable[[Tensor], Tensor]:
+def _nearly_optimal(wave: _Wave, epsilon: float) -> Callable[[Tensor], Tensor]:
     """``D = D* + h``, ``||h|| < epsilon``, as a function ``[b, 2] -> [b]``.
 
     D* rises smoothly from 0 to 1 between x_1 = 5 and 15, where there are no samples.
     """
-    amplitude = epsilon * (1 - 1e-9) / ((1 + math.sqrt(1 + float(w.square().sum()))) / 2 + _STEEPEST)
+    amplitude = epsilon * (1 - 1e-9) / ((1 + math.sqrt(1 + float(wave.w.square().sum()))) / 2 + _STEEPEST)
 
     def discriminate(x: Tensor) -> Tensor:
         t = ((x[:, 0] - 5) / 10).clamp(0, 1)
         optimal = t**3 * (10 - 15 * t + 6 * t**2)
-        return (1 - amplitude) * optimal + amplitude / 2 * (1 + (x @ w + phase).sin())
+        return (1 - amplitude) * optimal + amplitude / 2 * (1 + (x @ wave.w + wave.phase).sin())
 
     return discriminate
 
