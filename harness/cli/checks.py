@@ -83,7 +83,7 @@ def evaluate(
             sigmas=sigma or (),
             num_draws=draws,
             num_directions=directions,
-            most_for_w1=w1_samples,
+            max_for_w1=w1_samples,
             seed=seed,
             progress=progress,
         )

@@ -1,61 +1,111 @@
-"""From two sample sets to the measured columns of a cell."""
+"""From what a pack has trained to the measured columns of its cells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
 from ..identity import stream_seed
+from ..job.parts.losses import find_loss
 from ..job.parts.noise import TRUNCATED as TRUNCATED_SPEC
 from ..job.parts.noise import AnyNoise
 from ..job.parts.settings import Evaluation
 from ..planning.cells import Cell
+from ..planning.packs import SnapshotKey
 from ..problems.sources import Source
+from ..storage.records import Columns, finite
 from ..theory.bounds import pooled_diameter
 from ..theory.noise import Noise
+from ..training.measurement import Measurement
 from ..training.noise import make_noise
-from .sets import Columns, log_spaced_sigmas, measure_sets
+from ..training.players import Adversaries
+from .discriminator import discriminator_jsd, evaluate_discriminators, generate
+from .metrics import Metric, MetricValue, measure_metrics
+from .sets import SetPair, log_spaced_sigmas
 
 _OF_THE_BASELINE = (
     *("num_samples", "jsd_mixture", "tv", "w1", "w1_sliced"),
     *("bound_paper", "bound_best", "bound_sliced", "bound_sliced_best"),
 )
-_WITHOUT_SIGMA = (
-    *("w1", "w1_sliced", "data_diameter", "bound_best", "bound_best_upper", "bound_best_sigma", "bound_sharp_best"),
-    *("bound_weighted_best", "bound_sliced_best", "bound_sliced_best_sigma", "num_samples"),
-)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A pack as training or probing left it; lists have one value per member.
+
+    Attributes:
+      players: The networks that the weights belong to.
+      generators, discriminators: Weights ``[k, p]``.
+      sigma: Of the noise now, data units.
+      measurements: Those made on the way, the last of them now.
+    """
+
+    players: Adversaries
+    generators: Tensor
+    discriminators: Tensor
+    sigma: Sequence[float]
+    measurements: Sequence[Measurement]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What is measured of a cell: columns of its row, and the metrics of its generator."""
+
+    columns: Columns
+    metrics: Sequence[MetricValue]
 
 
 class Evaluator:
-    """Measures sample sets against a problem's held-out samples; remembers what cells have in common."""
+    """Measures generators and discriminators against a problem's held-out samples.
+
+    It keeps what cells have in common.
+
+    Attributes:
+      real: The held-out samples ``[n, *shape]``.
+      sigmas: The grid over which the best bounds are taken.
+    """
 
     def __init__(self, source: Source, evaluation: Evaluation) -> None:
         self.source, self.evaluation = source, evaluation
-        self.real, self._halves = source.held_out_samples(evaluation.samples)
+        self.real, halves = source.held_out_samples(evaluation.samples)
         self.sigmas = sigma_grid(self.real, evaluation)
-        self._baselines: dict[tuple[float, AnyNoise], Columns] = {}
-        self._of_the_halves: Columns | None = None
+        self._halves = self._pair(*halves, seed=stream_seed("baseline", "draws"))
         self._noises: dict[AnyNoise, Noise] = {}
+
+    def evaluate(self, cells: Sequence[Cell], members: Sequence[int], trained: Trained) -> list[Evaluated]:
+        """Measures the members that answer the cells, one for each cell.
+
+        Sample sets that cells share are measured once.
+        """
+        cell_of = dict(sorted(zip(members, cells, strict=True), key=lambda pair: pair[0]))
+        samples = generate(
+            trained.players,
+            trained.generators[list(cell_of)],
+            seeds=[cell.seed for cell in cell_of.values()],
+            num=len(self.real),
+        )
+        fakes = dict(zip(cell_of, samples, strict=True))
+        judged = self._of_discriminators(cell_of, samples, trained)
+        compared = self._of_sets(cell_of, fakes, trained.sigma)
+        metrics = self._of_generators(cell_of, fakes)
+        return [
+            Evaluated({**compared[member], **judged[member]}, metrics[cell.generator])
+            for cell, member in zip(cells, members, strict=True)
+        ]
 
     def against_real(
         self, fake: Tensor, sigmas: Sequence[float], *, seed: int, noise: AnyNoise = TRUNCATED_SPEC
     ) -> dict[float, Columns]:
         """The measured columns of a generator's samples ``[n, *shape]`` at each sigma, with the baseline's."""
+        baseline = self._baseline(sigmas, noise)
         if not bool(torch.isfinite(fake).all()):
-            return {sigma: self._baseline(sigma, noise) for sigma in sigmas}
-        measured = self._measure(self.real, fake, sigmas, noise, stream_seed("evaluation", "draws", seed))
-        return {sigma: {**columns, **self._baseline(sigma, noise)} for sigma, columns in measured.items()}
-
-    def _baseline(self, sigma: float, noise: AnyNoise) -> Columns:
-        """The same of two halves of held-out data: what a perfect generator would get."""
-        if (sigma, noise) not in self._baselines:
-            seed = stream_seed("baseline", "draws")
-            columns = self._measure(*self._halves, [sigma], noise, seed, known=self._of_the_halves)[sigma]
-            self._of_the_halves = {name: columns[name] for name in _WITHOUT_SIGMA}
-            self._baselines[sigma, noise] = {f"real_{name}": columns.get(name) for name in _OF_THE_BASELINE}
-        return self._baselines[sigma, noise]
+            return baseline
+        pair = self._pair(self.real, fake, seed=stream_seed("evaluation", "draws", seed))
+        measured = pair.columns(sigmas, self.noise(noise))
+        return {sigma: {**columns, **baseline[sigma]} for sigma, columns in measured.items()}
 
     def noise(self, spec: AnyNoise) -> Noise:
         """A family of noise for these samples; made once."""
@@ -63,26 +113,67 @@ class Evaluator:
             self._noises[spec] = make_noise(spec, self.source)
         return self._noises[spec]
 
-    def _measure(
-        self,
-        real: Tensor,
-        fake: Tensor,
-        sigmas: Sequence[float],
-        noise: AnyNoise,
-        seed: int,
-        *,
-        known: Columns | None = None,
-    ) -> dict[float, Columns]:
-        return measure_sets(
+    def _of_discriminators(self, cell_of: Mapping[int, Cell], fakes: Tensor, trained: Trained) -> dict[int, Columns]:
+        """What the discriminators say of held-out samples and of the fakes ``[k, n, *shape]``, by member."""
+        objective = find_loss(next(iter(cell_of.values())).loss).objective
+        found = evaluate_discriminators(
+            trained.players,
+            trained.discriminators[list(cell_of)],
+            self.real,
+            fakes,
+            sigma=torch.tensor([trained.sigma[member] for member in cell_of], device=self.source.device),
+            noises=[self.noise(cell.sigma.noise) for cell in cell_of.values()],
+            seeds=[cell.seed for cell in cell_of.values()],
+            objective=objective,
+        )
+        columns = {}
+        for member, d_loss, accuracy in zip(cell_of, map(finite, found.d_loss), found.accuracy, strict=True):
+            jsd = discriminator_jsd(objective, d_loss)
+            columns[member] = {"d_loss": d_loss, "accuracy": accuracy, "jsd_discriminator": jsd}
+        return columns
+
+    def _of_sets(
+        self, cell_of: Mapping[int, Cell], fakes: Mapping[int, Tensor], sigma: Sequence[float]
+    ) -> dict[int, Columns]:
+        """The columns of the sample sets, by member; members of one generator and family of noise share a pair."""
+        groups: dict[tuple[SnapshotKey, AnyNoise], list[int]] = {}
+        for member, cell in cell_of.items():
+            groups.setdefault((cell.generator, cell.sigma.noise), []).append(member)
+        columns: dict[int, Columns] = {}
+        for (_, noise), group in groups.items():
+            sigmas = list(dict.fromkeys(sigma[member] for member in group))
+            seed = cell_of[group[0]].seed
+            by_sigma = self.against_real(fakes[group[0]], sigmas, seed=seed, noise=noise)
+            columns |= {member: by_sigma[sigma[member]] for member in group}
+        return columns
+
+    def _of_generators(
+        self, cell_of: Mapping[int, Cell], fakes: Mapping[int, Tensor]
+    ) -> dict[SnapshotKey, list[MetricValue]]:
+        """The metrics that users bring, by generator."""
+        metrics: tuple[Metric, ...] = getattr(self.evaluation, "metrics", ())
+        values: dict[SnapshotKey, list[MetricValue]] = {}
+        for member, cell in cell_of.items():
+            if cell.generator not in values:
+                values[cell.generator] = measure_metrics(metrics, self.real, fakes[member], seed=cell.seed)
+        return values
+
+    def _baseline(self, sigmas: Sequence[float], noise: AnyNoise) -> dict[float, Columns]:
+        """The same of two halves of held-out data: what a perfect generator would get."""
+        measured = self._halves.columns(sigmas, self.noise(noise))
+        return {
+            sigma: {f"real_{name}": columns.get(name) for name in _OF_THE_BASELINE}
+            for sigma, columns in measured.items()
+        }
+
+    def _pair(self, real: Tensor, fake: Tensor, *, seed: int) -> SetPair:
+        return SetPair(
             real.flatten(1),
             fake.flatten(1),
-            sigmas=sigmas,
-            noise=self.noise(noise),
             grid=self.sigmas,
             num_draws=self.evaluation.draws,
             num_directions=self.evaluation.directions,
             generator=Generator(self.source.device).manual_seed(seed),
-            known=known,
         )
 
 
@@ -96,12 +187,3 @@ def sigma_grid(real: Tensor, evaluation: Evaluation) -> list[float]:
         return list(evaluation.sigmas)
     flat = real.flatten(1)
     return log_spaced_sigmas(pooled_diameter(flat, flat), flat.shape[1])
-
-
-def same_generator(members: Sequence[int], cell_of: dict[int, Cell], fakes: Tensor) -> list[tuple[Tensor, list[int]]]:
-    """Members grouped by the generator they are about and their family of noise, with its samples ``[n, *shape]``."""
-    groups: dict[tuple[str, int, AnyNoise], list[int]] = {}
-    for member in members:
-        cell = cell_of[member]
-        groups.setdefault((cell.run.run_id, cell.epoch, cell.sigma.noise), []).append(member)
-    return [(fakes[members.index(group[0])], group) for group in groups.values()]

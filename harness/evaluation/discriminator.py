@@ -1,4 +1,4 @@
-"""Held-out judgement of discriminators, and the samples they are judged on."""
+"""What discriminators say of held-out samples, and the generators' samples that they are asked about."""
 
 from __future__ import annotations
 
@@ -11,34 +11,32 @@ from torch import Tensor
 from ..theory.bounds import LOG2
 from ..theory.losses import Objective, accuracy
 from ..theory.noise import Noise
-from ..training.stacking import StackedModule, discriminate
+from ..training.players import Adversaries
 from ..training.streams import Streams, add_noise
 
 
 @dataclass(frozen=True)
-class Verdicts:
-    """Held-out judgement of a pack's discriminators, one value a member."""
+class DiscriminatorMetrics:
+    """Held-out loss and accuracy of a pack's discriminators, one value per member."""
 
     d_loss: list[float]
     accuracy: list[float]
 
 
 @torch.no_grad()
-def generate(
-    generator: StackedModule, weights: Tensor, *, seeds: Sequence[int], num: int, batch: int, latent: int
-) -> Tensor:
-    """Samples for evaluation from k generators: ``[k, num, *shape]``.
+def generate(players: Adversaries, weights: Tensor, *, seeds: Sequence[int], num: int) -> Tensor:
+    """Samples for evaluation from k generators with these weights ``[k, p]``: ``[k, num, *shape]``.
 
     Made in batches of the size it is trained or probed with, since the generator normalises over its batch.
     """
-    latents = Streams("evaluation", seeds, device=weights.device).normal("latents", batch, latent)
-    batches = [generator(weights, latents.next()) for _ in range(-(-num // batch))]
+    latents = Streams("evaluation", seeds, device=weights.device).normal("latents", players.batch, players.latent)
+    batches = [players.generator(weights, latents.next()) for _ in range(-(-num // players.batch))]
     return torch.cat(batches, dim=1)[:, :num]
 
 
 @torch.no_grad()
-def judge(
-    discriminator: StackedModule,
+def evaluate_discriminators(
+    players: Adversaries,
     weights: Tensor,
     real: Tensor,
     fake: Tensor,
@@ -47,34 +45,29 @@ def judge(
     noises: Sequence[Noise],
     seeds: Sequence[int],
     objective: Objective,
-    batch: int,
-    batch_norm: str,
-) -> Verdicts:
+) -> DiscriminatorMetrics:
     """Loss and accuracy of k discriminators on noisy held-out samples.
 
+    They see batches that are as equal as possible, and no larger than those of their training.
+
     Args:
-      discriminator, weights: The discriminators, ``[k, p]``.
+      players: The networks that the weights belong to.
+      weights: Of the discriminators, ``[k, p]``.
       real: Held-out samples, ``[n, *shape]``.
       fake: Samples of each member's generator, ``[k, n, *shape]``.
       sigma, noises: Scale ``[k]`` and family of each member's noise.
       seeds: Of the members, for the noise.
-      batch: Samples judged at once; batches are as equal as possible.
     """
     num = min(len(real), fake.shape[1])
+    num_batches = -(-num // players.batch)
     streams = Streams("evaluation", seeds, device=weights.device)
     noise = [streams.unit_noise(f"{kind} noise", num, tuple(real.shape[1:]), noises) for kind in ("real", "fake")]
     noisy_real = add_noise(real[:num].expand(len(weights), *[-1] * real.ndim), sigma, noise[0])
     noisy_fake = add_noise(fake[:, :num], sigma, noise[1])
-    logits = [
-        discriminate(discriminator, weights, reals, fakes, batch_norm=batch_norm)
-        for reals, fakes in zip(
-            noisy_real.tensor_split(-(-num // batch), dim=1),
-            noisy_fake.tensor_split(-(-num // batch), dim=1),
-            strict=True,
-        )
-    ]
+    batches = zip(noisy_real.tensor_split(num_batches, dim=1), noisy_fake.tensor_split(num_batches, dim=1), strict=True)
+    logits = [players.logits(weights, reals, fakes) for reals, fakes in batches]
     real_logits, fake_logits = (torch.cat(parts, dim=1) for parts in zip(*logits, strict=True))
-    return Verdicts(
+    return DiscriminatorMetrics(
         d_loss=objective(real_logits, fake_logits).tolist(),
         accuracy=accuracy(objective, real_logits, fake_logits).tolist(),
     )

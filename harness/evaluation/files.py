@@ -15,8 +15,8 @@ from ..errors import HarnessError
 from ..job.parts.datasets import IMAGE_SUFFIXES, image_files
 from ..theory.samples import chunks
 
-FEWEST = 1
-LARGEST = 1e100  # of a coordinate, data units; the squares of larger ones overflow
+MIN_SAMPLES = 1
+MAX_COORDINATE = 1e100  # data units; the squares of larger ones overflow
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ def open_samples(path: str, *, size: int | None = None, channels: Literal[1, 3] 
         samples = _folder(path, size, channels) if Path(path).is_dir() else _array(path)
     except ValueError as error:
         raise HarnessError(f"{path}: {error}") from error
-    if len(samples) < FEWEST:
-        raise HarnessError(f"{path}: has {len(samples)} samples; needed: at least {FEWEST}")
+    if len(samples) < MIN_SAMPLES:
+        raise HarnessError(f"{path}: has {len(samples)} samples; needed: at least {MIN_SAMPLES}")
     for part, values in chunks(samples):
-        sound = (values.abs() <= LARGEST).all(1)  # so is no NaN
+        sound = (values.abs() <= MAX_COORDINATE).all(1)  # so is no NaN
         if not bool(sound.all()):
             first = int((~sound).nonzero()[0])
-            what = f"beyond {LARGEST:g}; rescale the samples"
+            what = f"beyond {MAX_COORDINATE:g}; rescale the samples"
             if not bool(torch.isfinite(values[first]).all()):
                 what = "that is NaN or infinite; remove such samples"
             raise HarnessError(f"{path}: sample {part.start + first} holds a value {what}")

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Generator
 
+from ..storage.records import Columns
+from ..theory import transport
 from ..theory.bounds import Bound, noisy_diameter, paper_bound, pooled_diameter, sharp_bound, weighted_bound
 from ..theory.divergences import Estimate, NoisyDivergence, noisy_divergences
 from ..theory.noise import TRUNCATED, Noise
 from ..theory.samples import ProgressCallback, SampleSet
 from ..theory.sliced import Projections, project, random_directions
-from ..theory.transport import w1
 
 _ONE_SIDED_95 = 1.6449
-Columns = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """What the bounds need to know of two sample sets besides their divergence."""
+    """What the bounds need to know of two sample sets besides their divergence.
+
+    A bound is that at the estimated divergence or, with `upper`, at the upper 95 % limit of the estimate.
+    """
 
     dimension: int
     data_diameter: float
@@ -31,6 +34,188 @@ class Geometry:
         """C: the diameter of the union of both noisy supports."""
         return noisy_diameter(self.data_diameter, sigma=sigma, dimension=self.dimension)
 
+    def paper(self, divergence: NoisyDivergence, *, upper: bool = False) -> Bound:
+        """The bound of Theorem 3.3."""
+        return self._from_jsd(paper_bound, divergence, upper=upper)
+
+    def sharp(self, divergence: NoisyDivergence, *, upper: bool = False) -> Bound:
+        """Its sharp form."""
+        return self._from_jsd(sharp_bound, divergence, upper=upper)
+
+    def weighted(self, divergence: NoisyDivergence, noise: Noise, *, upper: bool = False) -> Bound:
+        """The weighted bound."""
+        return weighted_bound(
+            weighted_tv=_value(divergence.weighted_tv, upper=upper),
+            sigma=divergence.sigma,
+            dimension=self.dimension,
+            noise=noise,
+        )
+
+    def _from_jsd(self, form: Callable[..., Bound], divergence: NoisyDivergence, *, upper: bool) -> Bound:
+        return form(
+            jsd=_value(divergence.jsd, upper=upper),
+            sigma=divergence.sigma,
+            dimension=self.dimension,
+            diameter=self.noisy_diameter(divergence.sigma),
+        )
+
+
+class SetPair:
+    """Two sample sets, and what has been measured of them so far.
+
+    Geometry, distances and divergences are measured when they are first asked for and then kept, so asking at other
+    sigmas costs only what is new. One pass over the sets serves all sigmas of a family of noise that are asked for
+    together. Every pass starts from the same state of the generator: all sigmas share their draws, whichever were
+    asked for before. The sets are read in parts, except for the exact W1.
+
+    Args:
+      real: Samples ``[n, d]``, data units.
+      fake: Samples ``[m, d]``.
+      grid: Sigmas over which the best bounds are taken.
+      num_draws: Draws from each noisy measure.
+      num_directions: Of the sliced distance and bound.
+      generator: Source of the directions and draws, the pair's own from here on; its device is where the work is done.
+      data_diameter: Of both sets together, or an upper limit of it, where it is known already.
+      max_for_w1: Samples in the larger set beyond which the exact W1 is left out (None): its memory is quadratic.
+      progress: Told of the work done, in each pass.
+    """
+
+    def __init__(
+        self,
+        real: SampleSet,
+        fake: SampleSet,
+        *,
+        grid: Sequence[float],
+        num_draws: int,
+        num_directions: int,
+        generator: Generator,
+        data_diameter: float | None = None,
+        max_for_w1: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.real, self.fake, self.grid = real, fake, grid
+        self._num_draws, self._data_diameter, self._max_for_w1 = num_draws, data_diameter, max_for_w1
+        self._generator, self._progress = generator, progress
+        self._directions = random_directions(num_directions, real.shape[1], generator=generator)
+        self._before_draws = generator.get_state()
+        self._divergences: dict[tuple[Noise, float], NoisyDivergence] = {}
+        self._sliced: dict[float, float] = {}
+
+    def columns(self, sigmas: Sequence[float], noise: Noise = TRUNCATED) -> dict[float, Columns]:
+        """All columns at each sigma (data units): the distances, what `best` and `at` say, and `bound_holds`."""
+        self._measure(sigmas, noise)
+        shared = {
+            "w1": self.w1,
+            "w1_sliced": self.w1_sliced,
+            "data_diameter": self.geometry.data_diameter,
+            "num_samples": len(self.fake),
+            **self.best,
+        }
+        return {sigma: _with_bound_holds({**shared, **self.at(sigma, noise)}) for sigma in sigmas}
+
+    def at(self, sigma: float, noise: Noise = TRUNCATED) -> Columns:
+        """Divergences and bounds at a sigma (data units, >= 0) of a family; of the bounds those that hold there."""
+        self._measure([sigma], noise)
+        divergence, dimension = self._divergences[noise, sigma], self.geometry.dimension
+        columns = {
+            "jsd_mixture": divergence.jsd.value,
+            "jsd_mixture_se": divergence.jsd.standard_error,
+            "tv": divergence.tv.value,
+            "kl_real_fake": divergence.kl_real_fake.value,
+            "kl_fake_real": divergence.kl_fake_real.value,
+            # the quadrature needs noise; without any, a projection's bound is the trivial one of disjoint supports
+            "bound_sliced": self._sliced_bound(sigma) if sigma > 0 else None,
+        }
+        if math.isfinite(noise.variance(sigma=sigma, dimension=dimension)):
+            columns |= self._with_variance(divergence, noise)
+        if math.isfinite(noise.radius(sigma=sigma, dimension=dimension)):
+            columns |= self._with_bounded_support(divergence)
+        return columns
+
+    @functools.cached_property
+    def best(self) -> Columns:
+        """The least of each bound over the grid, under truncated noise: these hold for the sample sets as such."""
+        self._measure((), TRUNCATED)
+        over_grid = [self._divergences[TRUNCATED, sigma] for sigma in self.grid]
+        best = min(over_grid, key=lambda divergence: self.geometry.paper(divergence).value)
+        best_sliced = min(self.grid, key=self._sliced_bound)
+        return {
+            "bound_best": self.geometry.paper(best).value,
+            "bound_best_upper": self.geometry.paper(best, upper=True).value,
+            "bound_best_sigma": best.sigma,
+            "bound_sharp_best": min(self.geometry.sharp(divergence).value for divergence in over_grid),
+            "bound_weighted_best": min(self.geometry.weighted(divergence, TRUNCATED).value for divergence in over_grid),
+            "bound_sliced_best": self._sliced_bound(best_sliced),
+            "bound_sliced_best_sigma": best_sliced,
+        }
+
+    @functools.cached_property
+    def geometry(self) -> Geometry:
+        """Dimension and diameter of both sets together."""
+        known = self._data_diameter
+        return Geometry(self.real.shape[1], pooled_diameter(self.real, self.fake) if known is None else known)
+
+    @functools.cached_property
+    def w1(self) -> float | None:
+        """Exact Wasserstein-1 distance, data units; None for sets that are too large for it."""
+        if self._max_for_w1 is not None and max(len(self.real), len(self.fake)) > self._max_for_w1:
+            return None
+        return transport.w1(self.real[:], self.fake[:])
+
+    @functools.cached_property
+    def w1_sliced(self) -> float:
+        """Sliced Wasserstein-1 distance over the pair's directions, data units."""
+        return self._projections.w1()
+
+    @functools.cached_property
+    def _projections(self) -> Projections:
+        return project(self.real, self.fake, self._directions)
+
+    def _measure(self, sigmas: Iterable[float], noise: Noise) -> None:
+        """Sees to the divergences at these sigmas; in truncated noise the grid's come along in the same pass."""
+        wanted = dict.fromkeys([*sigmas, *self.grid] if noise == TRUNCATED else sigmas)
+        missing = [sigma for sigma in wanted if (noise, sigma) not in self._divergences]
+        if not missing:
+            return
+        self._generator.set_state(self._before_draws)
+        found = noisy_divergences(
+            self.real,
+            self.fake,
+            sigmas=missing,
+            num_draws=self._num_draws,
+            generator=self._generator,
+            noise=noise,
+            progress=self._progress,
+        )
+        self._divergences |= {(noise, divergence.sigma): divergence for divergence in found}
+
+    def _sliced_bound(self, sigma: float) -> float:
+        if sigma not in self._sliced:
+            self._sliced[sigma] = self._projections.bound(sigma).value
+        return self._sliced[sigma]
+
+    def _with_variance(self, divergence: NoisyDivergence, noise: Noise) -> Columns:
+        """What there is for noise of finite variance."""
+        return {
+            "noise_variance": noise.variance(sigma=divergence.sigma, dimension=self.geometry.dimension),
+            "bound_weighted": self.geometry.weighted(divergence, noise).value,
+            "bound_weighted_upper": self.geometry.weighted(divergence, noise, upper=True).value,
+        }
+
+    def _with_bounded_support(self, divergence: NoisyDivergence) -> Columns:
+        """What there is for noise of bounded support."""
+        paper = self.geometry.paper(divergence)
+        return {
+            "diameter": self.geometry.noisy_diameter(divergence.sigma),
+            "bound_paper": paper.value,
+            "bound_paper_upper": self.geometry.paper(divergence, upper=True).value,
+            "bound_paper_noise_term": paper.noise_term,
+            "bound_paper_divergence_term": paper.divergence_term,
+            "bound_sharp": self.geometry.sharp(divergence).value,
+            "bound_sharp_upper": self.geometry.sharp(divergence, upper=True).value,
+            "vacuous": paper.value > self.geometry.data_diameter,
+        }
+
 
 def log_spaced_sigmas(diameter: float, dimension: int) -> list[float]:
     """13 values up to where the noise term of the bound, ``2 sigma sqrt(d)``, is twice the diameter; 1 stands for 0."""
@@ -38,115 +223,7 @@ def log_spaced_sigmas(diameter: float, dimension: int) -> list[float]:
     return [largest * 0.005 ** (1 - index / 12) for index in range(13)]
 
 
-def measure_sets(
-    real: SampleSet,
-    fake: SampleSet,
-    *,
-    sigmas: Sequence[float],
-    grid: Sequence[float],
-    num_draws: int,
-    num_directions: int,
-    generator: Generator,
-    noise: Noise = TRUNCATED,
-    data_diameter: float | None = None,
-    most_for_w1: int | None = None,
-    known: Columns | None = None,
-    progress: ProgressCallback | None = None,
-) -> dict[float, Columns]:
-    """Divergences, bounds and exact transport between two sample sets, at each sigma.
-
-    The best bounds are those of truncated noise, whatever `noise` is: they hold for the sample sets as such.
-
-    Args:
-      real: Samples ``[n, d]``, data units.
-      fake: Samples ``[m, d]``.
-      sigmas: Where divergence and bounds are wanted.
-      grid: Where the best bounds are looked for.
-      num_draws: Draws from each noisy measure.
-      num_directions: Of the sliced distance and bound.
-      generator: Source of the draws and directions.
-      noise: Family of the noise at `sigmas`.
-      data_diameter: Of both sets together, or an upper limit of it, where it is known already.
-      most_for_w1: Samples in the larger set beyond which the full W1 is left out (null): its memory is quadratic.
-      known: The columns of the same sets and draws that do not depend on sigma, which then are not measured again.
-      progress: Told of the work done.
-    """
-    dimension = real.shape[1]
-    projections = project(real, fake, random_directions(num_directions, dimension, generator=generator))
-    settings: dict[str, Any] = {"num_draws": num_draws, "generator": generator}
-    if known is not None:
-        own = noisy_divergences(real, fake, sigmas=sigmas, noise=noise, **settings)
-        geometry = Geometry(dimension, known["data_diameter"])
-        return {d.sigma: _judged({**known, **_at_sigma(d, projections, geometry, noise)}) for d in own}
-    if noise == TRUNCATED:
-        both = noisy_divergences(real, fake, sigmas=[*sigmas, *grid], progress=progress, **settings)
-        own, over_grid = both[: len(sigmas)], both[len(sigmas) :]
-    else:
-        # the same draws for the grid as in the other branch: the best bounds do not depend on the cell's noise
-        for_grid = Generator(generator.device)
-        for_grid.set_state(generator.get_state())
-        own = noisy_divergences(real, fake, sigmas=sigmas, noise=noise, **settings)
-        over_grid = noisy_divergences(real, fake, sigmas=grid, progress=progress, **{**settings, "generator": for_grid})
-    geometry = Geometry(dimension, pooled_diameter(real, fake) if data_diameter is None else data_diameter)
-    is_small = most_for_w1 is None or max(len(real), len(fake)) <= most_for_w1
-    shared = {
-        "w1": w1(real[:], fake[:]) if is_small else None,
-        "w1_sliced": projections.w1(),
-        "data_diameter": geometry.data_diameter,
-        "num_samples": len(fake),
-        **_best_bounds(over_grid, projections, geometry),
-    }
-    return {d.sigma: _judged({**shared, **_at_sigma(d, projections, geometry, noise)}) for d in own}
-
-
-def _best_bounds(over_grid: Sequence[NoisyDivergence], projections: Projections, geometry: Geometry) -> Columns:
-    """The least of each bound over a grid of sigmas."""
-    best = min(over_grid, key=lambda divergence: paper(divergence, geometry).value)
-    sliced = {divergence.sigma: projections.bound(divergence.sigma).value for divergence in over_grid}
-    best_sliced = min(sliced, key=lambda sigma: sliced[sigma])
-    return {
-        "bound_best": paper(best, geometry).value,
-        "bound_best_upper": paper(best, geometry, upper=True).value,
-        "bound_best_sigma": best.sigma,
-        "bound_sharp_best": min(sharp(divergence, geometry).value for divergence in over_grid),
-        "bound_weighted_best": min(weighted(divergence, geometry, TRUNCATED).value for divergence in over_grid),
-        "bound_sliced_best": sliced[best_sliced],
-        "bound_sliced_best_sigma": best_sliced,
-    }
-
-
-def _at_sigma(divergence: NoisyDivergence, projections: Projections, geometry: Geometry, noise: Noise) -> Columns:
-    sigma = divergence.sigma
-    columns = {
-        "jsd_mixture": divergence.jsd.value,
-        "jsd_mixture_se": divergence.jsd.standard_error,
-        "tv": divergence.tv.value,
-        "kl_real_fake": divergence.kl_real_fake.value,
-        "kl_fake_real": divergence.kl_fake_real.value,
-        # the quadrature needs noise; without any, a projection's bound is the trivial one of disjoint supports
-        "bound_sliced": projections.bound(sigma).value if sigma > 0 else None,
-    }
-    variance = noise.variance(sigma=sigma, dimension=geometry.dimension)
-    if math.isfinite(variance):
-        columns["noise_variance"] = variance
-        columns["bound_weighted"] = weighted(divergence, geometry, noise).value
-        columns["bound_weighted_upper"] = weighted(divergence, geometry, noise, upper=True).value
-    if math.isfinite(noise.radius(sigma=sigma, dimension=geometry.dimension)):
-        full = paper(divergence, geometry)
-        columns |= {
-            "diameter": geometry.noisy_diameter(sigma),
-            "bound_paper": full.value,
-            "bound_paper_upper": paper(divergence, geometry, upper=True).value,
-            "bound_paper_noise_term": full.noise_term,
-            "bound_paper_divergence_term": full.divergence_term,
-            "bound_sharp": sharp(divergence, geometry).value,
-            "bound_sharp_upper": sharp(divergence, geometry, upper=True).value,
-            "vacuous": full.value > geometry.data_diameter,
-        }
-    return columns
-
-
-def _judged(columns: Columns) -> Columns:
+def _with_bound_holds(columns: Columns) -> Columns:
     """The columns with `bound_holds`: no bound, at its upper limit, is below the distance it bounds."""
 
     def least(*names: str) -> float:
@@ -158,35 +235,6 @@ def _judged(columns: Columns) -> Columns:
     if columns["w1"] is not None:
         holds = holds and columns["w1"] <= full
     return {**columns, "bound_holds": holds}
-
-
-def paper(divergence: NoisyDivergence, geometry: Geometry, *, upper: bool = False) -> Bound:
-    """The bound of Theorem 3.3, at the estimated JSD or at its upper 95 % limit."""
-    return _from_jsd(paper_bound, divergence, geometry, upper=upper)
-
-
-def sharp(divergence: NoisyDivergence, geometry: Geometry, *, upper: bool = False) -> Bound:
-    """Its sharp form, at the estimated JSD or at its upper 95 % limit."""
-    return _from_jsd(sharp_bound, divergence, geometry, upper=upper)
-
-
-def _from_jsd(form: Callable[..., Bound], divergence: NoisyDivergence, geometry: Geometry, *, upper: bool) -> Bound:
-    return form(
-        jsd=_value(divergence.jsd, upper=upper),
-        sigma=divergence.sigma,
-        dimension=geometry.dimension,
-        diameter=geometry.noisy_diameter(divergence.sigma),
-    )
-
-
-def weighted(divergence: NoisyDivergence, geometry: Geometry, noise: Noise, *, upper: bool = False) -> Bound:
-    """The weighted bound, at the estimated integral or at its upper 95 % limit."""
-    return weighted_bound(
-        weighted_tv=_value(divergence.weighted_tv, upper=upper),
-        sigma=divergence.sigma,
-        dimension=geometry.dimension,
-        noise=noise,
-    )
 
 
 def _value(estimate: Estimate, *, upper: bool) -> float:

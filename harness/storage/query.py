@@ -1,4 +1,4 @@
-"""SQL over a store: the views `cells`, `curves`, `training`, `trajectories` and `trials`, by DuckDB."""
+"""SQL over a store: the views `cells`, `curves`, `training`, `metrics`, `trajectories` and `trials`, by DuckDB."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _VIEWS = {
         QUALIFY row_number() OVER (PARTITION BY job, {", ".join(CellKey._fields)} ORDER BY finished_at DESC) = 1""",
     # a killed pack may have left curves without cells
     "curves": "SELECT * FROM all_curves SEMI JOIN cells USING (job, cell_id, part)",
+    "metrics": "SELECT * FROM all_metrics SEMI JOIN cells USING (job, cell_id, part)",
     "trajectories": "SELECT * FROM all_trajectories SEMI JOIN cells USING (job, cell_id, part)",
     # a run trained again after a kill repeats its rows
     "training": """

@@ -189,6 +189,15 @@ TRAINING = _schema(
     _PART,
 )
 
+METRICS = _schema(
+    _JOB,
+    _CELL_ID,
+    _field("name", _text, "of the metric, one of the job's evaluation.metrics"),
+    _field("value", _real, "the metric of the cell's generator; null where it is not a finite number"),
+    _field("standard_error", _real, "of the value, where the metric gives one"),
+    _PART,
+)
+
 TRIALS = _schema(
     _JOB,
     _field("trial", _int, "number of the trial"),
@@ -222,6 +231,7 @@ TABLES: dict[str, pa.Schema] = {
     "cells": CELLS,
     "curves": CURVES,
     "training": TRAINING,
+    "metrics": METRICS,
     "trajectories": TRAJECTORIES,
     "trials": TRIALS,
 }

@@ -1,7 +1,7 @@
 """The result store: the only file IO of results, and the owner of every path.
 
     <root>/<job>/job.yaml
-    <root>/<job>/{cells,curves,training,trajectories,trials}/part-<uuid>.parquet
+    <root>/<job>/{cells,curves,training,metrics,trajectories,trials}/part-<uuid>.parquet
     <root>/snapshots/<run_id>/epoch-<n>.safetensors    a generator
     <root>/snapshots/<run_id>/state-<n>.safetensors    of a run that is to go on, while it is
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..planning.cells import Cell
+from ..planning.cells import Cell, Run
 from ..planning.difference import AnyCell
 from ..storage.records import Columns, Status, finite
 from .provenance import Provenance
 
 if TYPE_CHECKING:
+    from ..evaluation.cells import Evaluated, Trained
     from ..training.measurement import Measurement
+    from ..training.train import Epoch
 
 
 def cell_row(
@@ -35,6 +37,31 @@ def cell_row(
         "git_commit": provenance.git_commit,
         **columns,
     }
+
+
+def outcome_columns(trained: Trained, member: int, loss: str, evaluated: Columns) -> Columns:
+    """How a member ended and what is measured of it, for a cell of this loss.
+
+    Of one that diverged the numbers are those of its last finite weights, but the loss is the last sound one.
+    """
+    last = trained.measurements[-1]
+    columns = {
+        "status": "completed",
+        "iterations": last.iteration[member],
+        "sigma": trained.sigma[member],
+        **gradient_columns(_last_sound(trained.measurements, member), member, loss),
+        **evaluated,
+    }
+    diverged_at = last.diverged_at[member]
+    if diverged_at >= 0:
+        columns |= {
+            "status": "diverged",
+            "error": f"not finite from update {diverged_at} on; values are the last finite",
+            "iterations": diverged_at,
+            "d_loss": finite(last.last_d_loss[member]),
+            "jsd_discriminator": None,
+        }
+    return columns
 
 
 def gradient_columns(measurement: Measurement, member: int, loss: str) -> Columns:
@@ -68,3 +95,38 @@ def curve_rows(cells: Sequence[Cell], members: Sequence[int], measurements: Sequ
         for measurement in measurements
         if measurement.diverged_at[member] < 0
     ]
+
+
+def training_rows(runs: Sequence[Run], epoch: Epoch) -> list[Columns]:
+    """Rows of ``training``: each run at the end of an epoch."""
+    return [
+        {
+            "run_id": run.run_id,
+            "epoch": epoch.epoch[member],
+            "step": epoch.step[member],
+            "sigma": epoch.sigma[member],
+            "d_loss": finite(epoch.d_loss[member]),
+            "g_loss": finite(epoch.g_loss[member]),
+        }
+        for member, run in enumerate(runs)
+    ]
+
+
+def metric_rows(cells: Sequence[Cell], evaluated: Sequence[Evaluated]) -> list[Columns]:
+    """Rows of ``metrics``: each metric of each cell's generator."""
+    return [
+        {
+            "cell_id": cell.cell_id,
+            "name": metric.name,
+            "value": metric.value,
+            "standard_error": metric.standard_error,
+        }
+        for cell, found in zip(cells, evaluated, strict=True)
+        for metric in found.metrics
+    ]
+
+
+def _last_sound(measurements: Sequence[Measurement], member: int) -> Measurement:
+    """The last measurement before the member diverged; the very last where it died before the first."""
+    sound = [measurement for measurement in measurements if measurement.diverged_at[member] < 0]
+    return (sound or measurements)[-1]

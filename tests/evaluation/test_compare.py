@@ -338,7 +338,7 @@ def test_the_exact_w1_of_larger_sets_is_left_out_with_a_remark(saved: Callable[[
 def test_beyond_what_is_feasible_the_diameter_is_an_upper_limit_with_a_remark(
     saved: Callable[[str, Array], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison, "_MOST_FOR_DIAMETER", 50**2 * 3 - 1)
+    monkeypatch.setattr(comparison, "_MAX_FOR_DIAMETER", 50**2 * 3 - 1)
     real, fake = normal(20, 3, seed=0), normal(30, 3, seed=1)
     both = np.concatenate([real, fake])
     answer = harness(
@@ -388,7 +388,7 @@ def test_the_size_of_the_parts_does_not_change_the_numbers(monkeypatch: pytest.M
 def test_sets_larger_than_a_part_that_lie_apart_can_be_compared() -> None:
     """The points farthest from the middle are then all of one set, so that a part has none of the other."""
     real, fake = normal(1100, 2, seed=0), 30 * normal(1500, 2, seed=1)
-    (row,), _ = compare(in_memory(real), in_memory(fake), sigmas=[1.0], num_draws=20, num_directions=2, most_for_w1=0)
+    (row,), _ = compare(in_memory(real), in_memory(fake), sigmas=[1.0], num_draws=20, num_directions=2, max_for_w1=0)
     assert row["data_diameter"] == pytest.approx(pdist(np.concatenate([real, fake])).max())
 
 
@@ -403,7 +403,7 @@ def test_no_set_is_ever_read_as_a_whole_unless_for_the_exact_w1() -> None:
 
     recording = StoredSamples(array.shape, read)
     arguments: dict[str, Any] = {"sigmas": [0, 1], "num_draws": 20, "num_directions": 2}
-    compare(recording, recording, **arguments, most_for_w1=2499)
+    compare(recording, recording, **arguments, max_for_w1=2499)
     assert 0 < largest <= 1024
     small = StoredSamples((50, 2), lambda index: read(np.arange(50)[index]))
     largest = 0
@@ -435,7 +435,7 @@ def test_bounds_order_sets_as_the_distances_do() -> None:
     real, other = digits[:800], digits[800:1600]
     fakes = {"half": other, "shuffled": random.permuted(other, axis=1), "contrast": 0.5 * other}
     found = {
-        name: compare(in_memory(real), in_memory(fake), sigmas=[0], num_draws=10, most_for_w1=0)[0][0]
+        name: compare(in_memory(real), in_memory(fake), sigmas=[0], num_draws=10, max_for_w1=0)[0][0]
         for name, fake in fakes.items()
     }
     by_distance, by_bound = (

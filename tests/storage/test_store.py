@@ -149,7 +149,7 @@ def test_repeated_column_names_are_numbered(store: Store) -> None:
 
 def test_a_wrong_statement_gets_duckdbs_answer_and_the_tables(store: Store) -> None:
     store.write_job("j", "name: j")
-    with pytest.raises(QueryError, match=r"(?s)nosuch.*Tables: cells, curves, training, trajectories, trials"):
+    with pytest.raises(QueryError, match=r"(?s)nosuch.*Tables: cells, curves, training, metrics, trajectories, trials"):
         Results(store.root).query("SELECT nosuch FROM cells")
     with pytest.raises(QueryError, match="no table 'cell'"):
         Results(store.root).table("cell")

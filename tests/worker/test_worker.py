@@ -1,46 +1,177 @@
-"""A worker refuses a store that is not the driver's, and works in one that is, whatever its path."""
+"""What a worker writes, and in which order; here with metrics that a user brings.
+
+Rows of cells are looked at in tests/execution, since a driver asks for them.
+"""
 
 from __future__ import annotations
 
-import socket
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
+import torch
+from torch import Generator, Tensor
 
-from harness.errors import StoreError
+from harness.job.job import Job
+from harness.job.parts.settings import Evaluation
+from harness.job.spec import Spec
+from harness.planning.cells import Cell
+from harness.planning.packs import ProbePack, TrainingPack
+from harness.planning.plan import make_plan
+from harness.storage.query import Results
 from harness.storage.store import Store
-from harness.worker.messages import WorkerSettings
+from harness.worker.messages import CellsWritten, Event, PackDone, PackFailed, Task, WorkerSettings
 from harness.worker.provenance import Provenance
 from harness.worker.worker import Worker
 
+from ..conftest import PROBE, TRAIN, make_job
 
-def settings(results: Path | str, marker: str) -> WorkerSettings:
-    return WorkerSettings(
-        results=str(results),
-        marker=marker,
-        provenance=Provenance("{}", None),
-        num_threads=1,
-        allow_gpu=False,
-        timeout_seconds=None,
+pytestmark = pytest.mark.usefixtures("one_thread")
+JobMaker = Callable[..., Job]
+calls: list[tuple[torch.Size, torch.Size, torch.dtype]] = []
+
+
+class DistanceOfMeans(Spec):
+    name: str = "distance_of_means"
+
+    def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> float:
+        calls.append((real.shape, fake.shape, fake.dtype))
+        return float((real.mean(0) - fake.mean(0)).norm())
+
+
+class Draw(Spec):
+    name: str = "draw"
+
+    def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> tuple[float, float]:
+        return float(torch.rand(1, generator=generator)), 0.5
+
+
+class Broken(Spec):
+    name: str = "broken"
+
+    def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> float:
+        raise LookupError("this metric always fails")
+
+
+class WithMetrics(Evaluation):
+    metrics: tuple[Any, ...] = ()
+
+
+@pytest.fixture
+def worker(store: Store) -> Iterator[Worker]:
+    with store.marked() as marker:
+        settings = WorkerSettings(
+            results=store.root,
+            marker=marker,
+            provenance=Provenance("{}", None),
+            num_threads=1,
+            allow_gpu=False,
+            timeout_seconds=None,
+        )
+        yield Worker(settings, None)
+
+
+def with_metrics(cells: tuple[Cell, ...], *metrics: Any) -> tuple[Cell, ...]:
+    return tuple(
+        replace(cell, evaluation=WithMetrics(**cell.evaluation.model_dump(), metrics=metrics)) for cell in cells
     )
 
 
-def test_a_worker_does_not_start_in_another_store(store: Store, tmp_path: Path) -> None:
-    with (
-        store.marked() as marker,
-        pytest.raises(StoreError, match=rf"worker on {socket.gethostname()}: .*/elsewhere is not the driver's store"),
-    ):
-        Worker(settings(tmp_path / "elsewhere", marker), None)
+def train_pack(job: Job, store: Store, *metrics: Any) -> TrainingPack:
+    pack = make_plan(job, store, slots=1).packs[0]
+    assert isinstance(pack, TrainingPack)
+    return replace(pack, cells=with_metrics(pack.cells, *metrics))
 
 
-def test_a_worker_does_not_start_for_a_driver_that_has_gone(store: Store) -> None:
-    with store.marked() as marker:
-        pass
-    with pytest.raises(StoreError, match="give --results a folder that all nodes share"):
-        Worker(settings(store.root, marker), None)
+def executed(worker: Worker, pack: TrainingPack | ProbePack) -> list[Event]:
+    return list(worker.execute(Task("job", pack, 1)))
 
 
-def test_the_same_folder_under_another_name_will_do(store: Store, tmp_path: Path) -> None:
-    with store.marked() as marker:
-        (tmp_path / "mount").symlink_to(store.root)
-        Worker(settings(tmp_path / "mount", marker), None)
+def tables(store: Store) -> tuple[list[dict[str, Any]], dict[tuple[str, str], dict[str, Any]]]:
+    """The rows of cells, and those of metrics by cell and name."""
+    metrics = Results(store.root).table("metrics").to_pylist()
+    by_name = {(row["cell_id"], row["name"]): row for row in metrics}
+    assert len(by_name) == len(metrics)
+    return Results(store.root).table("cells").to_pylist(), by_name
+
+
+def test_every_cell_has_its_generators_metrics(train_job: JobMaker, store: Store, worker: Worker) -> None:
+    pack = train_pack(train_job(), store, DistanceOfMeans(), Draw())
+    assert isinstance(executed(worker, pack)[-1], PackDone)
+    cells, metrics = tables(store)
+    assert len(cells) == len(pack.cells) > 1
+    assert len(metrics) == 2 * len(cells)
+    for cell in cells:
+        distance, draw = metrics[cell["cell_id"], "distance_of_means"], metrics[cell["cell_id"], "draw"]
+        assert 0 < distance["value"] <= cell["w1"]  # by Jensen's inequality
+        assert (distance["standard_error"], draw["standard_error"]) == (None, 0.5)
+        assert distance["part"] == cell["part"]
+    drawn = {(cell["seed"], metrics[cell["cell_id"], "draw"]["value"]) for cell in cells}
+    assert len(drawn) == len({seed for seed, _ in drawn}) == 2  # a stream is a metric's and a seed's
+
+
+def test_probes_of_one_generator_share_its_metrics(store: Store, worker: Worker) -> None:
+    job = make_job({**PROBE, **{part: TRAIN[part] for part in ("problem", "networks")}})
+    packs = make_plan(job, store, slots=1).packs
+    for pack in packs:
+        if isinstance(pack, TrainingPack):
+            executed(worker, pack)
+    calls.clear()
+    probed = next(pack for pack in packs if isinstance(pack, ProbePack))
+    probed = replace(probed, cells=with_metrics(probed.cells, DistanceOfMeans()))
+    assert isinstance(executed(worker, probed)[-1], PackDone)
+    generators = {cell.generator for cell in probed.cells}
+    assert len(probed.cells) > len(probed.probes) > len(generators) > 1
+    assert calls == [((60, 2), (60, 2), torch.float32)] * len(generators)
+    _, metrics = tables(store)
+    values = {(cell.generator, metrics[cell.cell_id, "distance_of_means"]["value"]) for cell in probed.cells}
+    assert len(values) == len(generators)
+
+
+def test_metrics_are_written_before_the_cells_which_say_that_all_is_there(
+    train_job: JobMaker, store: Store, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Store.write_part
+
+    def write_all_but_cells(self: Store, job: str, table: str, rows: Any, *, part: str) -> None:
+        if table == "cells":
+            raise OSError("disk full")
+        write(self, job, table, rows, part=part)
+
+    monkeypatch.setattr(Store, "write_part", write_all_but_cells)
+    pack = train_pack(train_job(), store, DistanceOfMeans())
+    assert isinstance(executed(worker, pack)[-1], PackFailed)
+    assert len(store.dataset("metrics").to_table()) > 0
+    assert tables(store) == ([], {})  # without a row of cells, they do not count
+
+
+def test_a_metric_that_raises_fails_the_cells_with_its_traceback(
+    train_job: JobMaker, store: Store, worker: Worker
+) -> None:
+    *before, last = executed(worker, train_pack(train_job(), store, DistanceOfMeans(), Broken()))
+    assert isinstance(last, PackFailed)
+    assert last.status == "failed"
+    assert last.worker_is_sound
+    assert "Traceback" in last.error
+    assert "LookupError: this metric always fails" in last.error
+    assert not any(isinstance(event, CellsWritten) for event in before)
+    assert tables(store) == ([], {})
+    assert len(store.dataset("metrics").to_table()) == 0
+
+
+def test_without_metrics_there_is_no_file_of_them(train_job: JobMaker, store: Store, worker: Worker) -> None:
+    assert isinstance(executed(worker, train_pack(train_job(), store))[-1], PackDone)
+    assert len(Results(store.root).table("cells")) > 0
+    assert store.dataset("metrics").to_table().num_rows == 0
+
+
+def test_the_metrics_of_a_cell_that_is_computed_again_are_the_latest_ones(
+    train_job: JobMaker, store: Store, worker: Worker
+) -> None:
+    pack = train_pack(train_job(), store, Draw())
+    for _ in range(2):
+        executed(worker, pack)
+    cells, metrics = tables(store)
+    assert len(metrics) == len(cells) == len(pack.cells)
+    assert {row["part"] for row in metrics.values()} == {row["part"] for row in cells}
