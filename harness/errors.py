@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
 class HarnessError(Exception):
-    """A mistake in what the user asked for. The command line prints it and exits with 2."""
+    """A mistake in what the user asked for. The command line prints it and exits with 2.
+
+    Its text is safe for a terminal, whatever a file had in it: see `printable`.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(printable(text))
 
 
 class JobError(HarnessError):
@@ -28,6 +35,24 @@ class ClusterError(HarnessError):
 
 class TuneError(HarnessError):
     """A search without a single usable trial. The command line exits with 1."""
+
+
+def printable(text: str) -> str:
+    """A text with control characters, direction marks and lone surrogates as escapes; newlines and tabs stay.
+
+    >>> print(printable("a\\x1b[31mb"))
+    a\\x1b[31mb
+    """
+    return "".join(_escaped(character) for character in text) if not text.isprintable() else text
+
+
+_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def _escaped(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in _UNSAFE:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def suggest(value: object, valid: Iterable[str]) -> str:

@@ -13,9 +13,6 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ..errors import JobError, suggest
 from .dirac import DiracJob
@@ -23,6 +20,7 @@ from .job import Job
 from .mistakes import Mistake, explain, locate
 from .spec import PathInJob, dotted
 from .tune import TuneJob
+from .yaml_text import MAX_BYTES, decode, read_yaml
 
 AnyJob: TypeAlias = Job | DiracJob
 _GRAMMARS: Mapping[str, type[Job | DiracJob | TuneJob]] = {
@@ -42,17 +40,18 @@ def load_job(source: str | Path | Mapping[str, Any]) -> AnyJob | TuneJob:
       JobError: If the file is missing, is not YAML, or has any mistake; the text names them all, with their places.
     """
     if isinstance(source, Mapping):
-        return _checked(dict(source), source="job")
+        return _checked(source, dict(source), source="job")
     path = Path(source)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise JobError(f"{path}: no such job file{_nearby(path)}") from None
     except IsADirectoryError:
         raise JobError(f"{path}: is a folder, not a job file{_nearby(path / 'x')}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a ValueError of a path that no file can have
         raise JobError(f"{path}: cannot be read: {error}") from error
-    return parse_job(text, source=str(path))
+    return parse_job(decode(data, source=str(path)), source=str(path))
 
 
 def load_grid(source: str | Path | Mapping[str, Any]) -> AnyJob:
@@ -83,13 +82,14 @@ def load_search(source: str | Path | Mapping[str, Any]) -> TuneJob:
 
 def parse_job(text: str, *, source: str = "<job>") -> AnyJob | TuneJob:
     """`load_job` on a text; `source` stands before line and column in messages."""
-    return _checked(_parse_yaml(text, source), source=source)
+    document, values = read_yaml(text, source=source)
+    return _checked(document, values, source=source)
 
 
-def _checked(document: Any, *, source: str) -> AnyJob | TuneJob:
-    grammar = _GRAMMARS.get(str(document.get("protocol")), Job)
+def _checked(document: Any, values: dict[str, Any], *, source: str) -> AnyJob | TuneJob:
+    grammar = _GRAMMARS.get(str(values.get("protocol")), Job)
     try:
-        return grammar.model_validate(_plain(document))
+        return grammar.model_validate(values)
     except ValidationError as error:
         mistakes = explain(document, error.errors(), grammar, literals={_PROTOCOL: list(_GRAMMARS)})
     raise JobError("\n".join(_lines(document, mistakes, source)))
@@ -116,43 +116,6 @@ def dump_job(job: AnyJob | TuneJob) -> str:
     yaml.width = 100
     yaml.dump(job.model_dump(mode="json", exclude_none=True), stream)
     return stream.getvalue()
-
-
-def _parse_yaml(text: str, source: str) -> CommentedMap:
-    for number, line in enumerate(text.splitlines(), 1):
-        indent = line[: len(line) - len(line.lstrip())]
-        if "\t" in indent:
-            raise JobError(f"{source}:{number}:{indent.index(chr(9)) + 1}: a tab indents this line; use spaces")
-    try:
-        document = YAML(typ="rt").load(text)
-    except DuplicateKeyError as error:
-        mark = error.problem_mark
-        problem = str(error.problem).split(" with value")[0].replace("found ", "")
-        raise JobError(f"{source}:{mark.line + 1}:{mark.column + 1}: {problem}; remove one of them") from None
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
-        raise JobError(f"{source}:{place}: not YAML: {error.problem or error.context}") from None
-    except YAMLError as error:
-        raise JobError(f"{source}:1:1: not YAML: {error}") from None
-    except RecursionError:
-        raise JobError(f"{source}:1:1: not a job file: its brackets are nested too deeply") from None
-    if not isinstance(document, CommentedMap):
-        what = "is empty" if document is None else f"holds a {type(document).__name__}"
-        raise JobError(f"{source}:1:1: a job file is a mapping with name, protocol, problem, ...; this one {what}")
-    return document
-
-
-def _plain(node: Any) -> Any:
-    """ruamel's annotated containers and numbers as plain Python objects."""
-    if isinstance(node, dict):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
 
 
 def _nearby(path: Path) -> str:
