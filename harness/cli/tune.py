@@ -79,7 +79,7 @@ def _print(tuned: Tuned, job: TuneJob, results: str) -> None:
         console.print(to_rich(pa.Table.from_pylist(list(rows)), title=title, stack_headers=True))
 
     say(
-        f"{job.name}: {tuned.num_trials} trials, {tuned.num_pruned} given up early "
+        f"{job.name}: {tuned.num_trials} trials, {tuned.num_pruned} pruned "
         f"({tuned.member_steps:.0%} of the steps of as many whole trials)\n"
         f"rank correlation of objective and exact distance over all trials: {_number(tuned.rank_correlation)}"
     )
