@@ -31,9 +31,7 @@ def runs_of(job: Job, num: int) -> list[Run]:
 def seconds_per_member_step(job: Job, num: int) -> float:
     """The best of five repeats, after a warm-up."""
     device = devices.choose_device()
-    members = Members(
-        runs_of(job, num), job.problem.source(job.problem.load(), device=device), num_epochs=1
-    )
+    members = Members(runs_of(job, num), job.problem.source(job.problem.load(), device=device), num_epochs=1)
     sigma = members.sigma(0)
     best = float("inf")
     for repeat in range(6):

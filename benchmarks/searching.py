@@ -27,8 +27,9 @@ import pyarrow.parquet
 from harness.job.reading import parse
 from harness.job.space import Parameters, Range
 from harness.job.tune import TuneJob
-from harness.search.scoring import REDUCE, Judgement, Result
-from harness.search.study import OptunaStudy
+from harness.search.analysis import share_of_member_steps
+from harness.search.opening import open_study
+from harness.search.scoring import REDUCE, Result, TrialScore
 from harness.storage.store import Store
 
 FOLDER = Path(__file__).parent
@@ -101,17 +102,17 @@ class Replay:
         self._left.remove(nearest)
         return nearest
 
-    def judge(self, known: Known, epoch: int) -> Judgement:
+    def score(self, known: Known, epoch: int) -> TrialScore:
         reduce = REDUCE[self._job.objective.reduce]
         bounds = known.bounds[epoch]
-        return Judgement(
+        return TrialScore(
             reduce(bounds), reduce(known.distances[epoch]), max(bounds) - min(bounds), len(bounds), len(bounds), 10.0
         )
 
 
 def replay(job: TuneJob, table: list[Known], folder: str) -> tuple[list[float], float]:
     """A whole search: the least objective after each trial that ended, and the share of the steps that it took."""
-    study = OptunaStudy(job, Store(folder), optuna.storages.InMemoryStorage())
+    study = open_study(job, Store(folder), optuna.storages.InMemoryStorage())
     answers = Replay(job, table)
     clock = np.random.default_rng(job.search.seed)
     counter = itertools.count()
@@ -129,18 +130,18 @@ def replay(job: TuneJob, table: list[Known], folder: str) -> tuple[list[float], 
     while waiting:
         now, _, number, known, stage = heapq.heappop(waiting)
         epoch = job.stages[stage]
-        judgement = answers.judge(known, epoch)
-        assert judgement.value is not None
+        score = answers.score(known, epoch)
+        assert score.value is not None
         is_last = stage == len(job.stages) - 1
-        if is_last or study.report(number, stage=stage, value=judgement.value):
-            best = min(best, judgement.value) if is_last else best
+        if is_last or study.report(number, stage=stage, value=score.value):
+            best = min(best, score.value) if is_last else best
             so_far.append(best)
-            study.finish(number, Result("complete" if is_last else "pruned", judgement, epoch, epoch, 0.0))
+            study.finish(number, Result("complete" if is_last else "pruned", score, epoch, epoch, 0.0))
             begin(now)
         else:
             length = (job.stages[stage + 1] - epoch) * clock.uniform(0.9, 1.1)
             heapq.heappush(waiting, (now + length, next(counter), number, known, stage + 1))
-    return so_far, study.share_of_member_steps
+    return so_far, share_of_member_steps(study.trials(), job.epochs)
 
 
 def with_search(job: TuneJob, **changes: Any) -> TuneJob:
@@ -170,7 +171,7 @@ def main() -> None:
     job, table = parse(JOB), computed_trials()
     assert isinstance(job, TuneJob)
     samplers = {name: {"sampler": name, "pruner": "none"} for name in ("tpe", "gp", "random")}
-    print(f"{len(table)} computed schedules\n\nsamplers, {REPEATS} repeats each, nothing given up")
+    print(f"{len(table)} computed schedules\n\nsamplers, {REPEATS} repeats each, nothing pruned")
     compare(job, table, samplers, repeats=REPEATS)
     for reduce in ("median", "mean"):
         wanted = job.model_copy(update={"objective": job.objective.model_copy(update={"reduce": reduce})})

@@ -89,9 +89,9 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Compute the cells of a job that the store does not have yet; run it again to go on after a crash."""
-    from ..job.reading import load_job
+    from ..job.reading import load_grid
 
-    parsed = load_job(job)
+    parsed = load_grid(job)
     statuses = parse_statuses(retry)
 
     from ..execution.run import run as run_job
@@ -120,12 +120,12 @@ def plan(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show what a run would do: cells, what they share, what is missing and why, expected time."""
-    from ..job.reading import load_job
+    from ..job.reading import load_grid
     from ..planning.plan import make_plan
     from ..storage.store import Store
     from .plan_report import local_slots, print_plan
 
-    parsed = load_job(job)
+    parsed = load_grid(job)
     slots = local_slots(parsed.resources)
     print_plan(make_plan(parsed, Store(results), slots=slots, retry=parse_statuses(retry)), as_json=json_)
 

@@ -40,10 +40,10 @@ def submit(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not stream the log.")] = False,
 ) -> None:
     """Run a job on a cluster through Ray Jobs, stream its progress, and exit with its exit code."""
-    from ..job.reading import load_job
+    from ..job.reading import load_grid
     from ..storage.store import Store
 
-    parsed = load_job(job)
+    parsed = load_grid(job)
     statuses = parse_statuses(retry)
 
     from ..execution.submission import Submission, parse_json

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import HarnessError
-from ..theory.schedules import Schedule
 from .options import Results
 
 if TYPE_CHECKING:
@@ -105,30 +104,28 @@ def _draw(output: Path, results: str, draw: Callable[[query.Results], Figure]) -
     style.save(draw(open_results(results)), output)
 
 
-def _functions(texts: list[str]) -> dict[str, Schedule]:
+def _functions(texts: list[str]) -> dict[str, Callable[[float], float]]:
     """The schedules of job file texts, by what they are."""
     from pydantic import TypeAdapter, ValidationError
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    from ..job.parts.noise import SigmaValue
-    from ..theory.schedules import Adaptive
+    from ..job.parts.noise import AnySigma
 
     functions = {}
     for text in texts:
         try:
-            sigma = TypeAdapter(SigmaValue).validate_python(YAML(typ="safe").load(text))
+            sigma = TypeAdapter(AnySigma).validate_python(YAML(typ="safe").load(text))
         except YAMLError as error:
             raise HarnessError(f"--schedule {text}: not YAML: {error}") from error
         except ValidationError as error:
             raise HarnessError(
                 f"--schedule {text}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
             ) from error
-        function = sigma.function()
-        if isinstance(function, Adaptive):
+        if sigma.schedule.adapts:
             raise HarnessError(
                 f"--schedule {text}: an adaptive schedule depends on the training; draw what it did with "
                 "'harness figure sigma --job NAME'"
             )
-        functions[str(sigma)] = function
+        functions[str(sigma)] = sigma.schedule
     return functions

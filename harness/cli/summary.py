@@ -59,7 +59,7 @@ def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
 
 def is_image_problem(job: Job) -> bool:
     """Whether the samples are images ``[c, h, w]``."""
-    return len(job.problem.facts().shape) == 3
+    return len(job.problem.info().shape) == 3
 
 
 @dataclass(frozen=True)

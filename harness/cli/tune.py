@@ -40,9 +40,9 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Search the noise schedule of least Wasserstein bound; run it again to go on after a crash."""
-    from ..job.reading import load_tune_job
+    from ..job.reading import load_search
 
-    parsed = load_tune_job(job)
+    parsed = load_search(job)
 
     from ..search.tune import tune as search
 
@@ -72,7 +72,7 @@ def _print(tuned: Tuned, job: TuneJob, results: str) -> None:
         print_table(pa.Table.from_pylist(list(rows)), title=title, stack_headers=True)
 
     say(
-        f"{job.name}: {tuned.num_trials} trials, {tuned.num_pruned} given up early "
+        f"{job.name}: {tuned.num_trials} trials, {tuned.num_pruned} pruned "
         f"({tuned.member_steps:.0%} of the steps of as many whole trials)\n"
         f"rank correlation of objective and exact distance over all trials: {_number(tuned.rank_correlation)}"
     )

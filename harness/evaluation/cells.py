@@ -20,8 +20,7 @@ from ..storage.records import Columns, finite
 from ..theory.bounds import pooled_diameter
 from ..theory.noise import Noise
 from ..training.measurement import Measurement
-from ..training.noise import make_noise
-from ..training.players import Adversaries
+from ..training.players import Players
 from .discriminator import discriminator_jsd, evaluate_discriminators, generate
 from .metrics import Metric, MetricValue, measure_metrics
 from .sets import SetPair, log_spaced_sigmas
@@ -43,7 +42,7 @@ class Trained:
       measurements: Those made on the way, the last of them now.
     """
 
-    players: Adversaries
+    players: Players
     generators: Tensor
     discriminators: Tensor
     sigma: Sequence[float]
@@ -110,7 +109,7 @@ class Evaluator:
     def noise(self, spec: AnyNoise) -> Noise:
         """A family of noise for these samples; made once."""
         if spec not in self._noises:
-            self._noises[spec] = make_noise(spec, self.source)
+            self._noises[spec] = spec.family(self.source.training_samples)
         return self._noises[spec]
 
     def _of_discriminators(self, cell_of: Mapping[int, Cell], fakes: Tensor, trained: Trained) -> dict[int, Columns]:
@@ -151,7 +150,7 @@ class Evaluator:
         self, cell_of: Mapping[int, Cell], fakes: Mapping[int, Tensor]
     ) -> dict[SnapshotKey, list[MetricValue]]:
         """The metrics that users bring, by generator."""
-        metrics: tuple[Metric, ...] = getattr(self.evaluation, "metrics", ())
+        metrics: tuple[Metric, ...] = self.evaluation.metrics
         values: dict[SnapshotKey, list[MetricValue]] = {}
         for member, cell in cell_of.items():
             if cell.generator not in values:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..theory.bounds import LOG2
 from ..theory.losses import Objective, accuracy
 from ..theory.noise import Noise
-from ..training.players import Adversaries
+from ..training.players import Players
 from ..training.streams import Streams, add_noise
 
 
@@ -24,7 +24,7 @@ class DiscriminatorMetrics:
 
 
 @torch.no_grad()
-def generate(players: Adversaries, weights: Tensor, *, seeds: Sequence[int], num: int) -> Tensor:
+def generate(players: Players, weights: Tensor, *, seeds: Sequence[int], num: int) -> Tensor:
     """Samples for evaluation from k generators with these weights ``[k, p]``: ``[k, num, *shape]``.
 
     Made in batches of the size it is trained or probed with, since the generator normalises over its batch.
@@ -36,7 +36,7 @@ def generate(players: Adversaries, weights: Tensor, *, seeds: Sequence[int], num
 
 @torch.no_grad()
 def evaluate_discriminators(
-    players: Adversaries,
+    players: Players,
     weights: Tensor,
     real: Tensor,
     fake: Tensor,

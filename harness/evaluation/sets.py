@@ -91,7 +91,7 @@ class SetPair:
         generator: Generator,
         data_diameter: float | None = None,
         max_for_w1: int | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> None:
         self.real, self.fake, self.grid = real, fake, grid
         self._num_draws, self._data_diameter, self._max_for_w1 = num_draws, data_diameter, max_for_w1

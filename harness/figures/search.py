@@ -12,7 +12,6 @@ import numpy as np
 from ..errors import HarnessError
 from ..job.space import Parameters, sigma_of
 from ..storage.query import Results
-from ..theory import schedules
 from .style import COLOURS, canvas, check_job
 
 if TYPE_CHECKING:
@@ -71,9 +70,9 @@ def _best_schedules(axes: Axes, best: Sequence[Row], colours: _Colours) -> None:
     handles = []
     for rank, row in enumerate(best):
         parameters = json.loads(row["parameters"])
-        sigma = sigma_of(parameters).function()
+        sigma = sigma_of(parameters).schedule
         colour, label = colours[row["trial"]], f"{row['trial']}: {row['value']:.4g}, {_short(parameters)}"
-        if isinstance(sigma, schedules.Adaptive):
+        if sigma.adapts:
             note = f"{label} (no function of t)"
             handles.append(Line2D([], [], linestyle="none", marker="o", markersize=5, color=colour, label=note))
             continue

@@ -14,10 +14,11 @@ from .parts.problems import AnyProblem
 from .parts.settings import Evaluation, JobName, Resources, Training
 from .space import Parameters, Space, as_tuple, penalty_of, sigma_of
 from .spec import FiniteFloat, MistakesError, Spec, to_tuple
+from .strategies import Pruner, Sampler, WithOptions
 from .validation import validate_tune_job
 
 
-class Objective(Spec):
+class SearchObjective(Spec):
     """What is minimised: a bound of the trained generator, always with the exact divergences.
 
     Attributes:
@@ -34,7 +35,7 @@ class Objective(Spec):
     minimise: Annotated[tuple[Literal["bound", "seconds"], ...], BeforeValidator(as_tuple)] = ("bound",)
 
     @model_validator(mode="after")
-    def _minimises_the_bound(self) -> Objective:
+    def _minimises_the_bound(self) -> SearchObjective:
         if self.minimise not in (("bound",), ("bound", "seconds")):
             raise ValueError(f"minimise must be [bound] or [bound, seconds], got {list(self.minimise)}")
         return self
@@ -45,10 +46,12 @@ class Search(Spec):
 
     Attributes:
       trials: How many schedules are tried, each with `seeds` seeds.
+      sampler: A built-in name, or one's own, which is called with ``seed=`` and its options and makes an
+        `optuna.samplers.BaseSampler`.
       points: Sampler ``grid``: values of every range.
       pruner: None for ``median``, or ``none`` with several objectives. ``halving`` keeps the better half at each
-        report.
-      report: Epochs at which intermediate bounds are reported and trials may be given up; ``auto`` is one and two
+        report. One's own is called with its options and makes an `optuna.pruners.BasePruner`.
+      report: Epochs at which intermediate bounds are reported and trials may be pruned; ``auto`` is one and two
         thirds of the way, or never without a pruner.
       seed: Of the sampler.
       finalists, finalist_seeds: How many of the best trials get how many further seeds, to choose the best among them.
@@ -57,9 +60,9 @@ class Search(Spec):
 
     trials: int = Field(48, ge=1)
     seeds: int = Field(3, ge=1)
-    sampler: Literal["tpe", "gp", "cmaes", "random", "grid"] = "tpe"
+    sampler: Sampler = "tpe"
     points: int = Field(5, ge=1)
-    pruner: Literal["median", "halving", "none"] | None = None
+    pruner: Pruner | None = None
     report: (
         Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(to_tuple), Field(min_length=1)]
         | Literal["auto"]
@@ -88,7 +91,7 @@ class TuneJob(Spec):
     training: Training = Training()
     epochs: int = Field(ge=1)
     space: Space
-    objective: Objective = Objective()
+    objective: SearchObjective = SearchObjective()
     search: Search = Search()
     evaluation: Evaluation = Evaluation()
     resources: Resources = Resources()
@@ -124,8 +127,8 @@ class TuneJob(Spec):
         return "w1_sliced" if self.kind_of_bound == "sliced" else "w1"
 
     @property
-    def pruner(self) -> str:
-        """What gives trials up."""
+    def pruner(self) -> str | WithOptions:
+        """What prunes trials."""
         prunable = len(self.objective.minimise) == 1 and self.objective.sigma != "final"
         return self.search.pruner or ("median" if prunable else "none")
 

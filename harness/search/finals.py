@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any
 
-from ..job.job import Grid
-from ..job.space import Parameters, schedule_text
+from ..job.space import Parameters, schedule_text, sigma_of
 from ..job.tune import TuneJob
-from ..planning.grid import expand
 from ..storage.store import Store
-from .scoring import REDUCE, ROW_COLUMNS, Judgement, Row, judge_seeds, seed_values
+from .analysis import TrialRecord
+from .cells import trial_cells
+from .scoring import REDUCE, ROW_COLUMNS, Row, TrialScore, score_seeds, seed_values
 
 FIRST_CONFIRMATION_SEED = 1_000_000
 """Confirmation trains with seeds from here on, which no search sees."""
@@ -25,82 +24,68 @@ _LINEAR = 0.25
 
 @dataclass(frozen=True)
 class Finalist:
-    """A trial that ran to its end.
+    """A trial that ran to its end, with what it is worth over the search's seeds and the finalists' further ones."""
 
-    Attributes:
-      judgement: Over the search's seeds.
-      final: Over these and the finalists' further seeds; None where there are none.
-    """
-
-    number: int
-    parameters: Parameters
-    judgement: Judgement
-    final: Judgement | None = None
-
-    @property
-    def overall(self) -> Judgement:
-        """Over all the seeds it has had."""
-        return self.final or self.judgement
+    trial: TrialRecord
+    score: TrialScore
 
     @property
     def value(self) -> float:
         """What finalists are ranked by."""
-        return math.inf if self.overall.value is None else self.overall.value
+        return math.inf if self.score.value is None else self.score.value
 
 
-def finalist_grids(job: TuneJob, finalists: Sequence[Finalist]) -> list[Grid]:
-    """The cells that tell the finalists apart: all seeds of the search, and further ones."""
-    seeds = range(job.search.seeds + job.search.finalist_seeds)
-    return [job.grid(finalist.parameters, seeds=seeds) for finalist in finalists]
+def finalist_seeds(job: TuneJob) -> range:
+    """All seeds of the search, and further ones."""
+    return range(job.search.seeds + job.search.finalist_seeds)
 
 
-def ranked(job: TuneJob, store: Store, finalists: Sequence[Finalist]) -> list[Finalist]:
-    """The finalists with what their generators are worth over all seeds, the best first."""
-    grids = finalist_grids(job, finalists)
-    rows = grid_rows(job, store, job.name, grids)
-    judged = [
-        Finalist(finalist.number, finalist.parameters, finalist.judgement, judge_seeds(own, job))
-        for finalist, own in zip(finalists, rows, strict=True)
-    ]
-    return sorted(judged, key=lambda finalist: finalist.value)
+def fresh_seeds(job: TuneJob) -> range:
+    """Seeds that neither the search nor the choice among finalists has seen."""
+    return range(FIRST_CONFIRMATION_SEED, FIRST_CONFIRMATION_SEED + job.search.confirmation_seeds)
+
+
+def ranked(job: TuneJob, store: Store, trials: Sequence[TrialRecord]) -> list[Finalist]:
+    """The trials with what their generators are worth over all seeds of finalists, the best first."""
+    points = [trial.parameters for trial in trials]
+    rows = rows_of_points(job, store, job.name, points, seeds=finalist_seeds(job))
+    finalists = [Finalist(trial, score_seeds(own, job)) for trial, own in zip(trials, rows, strict=True)]
+    return sorted(finalists, key=lambda finalist: finalist.value)
 
 
 def data_scale(job: TuneJob, store: Store) -> float:
     """The diameter of the data over sqrt(d), to two digits: the sigma whose noise is as long as the data are wide."""
-    columns = ["data_diameter"]
-    rows = store.new_rows("cells", job.name, columns=columns, seen=set())
+    rows = store.read_rows("cells", job.name, columns=["data_diameter"])
     # of real and fake samples together: the least over all generators is nearest to that of the real ones
     diameter = min(row["data_diameter"] for row in rows if row["data_diameter"])
-    return float(f"{diameter / math.sqrt(math.prod(job.problem.facts().shape)):.2g}")
+    return float(f"{diameter / math.sqrt(math.prod(job.problem.info().shape)):.2g}")
 
 
-def confirmation_grids(
-    job: TuneJob, ranking: Sequence[Finalist], constants: Sequence[Finalist], *, scale: float
-) -> dict[str, Grid]:
+def candidates(
+    ranking: Sequence[TrialRecord], constants: Sequence[TrialRecord], *, scale: float
+) -> dict[str, Parameters]:
     """By name: the chosen schedule and the two behind it, and the baselines, which share its loss and its rates.
 
     Args:
-      job: The search.
       ranking: Finalists, the best first.
       constants: The search's trials of constant sigma, the best first.
       scale: Of the data, see `data_scale`.
     """
     best = ranking[0].parameters
-    candidates = {f"trial {finalist.number}": dict(finalist.parameters) for finalist in ranking[:3]}
+    points: dict[str, Parameters] = {f"trial {trial.number}": trial.parameters for trial in ranking[:3]}
     if constants:
-        candidates.setdefault(f"trial {constants[0].number}", dict(constants[0].parameters))
+        points.setdefault(f"trial {constants[0].number}", constants[0].parameters)
     kept = ("loss", "penalty", "learning_rate", "discriminator_steps")
     like_best = {n: v for n, v in best.items() if n in kept or n.startswith(f"{best.get('penalty')}.")}
 
-    def baseline(schedule: str, **values: float) -> dict[str, Any]:
+    def baseline(schedule: str, **values: float) -> Parameters:
         return {"schedule": schedule, **{f"{schedule}.{name}": value for name, value in values.items()}, **like_best}
 
-    candidates[NO_NOISE] = baseline("constant", sigma=0.0)
+    points[NO_NOISE] = baseline("constant", sigma=0.0)
     for share in _CONSTANTS:
-        candidates[f"constant, {share:g} scales"] = baseline("constant", sigma=share * scale)
-    candidates[f"linear, {_LINEAR:g} scales to 0"] = baseline("linear", start=_LINEAR * scale, end=0.0)
-    seeds = range(FIRST_CONFIRMATION_SEED, FIRST_CONFIRMATION_SEED + job.search.confirmation_seeds)
-    return {name: job.grid(parameters, seeds=seeds) for name, parameters in candidates.items()}
+        points[f"constant, {share:g} scales"] = baseline("constant", sigma=share * scale)
+    points[f"linear, {_LINEAR:g} scales to 0"] = baseline("linear", start=_LINEAR * scale, end=0.0)
+    return points
 
 
 @dataclass(frozen=True)
@@ -109,7 +94,7 @@ class Confirmed:
 
     Attributes:
       candidate: A trial of the search, or the name of a baseline.
-      bounds, distances: One a seed, the same seeds for all.
+      bounds, distances: One per seed, the same seeds for all.
       not_completed: Seeds that diverged or failed.
     """
 
@@ -120,24 +105,25 @@ class Confirmed:
     not_completed: int
 
 
-def confirmed(job: TuneJob, store: Store, name: str, grids: Mapping[str, Grid]) -> list[Confirmed]:
+def confirmed(job: TuneJob, store: Store, name: str, points: Mapping[str, Parameters]) -> list[Confirmed]:
     """What became of the candidates, in the order of the objective on the fresh seeds.
 
     Args:
       job: The search.
       store: Where its results are.
       name: Of the job that trained the candidates.
-      grids: From `confirmation_grids`.
+      points: From `candidates`.
     """
     table = []
-    for (candidate, grid), rows in zip(grids.items(), grid_rows(job, store, name, grids.values()), strict=True):
+    found = rows_of_points(job, store, name, points.values(), seeds=fresh_seeds(job))
+    for (candidate, parameters), rows in zip(points.items(), found, strict=True):
         known = any(row["data_diameter"] is not None for row in rows)
         bounds, distances = (
             seed_values(rows, column) if known else [math.inf] * len(rows)
             for column in (job.comparable_bound, job.distance)
         )
         not_completed = sum(row["status"] != "completed" for row in rows)
-        table.append(Confirmed(candidate, schedule_text(grid.sigma[0]), bounds, distances, not_completed))
+        table.append(Confirmed(candidate, schedule_text(sigma_of(parameters)), bounds, distances, not_completed))
     return sorted(table, key=lambda row: REDUCE[job.objective.reduce](row.bounds))
 
 
@@ -159,19 +145,11 @@ class Gain:
 
 
 def gain(ours: Sequence[float], theirs: Sequence[float], reduce: Callable[[Sequence[float]], float]) -> Gain:
-    """Compares two schedules by a bound or a distance, one value a seed, the same seeds in the same order."""
+    """Compares two schedules by a bound or a distance, one value per seed, the same seeds in the same order."""
     differences = [our - their for our, their in zip(ours, theirs, strict=True)]
     is_defined = len(differences) > 1 and all(map(math.isfinite, differences))
     error = stdev(differences) / math.sqrt(len(differences)) if is_defined else math.nan
     return Gain(reduce(ours), reduce(theirs), sum(d < 0 for d in differences), fmean(differences), error)
-
-
-def grid_rows(job: TuneJob, store: Store, name: str, grids: Iterable[Grid]) -> list[list[Row]]:
-    """The rows of each grid's cells in the job of this name, one a seed."""
-    columns = dict.fromkeys([*ROW_COLUMNS, job.bound, job.comparable_bound, job.distance])
-    rows = {row["cell_id"]: row for row in store.new_rows("cells", name, columns=list(columns), seen=set())}
-    wanted = [expand(job.training_job(name, (grid,))) for grid in grids]
-    return [[rows[cell.cell_id] for cell in cells if cell.cell_id in rows] for cells in wanted]
 
 
 def verdicts(confirmed: Sequence[Confirmed], chosen: int, job: TuneJob) -> Iterator[str]:
@@ -182,8 +160,6 @@ def verdicts(confirmed: Sequence[Confirmed], chosen: int, job: TuneJob) -> Itera
       chosen: The trial's number.
       job: The search.
     """
-    from .scoring import REDUCE
-
     by_name = {row.candidate: row for row in confirmed}
     own = by_name[f"trial {chosen}"]
     best = next(row for row in confirmed if not row.candidate.startswith("trial"))
@@ -202,3 +178,13 @@ def verdicts(confirmed: Sequence[Confirmed], chosen: int, job: TuneJob) -> Itera
             )
         what = other if other == NO_NOISE else f"the best baseline, {other}"
         yield f"The chosen schedule, trial {chosen}, against {what}: {'; '.join(parts)}"
+
+
+def rows_of_points(
+    job: TuneJob, store: Store, name: str, points: Iterable[Parameters], *, seeds: Sequence[int]
+) -> list[list[Row]]:
+    """The rows of each point's cells in the job of this name, one per seed."""
+    columns = dict.fromkeys([*ROW_COLUMNS, job.bound, job.comparable_bound, job.distance])
+    rows = {row["cell_id"]: row for row in store.read_rows("cells", name, columns=list(columns))}
+    cells = [trial_cells(job, parameters, seeds=seeds) for parameters in points]
+    return [[rows[cell.cell_id] for cell in own if cell.cell_id in rows] for own in cells]

@@ -6,15 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import optuna
-
 from ..job.space import Parameters, sigma_of
 
-_FEWEST_FOR_IMPORTANCES = 8
+MIN_FOR_IMPORTANCES = 8
 
 
 def importances(trials: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """How much of the objective's variance each property of the trials explains (fANOVA, Hutter et al. 2014).
+    """How much of the objective's variance each property of the trials explains, see `study.fanova`.
 
     Families have parameters of their own, so schedules are compared by their family and their sigma at the start, half
     way and at the end; `adaptive` ones, which have no such numbers, are left out.
@@ -25,23 +23,17 @@ def importances(trials: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     Returns:
       Shares that sum to 1, the largest first; empty for fewer than 8 complete trials, or where nothing varies.
     """
+    from .study import fanova
+
     complete = [row for row in trials if row["state"] == "complete" and row["value"] is not None]
     points = [(_properties(json.loads(row["parameters"])), row["value"]) for row in complete]
     points = [(properties, value) for properties, value in points if properties]
-    if len(points) < _FEWEST_FOR_IMPORTANCES or len({value for _, value in points}) == 1:
+    values = [value for _, value in points]
+    if len(points) < MIN_FOR_IMPORTANCES or len(set(values)) == 1:
         return {}
     columns = {name: [properties.get(name) for properties, _ in points] for name in points[0][0]}
     varied = {name: column for name, column in columns.items() if len(set(column)) > 1 and None not in column}
-    if not varied:
-        return {}
-    distributions = {name: _spanning(column) for name, column in varied.items()}
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study()
-    for index, (_, value) in enumerate(points):
-        own = {name: column[index] for name, column in varied.items()}
-        study.add_trial(optuna.trial.create_trial(params=own, distributions=distributions, value=value))
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    return optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return fanova(varied, values) if varied else {}
 
 
 def _properties(parameters: Parameters) -> dict[str, Any]:
@@ -52,9 +44,3 @@ def _properties(parameters: Parameters) -> dict[str, Any]:
     if None in sigmas.values():
         return {}
     return {**sigmas, **{name: value for name, value in parameters.items() if "." not in name}}
-
-
-def _spanning(column: Sequence[Any]) -> optuna.distributions.BaseDistribution:
-    if all(isinstance(value, float) for value in column):
-        return optuna.distributions.FloatDistribution(min(column), max(column))
-    return optuna.distributions.CategoricalDistribution(list(dict.fromkeys(column)))

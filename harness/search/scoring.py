@@ -7,13 +7,13 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from ..job.space import Parameters
 from ..job.tune import TuneJob
 
 Row = Mapping[str, Any]
-State = Literal["complete", "pruned", "fail"]
+Ending = Literal["complete", "pruned", "fail"]
 
 REDUCE: dict[str, Callable[[Sequence[float]], float]] = {
     "median": statistics.median,
@@ -23,7 +23,7 @@ REDUCE: dict[str, Callable[[Sequence[float]], float]] = {
 
 
 @dataclass(frozen=True)
-class Judgement:
+class TrialScore:
     """What a trial's generators are worth at an epoch.
 
     Attributes:
@@ -52,35 +52,19 @@ class Result:
       seconds: Computing time over its seeds.
     """
 
-    state: State
-    judgement: Judgement
+    state: Ending
+    score: TrialScore
     epoch: int
     member_steps: int
     seconds: float
 
 
-class Study(Protocol):
-    """Who invents trials, and judges what they report."""
-
-    def ask(self) -> tuple[int, Parameters] | None:
-        """A new trial, or one that was asked for before a search was killed; None if there are enough."""
-        ...
-
-    def report(self, number: int, *, stage: int, value: float) -> bool:
-        """The value after a stage, counted from 0; whether the trial is to be given up."""
-        ...
-
-    def finish(self, number: int, result: Result) -> None:
-        """The end of a trial."""
-        ...
-
-
 ROW_COLUMNS = ("cell_id", "run_id", "epoch", "status", "data_diameter", "seconds")
-"""What judging needs of a row, besides the columns of bound and distance."""
+"""What scoring needs of a row, besides the columns of bound and distance."""
 
 
-def judge_seeds(rows: Sequence[Row], job: TuneJob) -> Judgement:
-    """What generators are worth, from a row a seed.
+def score_seeds(rows: Sequence[Row], job: TuneJob) -> TrialScore:
+    """What generators are worth, from a row per seed.
 
     A seed that diverged counts with its last finite bound, and with no less than the diameter of the data,
     which bounds every distance: a schedule under which seeds diverge is worse than one under which they do not.
@@ -88,14 +72,21 @@ def judge_seeds(rows: Sequence[Row], job: TuneJob) -> Judgement:
     diameters = [row["data_diameter"] for row in rows if row["data_diameter"] is not None]
     completed = sum(row["status"] == "completed" for row in rows)
     if not diameters:
-        return Judgement(None, None, None, len(rows), completed, None)
+        return TrialScore(None, None, None, len(rows), completed, None)
     bounds, distances = (seed_values(rows, column) for column in (job.bound, job.distance))
     reduce = REDUCE[job.objective.reduce]
-    return Judgement(reduce(bounds), reduce(distances), max(bounds) - min(bounds), len(rows), completed, max(diameters))
+    return TrialScore(
+        value=reduce(bounds),
+        distance=reduce(distances),
+        spread=max(bounds) - min(bounds),
+        seeds=len(rows),
+        completed=completed,
+        diameter=max(diameters),
+    )
 
 
 def seed_values(rows: Sequence[Row], column: str) -> list[float]:
-    """One value a seed, see `judge_seeds`; a bound that does not exist (without noise) is the diameter."""
+    """One value per seed, see `score_seeds`; a bound that does not exist (without noise) is the diameter."""
     trivial = max(row["data_diameter"] for row in rows if row["data_diameter"] is not None)
     values = [(row[column] if row[column] is not None else trivial, row["status"] == "completed") for row in rows]
     return [value if completed else max(value, trivial) for value, completed in values]
@@ -103,18 +94,18 @@ def seed_values(rows: Sequence[Row], column: str) -> list[float]:
 
 def trial_row(number: int, parameters: Parameters, result: Result) -> dict[str, Any]:
     """A row of ``trials``."""
-    judgement = result.judgement
+    score = result.score
     return {
         "trial": number,
         "state": result.state,
         "family": str(parameters["schedule"]),
         "parameters": json.dumps(parameters, sort_keys=True),
-        "value": judgement.value,
-        "distance": judgement.distance,
-        "spread": judgement.spread,
-        "seeds": judgement.seeds,
-        "completed_seeds": judgement.completed,
-        "diameter": judgement.diameter,
+        "value": score.value,
+        "distance": score.distance,
+        "spread": score.spread,
+        "seeds": score.seeds,
+        "completed_seeds": score.completed,
+        "diameter": score.diameter,
         "epoch": result.epoch,
         "member_steps": result.member_steps,
         "seconds": result.seconds,
@@ -131,5 +122,5 @@ TRIAL_COLUMNS = (
 
 def result_of(row: Row) -> Result:
     """The result that a row of ``trials`` tells of."""
-    judged = (row[name] for name in ("value", "distance", "spread", "seeds", "completed_seeds", "diameter"))
-    return Result(row["state"], Judgement(*judged), row["epoch"], row["member_steps"], row["seconds"])
+    score = (row[name] for name in ("value", "distance", "spread", "seeds", "completed_seeds", "diameter"))
+    return Result(row["state"], TrialScore(*score), row["epoch"], row["member_steps"], row["seconds"])

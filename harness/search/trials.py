@@ -1,4 +1,4 @@
-"""A search's trials on their way: asked for, trained stage by stage in shared packs, judged by exact bounds, given up.
+"""A search's trials on their way: asked for, trained stage by stage in shared packs, scored by exact bounds, pruned.
 
 Trials are trained as cells of protocol ``train`` under the search's name: a stage of a trial is done when its cells
 have rows, so that the store is their state, and a search that was killed goes on where it was. No Optuna, no Ray.
@@ -8,19 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..identity import digest
 from ..job.space import Parameters
 from ..job.tune import TuneJob, example_grid
 from ..planning.cells import Cell, Run
-from ..planning.grid import expand
 from ..planning.packing import groups, pack_size, training_key
 from ..planning.packs import TrainingPack
 from ..storage.records import Status
 from ..storage.store import Store, new_part
-from .scoring import ROW_COLUMNS, TRIAL_COLUMNS, Judgement, Result, Row, State, Study, judge_seeds, result_of, trial_row
+from .cells import trial_cells
+from .scoring import ROW_COLUMNS, TRIAL_COLUMNS, Ending, Result, Row, TrialScore, result_of, score_seeds, trial_row
 
-_FEWEST_OPEN = 8  # trials at once, as far as they fill packs
+MIN_OPEN = 8  # trials at once, as far as they fill packs
+
+
+class Study(Protocol):
+    """Who invents trials, and decides on what they report."""
+
+    def ask(self) -> tuple[int, Parameters] | None:
+        """A new trial, or one that was asked for before a search was killed; None if there are enough."""
+        ...
+
+    def report(self, number: int, *, stage: int, value: float) -> bool:
+        """The value after a stage, counted from 0; whether the trial is pruned."""
+        ...
+
+    def finish(self, number: int, result: Result) -> None:
+        """The end of a trial."""
+        ...
 
 
 @dataclass(eq=False)
@@ -53,7 +70,7 @@ class _Step:
 class Trials:
     """Supplies a driver with packs of as many trials as keep its workers busy (a `driver.PackSource`).
 
-    A worker that is free gets whatever waits: further stages of trials that were not given up, from whatever epoch, and
+    A worker that is free gets whatever waits: further stages of trials that were not pruned, from whatever epoch, and
     new trials in the places of those that were.
     """
 
@@ -66,11 +83,11 @@ class Trials:
         self._under_way: set[str] = set()  # cells that wait or are being computed
         self._all_asked = False
         self._rows: dict[str, Row] = {}  # of cells, by cell_id
-        self._seen: set[str] = set()
-        ended = store.new_rows("trials", job.name, columns=TRIAL_COLUMNS, seen=set())
+        self._new_rows = store.cursor("cells", job.name, columns=[*ROW_COLUMNS, job.bound, job.distance])
+        ended = store.read_rows("trials", job.name, columns=TRIAL_COLUMNS)
         self._ended = {(row["trial"], row["cells"]): row for row in ended}
         # asking far ahead would leave the sampler and the pruner nothing to learn from
-        self._most_open = max(_FEWEST_OPEN, job.search.trials // 4, -(-num_slots // job.search.seeds))
+        self._max_open = max(MIN_OPEN, job.search.trials // 4, -(-num_slots // job.search.seeds))
 
     # --- as a source of packs
 
@@ -83,7 +100,7 @@ class Trials:
         """Packs for so many free workers, of what waits and, as long as there is room, of new trials."""
         self._read_rows()
         while len(self._waiting) < num_free * self._pack_size and not self._all_asked:
-            if len(self._trials) >= self._most_open:
+            if len(self._trials) >= self._max_open:
                 break
             asked = self._study.ask()
             if asked is None:
@@ -121,8 +138,7 @@ class Trials:
     # --- trials
 
     def _begin(self, number: int, parameters: Parameters) -> None:
-        grid = self._job.grid(parameters, seeds=range(self._job.search.seeds), epochs=self._job.stages)
-        cells = expand(self._job.training_job(self._job.name, (grid,)))
+        cells = trial_cells(self._job, parameters, epochs=self._job.stages)
         trial = _Trial(number, parameters, {(cell.epoch, cell.seed): cell for cell in cells})
         self._trials.append(trial)
         ended = self._ended.get((number, trial.digest))
@@ -140,16 +156,14 @@ class Trials:
             if missing:
                 self._enqueue(trial, epoch, missing)
                 return
-            judgement = self._judge(trial, epoch)
+            score = self._score(trial, epoch)
             if self._has_failed(trial, epoch):
                 self._finish(trial, "fail")
                 return
             if last or not self._living(trial, epoch, included=True):
-                self._finish(trial, "complete" if judgement.value is not None and judgement.completed else "fail")
+                self._finish(trial, "complete" if score.value is not None and score.completed else "fail")
                 return
-            if judgement.value is not None and self._study.report(
-                trial.number, stage=trial.stage, value=judgement.value
-            ):
+            if score.value is not None and self._study.report(trial.number, stage=trial.stage, value=score.value):
                 self._finish(trial, "pruned")
                 return
             trial.stage += 1
@@ -181,22 +195,22 @@ class Trials:
         earlier = (epoch for epoch in reversed(self._job.stages) if epoch < before)
         return next((epoch for epoch in earlier if self._store.has_state(run.run_id, epoch)), 0)
 
-    def _judge(self, trial: _Trial, epoch: int) -> Judgement:
-        return judge_seeds([self._last_row(trial, seed, epoch) for seed in range(self._job.search.seeds)], self._job)
+    def _score(self, trial: _Trial, epoch: int) -> TrialScore:
+        return score_seeds([self._last_row(trial, seed, epoch) for seed in range(self._job.search.seeds)], self._job)
 
     def _last_row(self, trial: _Trial, seed: int, epoch: int) -> Row:
         """A seed's row at an epoch; of a seed that ended before, its last."""
         passed = [self._rows.get(trial.cells[e, seed].cell_id) for e in self._job.stages if e <= epoch]
         return [row for row in passed if row is not None][-1]
 
-    def _finish(self, trial: _Trial, state: State) -> None:
+    def _finish(self, trial: _Trial, state: Ending) -> None:
         epoch = self._job.stages[trial.stage]
         rows = [self._rows[cell.cell_id] for cell in trial.cells.values() if cell.cell_id in self._rows]
         runs = {cell.run.run_id: cell.run for cell in trial.cells.values()}
         trained = {run_id: max((row["epoch"] for row in rows if row["run_id"] == run_id), default=0) for run_id in runs}
         result = Result(
             state=state,
-            judgement=self._judge(trial, epoch),
+            score=self._score(trial, epoch),
             epoch=epoch,
             member_steps=sum(run.steps_per_epoch * trained[run_id] for run_id, run in runs.items()),
             seconds=sum(row["seconds"] or 0.0 for row in rows),
@@ -214,6 +228,4 @@ class Trials:
             self._store.delete_states(run_id, self._job.stages)
 
     def _read_rows(self) -> None:
-        columns = [*ROW_COLUMNS, self._job.bound, self._job.distance]
-        for row in self._store.new_rows("cells", self._job.name, columns=columns, seen=self._seen):
-            self._rows[row["cell_id"]] = row
+        self._rows.update((row["cell_id"], row) for row in self._new_rows.new())

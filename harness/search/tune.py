@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import TuneError
 from ..execution.run import ExecutorName, Session, session
-from ..job.job import Grid
+from ..job.job import Job
 from ..job.reading import dump_job
 from ..job.space import Parameters, schedule_text, sigma_of
 from ..job.tune import TuneJob
 from ..planning.plan import make_plan
 from ..storage.store import Store
-from .finals import Confirmed, Finalist, confirmation_grids, confirmed, data_scale, finalist_grids, ranked
+from .analysis import (
+    TrialRecord,
+    best,
+    doubts,
+    finished,
+    front,
+    num_pruned,
+    rank_correlation,
+    report_correlations,
+    share_of_member_steps,
+)
+from .finals import (
+    Confirmed,
+    Finalist,
+    candidates,
+    confirmed,
+    data_scale,
+    finalist_seeds,
+    fresh_seeds,
+    ranked,
+)
+from .opening import open_study
 from .scoring import Row
 from .study import OptunaStudy
 from .trials import Trials
@@ -34,10 +55,10 @@ class Tuned:
       best_value: Its objective over the seeds of the search and the further ones of the finalists.
       rank_correlation: Spearman's, between objective and exact distance over all trials whose seeds all completed.
       report_correlations: By epoch of a report, Spearman's between its values and the last, over whole trials.
-      member_steps: Generator steps of all trials, as a share of what they would be if none had been given up.
-      finalists: A row a finalist, best first.
+      member_steps: Generator steps of all trials, as a share of what they would be if none had been pruned.
+      finalists: A row per finalist, best first.
       confirmed: Candidates and baselines, trained on fresh seeds, in the order of the objective.
-      front: With several objectives, a row a trial of the Pareto front.
+      front: With several objectives, a row per trial of the Pareto front.
       best_file: A job file with the best schedule, ready for ``harness run``.
       warnings: What the user should know before believing it.
     """
@@ -72,9 +93,9 @@ def tune(
     Calling it again after a crash goes on where it was.
 
     Args:
-      job: From `jobfile.load_tune_job`.
+      job: From `reading.load_tune_job`.
       results: Root of the store.
-      executor, address: As in `driver.run`.
+      executor, address: As in `execution.run.run`.
       storage: An Optuna URL; by default an SQLite file in the job's folder of results.
       warm_start: Name of a job with results in the store, from which the search starts.
       announce: Told in words how far the search is.
@@ -86,64 +107,116 @@ def tune(
     tell = announce or (lambda text: None)
     store = Store(results)
     with store.locked(job.name), ExitStack() as stack:
-        study = OptunaStudy(job, store, storage, warm_start=warm_start, announce=tell)
+        study = open_study(job, store, storage, warm_start=warm_start, announce=tell)
         store.write_job(job.name, dump_job(job))
-
-        @functools.cache
-        def workers() -> Session:  # started when there is something to compute
-            shared: dict[str, Any] = {"store": store, "executor": executor, "address": address, "announce": tell}
-            num_tasks = job.search.trials * job.search.seeds
-            return stack.enter_context(session(job.problem, job.resources, num_tasks=num_tasks, **shared))
-
-        def compute(name: str, grids: Sequence[Grid], what: str) -> None:
-            plan = make_plan(job.training_job(name, grids), store, slots=1)
-            if plan.missing:
-                tell(what)
-                workers().run(plan)
-
-        if not study.is_complete:
-            trials = Trials(job, study, store, num_slots=workers().executor.num_slots)
-            workers().work_through(job.name, trials)
-        finalists = study.best(job.search.finalists)
-        if not finalists:
-            raise TuneError(
-                f"all {study.num_finished} trials diverged or failed; look at the learning rate, the loss and the "
-                f"schedules' ranges:  harness query \"SELECT status, error FROM cells WHERE job = '{job.name}'\""
-            )
-        what = f"{len(finalists)} finalists, {job.search.finalist_seeds} further seeds"
-        compute(job.name, finalist_grids(job, finalists), what)
-        ranking = ranked(job, store, finalists)
-        best = ranking[0]
-        best_job = job.training_job(f"{job.name}-best", (job.grid(best.parameters, seeds=range(job.search.seeds)),))
-        best_file = store.write_text(job.name, "best.yaml", dump_job(best_job))
-        confirmation = f"{job.name}-confirmation"
-        grids = confirmation_grids(job, ranking, study.best(1, family="constant"), scale=data_scale(job, store))
-        what = f"{len(grids)} candidates and baselines on {job.search.confirmation_seeds} fresh seeds"
-        compute(confirmation, tuple(grids.values()), what)
-        store.write_job(confirmation, dump_job(job.training_job(confirmation, tuple(grids.values()))))
+        context = _Context(job, store, executor, address, tell, stack)
+        trials = _search(context, study)
+        finalists = _train_finalists(context, trials)
+        best_file = _choose(context, finalists[0])
+        comparison = _confirm(context, finalists, trials)
+    correlation = rank_correlation(trials)
+    if not math.isnan(correlation):
+        study.keep("rank_correlation", correlation)
     return Tuned(
-        num_trials=study.num_finished,
-        num_pruned=study.num_pruned,
-        best=best.parameters,
-        best_number=best.number,
-        best_value=best.value,
-        rank_correlation=study.keep_rank_correlation(),
-        report_correlations=study.report_correlations(),
-        member_steps=study.share_of_member_steps,
-        finalists=[_finalist_row(job, finalist) for finalist in ranking],
-        confirmed=confirmed(job, store, confirmation, grids),
-        front=study.front(),
+        num_trials=len(finished(trials)),
+        num_pruned=num_pruned(trials),
+        best=finalists[0].trial.parameters,
+        best_number=finalists[0].trial.number,
+        best_value=finalists[0].value,
+        rank_correlation=correlation,
+        report_correlations=report_correlations(trials, job.stages),
+        member_steps=share_of_member_steps(trials, job.epochs),
+        finalists=[_finalist_row(job, finalist) for finalist in finalists],
+        confirmed=comparison,
+        front=front(trials, job.objective.minimise),
         best_file=best_file,
-        warnings=study.warnings(),
+        warnings=doubts(trials, job),
     )
 
 
+@dataclass(frozen=True)
+class _Context:
+    """What all phases of a search share; its workers start when there is something to compute, and end with `stack`."""
+
+    job: TuneJob
+    store: Store
+    executor: ExecutorName
+    address: str | None
+    tell: Callable[[str], None]
+    stack: ExitStack
+
+    @functools.cached_property
+    def workers(self) -> Session:
+        opened = session(
+            self.job.problem,
+            self.job.resources,
+            store=self.store,
+            executor=self.executor,
+            address=self.address,
+            announce=self.tell,
+            num_tasks=self.job.search.trials * self.job.search.seeds,
+        )
+        return self.stack.enter_context(opened)
+
+    def compute(self, training: Job, what: str) -> None:
+        """Trains what the store lacks of a job, and says so in words."""
+        plan = make_plan(training, self.store, slots=1)
+        if plan.missing:
+            self.tell(what)
+            self.workers.run(plan)
+
+
+def _search(context: _Context, study: OptunaStudy) -> list[TrialRecord]:
+    """First phase: the trials that the study still wants; all that it then has."""
+    job, store = context.job, context.store
+    if not study.is_complete:
+        trials = Trials(job, study, store, num_slots=context.workers.executor.num_slots)
+        context.workers.work_through(job.name, trials)
+    return study.trials()
+
+
+def _train_finalists(context: _Context, trials: Sequence[TrialRecord]) -> list[Finalist]:
+    """Second phase: the best trials on further seeds, ranked by all of theirs."""
+    job = context.job
+    chosen = best(trials, job.search.finalists)
+    if not chosen:
+        raise TuneError(
+            f"all {len(finished(trials))} trials diverged or failed; look at the learning rate, the loss and the "
+            f"schedules' ranges:  harness query \"SELECT status, error FROM cells WHERE job = '{job.name}'\""
+        )
+    grids = [job.grid(trial.parameters, seeds=finalist_seeds(job)) for trial in chosen]
+    what = f"{len(chosen)} finalists, {job.search.finalist_seeds} further seeds"
+    context.compute(job.training_job(job.name, grids), what)
+    return ranked(job, context.store, chosen)
+
+
+def _choose(context: _Context, finalist: Finalist) -> str:
+    """Third phase: the best finalist as a job file; its path."""
+    job = context.job
+    grid = job.grid(finalist.trial.parameters, seeds=range(job.search.seeds))
+    return context.store.write_text(job.name, "best.yaml", dump_job(job.training_job(f"{job.name}-best", (grid,))))
+
+
+def _confirm(context: _Context, finalists: Sequence[Finalist], trials: Sequence[TrialRecord]) -> list[Confirmed]:
+    """Last phase: the chosen schedule beside the next best and the baselines, on fresh seeds."""
+    job, store = context.job, context.store
+    ranking = [finalist.trial for finalist in finalists]
+    points = candidates(ranking, best(trials, 1, family="constant"), scale=data_scale(job, store))
+    grids = [job.grid(parameters, seeds=fresh_seeds(job)) for parameters in points.values()]
+    training = job.training_job(f"{job.name}-confirmation", grids)
+    what = f"{len(points)} candidates and baselines on {job.search.confirmation_seeds} fresh seeds"
+    context.compute(training, what)
+    store.write_job(training.name, dump_job(training))
+    return confirmed(job, store, training.name, points)
+
+
 def _finalist_row(job: TuneJob, finalist: Finalist) -> Row:
+    trial, score = finalist.trial, finalist.score
     return {
-        "trial": finalist.number,
-        "schedule": schedule_text(sigma_of(finalist.parameters)),
-        f"search {job.bound}": finalist.judgement.value,
-        job.bound: finalist.overall.value,
-        job.distance: finalist.overall.distance,
-        "spread over seeds": finalist.overall.spread,
+        "trial": trial.number,
+        "schedule": schedule_text(sigma_of(trial.parameters)),
+        f"search {job.bound}": trial.score and trial.score.value,
+        job.bound: score.value,
+        job.distance: score.distance,
+        "spread over seeds": score.spread,
     }

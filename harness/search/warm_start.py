@@ -1,21 +1,25 @@
-"""What the store already knows of a search's space, from the results of a grid."""
+"""A search's start from the results of a grid: what the store already knows of its space, told to the study."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import HarnessError
 from ..identity import canonical_json
+from ..job.parts.schedules import schedule_class
 from ..job.space import Parameters
 from ..job.tune import TuneJob
-from ..planning.grid import expand
-from ..storage.store import Store
-from ..theory import schedules
-from ..theory.schedules import SCHEDULES
-from .scoring import ROW_COLUMNS, Judgement, Row, judge_seeds
+from ..storage.store import Store, new_part
+from .cells import trial_cells
+from .scoring import ROW_COLUMNS, Result, Row, TrialScore, score_seeds, trial_row
+
+if TYPE_CHECKING:
+    from .study import OptunaStudy
+
+MAX_SUGGESTIONS = 5
 
 _DECISIVE = ("problem", "networks", "loss", "penalty", "sigma")
 """Parts of a run's identity that a point of the space must have in common with a run to tell of it."""
@@ -26,15 +30,45 @@ class Known:
     """A point of the space that a job has results of.
 
     Attributes:
-      judgement: Where all of the search's own cells have rows: what the trial would be told. Otherwise None.
+      score: Where all of the search's own cells have rows: what the trial would be told. Otherwise None.
       value: The objective over the rows there are, at their last epoch: what suggestions are ordered by.
       seconds: Computing time of the search's own cells.
     """
 
     parameters: Parameters
-    judgement: Judgement | None
+    score: TrialScore | None
     value: float
     seconds: float
+
+
+def start_warm(study: OptunaStudy, job: TuneJob, store: Store, *, source: str) -> str:
+    """Tells the study what the store knows: exact values as trials, other results as suggestions.
+
+    Returns:
+      How many of each, in words; none that the study has had before.
+
+    Raises:
+      HarnessError: As `known_points`.
+    """
+    trials = study.trials()
+    seen = [trial.parameters for trial in trials]
+    new = [point for point in known_points(job, store, source) if point.parameters not in seen]
+    suggestions = []
+    num_told = 0
+    for point in new:
+        if point.score is None or not point.score.completed:
+            suggestions.append(point.parameters)
+            continue
+        told = Result("complete", point.score, job.epochs, member_steps=0, seconds=0.0)
+        row = trial_row(len(trials) + num_told, point.parameters, told)
+        store.write_part(job.name, "trials", [row], part=new_part())  # before the study knows it
+        study.add(point.parameters, point.score, seconds=point.seconds, source=source)
+        num_told += 1
+    # a grid has points of its own; and a search that goes on has had its suggestions
+    room = MAX_SUGGESTIONS - sum(trial.suggested_by is not None for trial in trials)
+    suggestions = [] if job.search.sampler == "grid" else suggestions[: max(0, room)]
+    study.enqueue(suggestions, suggested_by=source)
+    return f"warm start from {source}: {num_told} results, {len(suggestions)} suggestions"
 
 
 def known_points(job: TuneJob, store: Store, source: str) -> list[Known]:
@@ -44,7 +78,7 @@ def known_points(job: TuneJob, store: Store, source: str) -> list[Known]:
       HarnessError: If the job has no results, or none of a point of the space.
     """
     columns = [*ROW_COLUMNS, "identity", "protocol", job.bound, job.distance]
-    rows = store.new_rows("cells", source, columns=columns, seen=set())
+    rows = store.read_rows("cells", source, columns=columns)
     if not rows:
         others = ", ".join(name for name in store.jobs() if name != job.name) or "no job"
         raise HarnessError(f"--warm-start {source}: the store has no results of this job; it has {others}")
@@ -68,14 +102,14 @@ def known_points(job: TuneJob, store: Store, source: str) -> list[Known]:
 def _known(job: TuneJob, by_id: Mapping[str, Row], parameters: Parameters, rows: Sequence[Row]) -> Known | None:
     """What rows of a point tell; nothing if no seed came to the last epoch there is."""
     last = max(row["epoch"] for row in rows)
-    late = judge_seeds([row for row in rows if row["epoch"] == last], job)
+    late = score_seeds([row for row in rows if row["epoch"] == last], job)
     if late.value is None or not late.completed:
         return None
-    cells = expand(job.training_job(job.name, (job.grid(parameters, seeds=range(job.search.seeds)),)))
+    cells = trial_cells(job, parameters)
     own = [by_id[cell.cell_id] for cell in cells if cell.cell_id in by_id]
     return Known(
         parameters=parameters,
-        judgement=judge_seeds(own, job) if len(own) == len(cells) else None,
+        score=score_seeds(own, job) if len(own) == len(cells) else None,
         value=late.value,
         seconds=sum(row["seconds"] or 0.0 for row in own),
     )
@@ -83,7 +117,7 @@ def _known(job: TuneJob, by_id: Mapping[str, Row], parameters: Parameters, rows:
 
 def _is_akin(job: TuneJob, parameters: Parameters, run: Mapping[str, Any]) -> bool:
     """Whether a run differs from the point's only in settings, such as its length, batch and seed."""
-    cell = expand(job.training_job(job.name, (job.grid(parameters, seeds=(0,)),)))[0]
+    (cell,) = trial_cells(job, parameters, seeds=(0,))
     identity = json.loads(cell.run.identity)
     return all(identity[part] == run[part] for part in _DECISIVE)
 
@@ -91,7 +125,7 @@ def _is_akin(job: TuneJob, parameters: Parameters, run: Mapping[str, Any]) -> bo
 def _parameters(job: TuneJob, run: Mapping[str, Any]) -> dict[str, Any]:
     """The point of the space that a run would be, if it were in it."""
     family, values, *_ = run["sigma"]
-    left_out = schedules.defaults(family) if family in SCHEDULES else {}
+    left_out = schedule_class(family).defaults() if family in job.space.schedule else {}
     searched = job.space.schedule.get(family, {})
     own = {name: value for name, value in {**left_out, **values}.items() if name in searched or name in values}
     parameters: dict[str, Any] = {"schedule": family, "loss": run["loss"]}

@@ -14,7 +14,7 @@ import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -186,19 +186,13 @@ class Store:
             return pyarrow.dataset.dataset(pa.Table.from_pylist([], schema=TABLES[table]))
         return pyarrow.dataset.dataset(paths, filesystem=self._files, format="parquet", schema=TABLES[table])
 
-    def new_rows(self, table: str, job: str, *, columns: Sequence[str], seen: set[str]) -> list[dict[str, Any]]:
-        """Rows of the parts that are not among `seen`, in the order of writing; the parts are added to it."""
-        paths = [
-            info.path
-            for info in sorted(self._listing(f"{job}/{table}"), key=lambda info: info.mtime)
-            if info.path.endswith(".parquet") and info.path not in seen
-        ]
-        seen |= set(paths)
-        if not paths:
-            return []
-        parts = pyarrow.dataset.dataset(paths, filesystem=self._files, format="parquet", schema=TABLES[table])
-        rows: list[dict[str, Any]] = parts.to_table(columns=list(columns)).to_pylist()
-        return rows
+    def read_rows(self, table: str, job: str, *, columns: Sequence[str]) -> list[dict[str, Any]]:
+        """All rows of a job in a table, including superseded ones, in the order of writing."""
+        return self.cursor(table, job, columns=columns).new()
+
+    def cursor(self, table: str, job: str, *, columns: Sequence[str]) -> Cursor:
+        """For a reader that follows a job: each call of `Cursor.new` gives the rows written since the last."""
+        return Cursor(lambda seen: self._rows_besides(seen, table, job, columns))
 
     def latest_cells(self, job: str) -> Mapping[CellKey, StoredCell]:
         """The latest row at each of the grid's coordinates."""
@@ -224,6 +218,20 @@ class Store:
         info = self._files.get_file_info(f"{self._base}/{name}")
         return bool(info.type == pyarrow.fs.FileType.File)
 
+    def _rows_besides(
+        self, seen: Collection[str], table: str, job: str, columns: Sequence[str]
+    ) -> tuple[list[str], list[dict[str, Any]]]:
+        """Paths of a job's parts that are not among `seen`, and their rows."""
+        paths = [
+            info.path
+            for info in sorted(self._listing(f"{job}/{table}"), key=lambda info: info.mtime)
+            if info.path.endswith(".parquet") and info.path not in seen
+        ]
+        if not paths:
+            return [], []
+        parts = pyarrow.dataset.dataset(paths, filesystem=self._files, format="parquet", schema=TABLES[table])
+        return paths, parts.to_table(columns=list(columns)).to_pylist()
+
     def _listing(self, folder: str) -> list[pyarrow.fs.FileInfo]:
         selector = pyarrow.fs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
         try:
@@ -242,6 +250,20 @@ class Store:
                     file.write(content)
         except (pa.ArrowException, OSError) as error:
             raise StoreError(f"--results {self.root}: cannot write {name}: {error}") from error
+
+
+class Cursor:
+    """Where a reader of a table stands; from `Store.cursor`."""
+
+    def __init__(self, read: Callable[[Collection[str]], tuple[list[str], list[dict[str, Any]]]]) -> None:
+        self._read = read
+        self._seen: set[str] = set()  # paths of parts, which are written once and never change
+
+    def new(self) -> list[dict[str, Any]]:
+        """Rows of the parts that no earlier call has given, in the order of writing."""
+        paths, rows = self._read(self._seen)
+        self._seen.update(paths)
+        return rows
 
 
 def new_part() -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
+from ..job.parts.penalties import R1, Dragan, GradientPenalty, Penalty, WeightClip
 from ..theory.dirac import Descent, DiracGAN, critical_gamma, critical_sigma, measured_modulus, simulate, verdict
 from ..theory.losses import LOSSES
 from .findings import Assessment, assess, at_least, at_most, close, holds
@@ -111,7 +112,7 @@ def lemma_3_3(
     *,
     gammas: Sequence[float] = (0.25, 1.0, 1.5),
     loss: str = "minimax",
-    penalty: str = "r1",
+    penalty: Callable[[float], Penalty] = lambda gamma: R1(gamma=gamma),
     slope: float = 0.5,
 ) -> Assessment:
     """With R1 the eigenvalues are ``-gamma/2 +- sqrt(gamma^2/4 - f'(0)^2)``: it converges.
@@ -122,14 +123,14 @@ def lemma_3_3(
     Args:
       gammas: Strengths of the penalty, > 0.
       loss: The paper's is `minimax`.
-      penalty: `r1` or `r2`.
+      penalty: R1 or R2 of a strength.
       slope: f'(0) as stated.
     """
-    games = [(DiracGAN(LOSSES[loss], penalty=penalty, strength=gamma), gamma) for gamma in gammas]
+    games = [(DiracGAN(LOSSES[loss], penalty=penalty(gamma).on_linear()), gamma) for gamma in gammas]
     contrary = [
-        DiracGAN(LOSSES["wasserstein"], penalty="weight_clip", strength=1.0),
-        DiracGAN(LOSSES["wasserstein"], penalty="gradient_penalty", strength=1.0),
-        DiracGAN(LOSSES["minimax"], penalty="dragan", strength=1.0),
+        DiracGAN(LOSSES["wasserstein"], penalty=WeightClip(limit=1.0).on_linear()),
+        DiracGAN(LOSSES["wasserstein"], penalty=GradientPenalty(weight=1.0).on_linear()),
+        DiracGAN(LOSSES["minimax"], penalty=Dragan(weight=1.0).on_linear()),
     ]
     paths = [simulate(game, Descent(_STEP_SIZE, "alternating"), num_steps=_STEPS) for game in contrary]
     return _damped(
@@ -168,9 +169,7 @@ def _damped(
 
 
 def _game(loss: str, *, sigma: float = 0.0, gamma: float = 0.0) -> DiracGAN:
-    if gamma == 0:
-        return DiracGAN(LOSSES[loss], sigma=sigma)
-    return DiracGAN(LOSSES[loss], penalty="r1", strength=gamma, sigma=sigma)
+    return DiracGAN(LOSSES[loss], penalty=R1(gamma=gamma).on_linear(), sigma=sigma)
 
 
 def _eigenvalues(game: DiracGAN) -> list[complex]:

@@ -17,7 +17,6 @@ from torch import Generator, Tensor
 from ..job.parts.networks import MLP
 from ..theory.divergences import LOG2, noisy_divergences
 from ..theory.losses import CROSS_ENTROPY, accuracy
-from ..training.networks import build_discriminator, initial_weights
 from ..training.stacking import StackedModule
 from .findings import Assessment, assess, at_most, close, holds
 
@@ -164,8 +163,8 @@ def _train(
       outside: Fresh samples nearer to the origin than that are left out.
     """
     draws = Generator().manual_seed(seed)
-    module = StackedModule(build_discriminator(MLP(name="mlp"), (2,)))
-    weights = initial_weights(module.template, generator=draws).repeat(len(players), 1).requires_grad_()
+    module = StackedModule.discriminator(MLP(), (2,))
+    weights = module.initial(draws).repeat(len(players), 1).requires_grad_()
     optimizer = torch.optim.Adam([weights], lr=5e-3)  # elementwise, so members do not touch each other
     measured = []
     for step in range(1, steps[-1] + 1):

@@ -20,7 +20,6 @@ from torch.func import jacrev
 
 from ..job.parts.networks import MLP
 from ..theory.losses import LOSSES
-from ..training.networks import build_generator, initial_weights
 from ..training.stacking import StackedModule
 from .findings import Assessment, assess, at_least, at_most
 
@@ -179,8 +178,8 @@ def _generator(
     *, latent: int, shape: tuple[int, ...], draws: Generator
 ) -> tuple[Callable[[Tensor, Tensor], Tensor], Tensor]:
     """The harness's MLP as a function of its weights ``[p]`` and latents ``[b, latent]``, and random weights."""
-    module = StackedModule(build_generator(MLP(name="mlp", latent=latent, width=16), shape))
-    weights = initial_weights(module.template, generator=draws).double()
+    module = StackedModule.generator(MLP(latent=latent, width=16), shape)
+    weights = module.initial(draws).double()
     return lambda theta, latents: module(theta[None], latents[None])[0], weights
 
 

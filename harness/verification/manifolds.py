@@ -16,7 +16,6 @@ from torch import Generator, Tensor
 from torch.func import jacrev
 
 from ..job.parts.networks import MLP
-from ..training.networks import build_generator, initial_weights
 from ..training.stacking import StackedModule
 from .findings import Assessment, assess, holds
 
@@ -157,8 +156,8 @@ def _local_ranks(
 ) -> tuple[Tensor, Tensor]:
     """Ranks of neighbouring samples and of the Jacobian at one latent of each of `num` random generators: ``[num]``."""
     draws = Generator().manual_seed(seed)
-    module = StackedModule(build_generator(MLP(name="mlp", latent=latent), (dimension,)))
-    weights = torch.stack([initial_weights(module.template, generator=draws) for _ in range(num)]).double()
+    module = StackedModule.generator(MLP(latent=latent), (dimension,))
+    weights = torch.stack([module.initial(draws) for _ in range(num)]).double()
 
     def generate(latents: Tensor) -> Tensor:
         samples = module(weights, latents)

@@ -21,7 +21,6 @@ from ..theory.divergences import noisy_divergences
 from ..theory.losses import LOSSES
 from ..theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
 from ..theory.sliced import project
-from ..training.networks import build_generator, initial_weights
 from ..training.stacking import StackedModule
 from ..training.streams import Stream, add_noise
 from .findings import Assessment, assess, at_least, at_most, close, holds
@@ -122,8 +121,8 @@ def theorem_3_2(*, sigma: float = 0.3, exponent: float = 1.0, num_latents: int =
       seed: Of the generator's weights and the latents.
     """
     draws = Generator().manual_seed(seed)
-    module = StackedModule(build_generator(MLP(name="mlp", latent=3, width=8), (2,)))
-    weights = initial_weights(module.template, generator=draws).double().requires_grad_()
+    module = StackedModule.generator(MLP(latent=3, width=8), (2,))
+    weights = module.initial(draws).double().requires_grad_()
     latents = 3 * torch.randn(1, num_latents, 3, generator=draws, dtype=torch.float64)
 
     def generate(theta: Tensor) -> Tensor:

@@ -16,12 +16,11 @@ from ..evaluation.cells import Evaluator, Trained
 from ..job.parts.settings import Evaluation
 from ..planning.cells import Cell, Probe
 from ..planning.packs import Pack, ProbePack, TrainingPack
-from ..problems.sources import Samples, Source, make_source
+from ..problems.sources import Samples, Source
 from ..storage.records import Columns
 from ..storage.store import Store
 from ..training.measurement import Measurement
 from ..training.members import MemberState
-from ..training.networks import build_generator
 from ..training.probe import Probed, probe
 from ..training.progress import Progress
 from ..training.snapshots import decode, decode_state, encode, encode_state
@@ -119,7 +118,7 @@ class Worker:
         }
 
     def _write_snapshots(self, pack: TrainingPack, result: Epoch, due: Sequence[int]) -> Iterator[Event]:
-        generator = result.members.adversaries.generator
+        generator = result.members.players.generator
         for member in due:
             run, epoch, diverged_at = pack.runs[member], result.epoch[member], result.diverged_at[member]
             if diverged_at >= 0:
@@ -146,7 +145,7 @@ class Worker:
         if not cells:
             return
         trained = Trained(
-            players=result.members.adversaries,
+            players=result.members.players,
             generators=result.members.generators,
             discriminators=result.members.discriminators,
             sigma=result.sigma,
@@ -172,7 +171,7 @@ class Worker:
 
     def _read_snapshots(self, probes: Sequence[Probe], source: Source) -> Tensor:
         """Weights of the generators to be probed, ``[k, p]``."""
-        generator = StackedModule(build_generator(probes[0].run.networks, source.shape))
+        generator = StackedModule.generator(probes[0].run.networks, source.shape)
         contents = [self._store.read_snapshot(member.run.run_id, member.epoch) for member in probes]
         return torch.stack([decode(generator, content) for content in contents]).to(self._device)
 
@@ -184,7 +183,7 @@ class Worker:
         # curves first: a row of cells is the sign that all is there
         attempt.write("curves", rows.curve_rows(pack.cells, members, measurements))
         trained = Trained(
-            players=result.adversaries,
+            players=result.players,
             generators=snapshots,
             discriminators=result.discriminators,
             sigma=[member.sigma for member in pack.probes],
@@ -219,7 +218,7 @@ class Worker:
     def _source_of(self, pack: TrainingPack | ProbePack) -> Source:
         if self._source is None:
             run = pack.runs[0] if isinstance(pack, TrainingPack) else pack.probes[0].run
-            self._source = make_source(run.problem, self._samples, device=self._device)
+            self._source = run.problem.source(self._samples, device=self._device)
         return self._source
 
     def _evaluator(self, evaluation: Evaluation) -> Evaluator:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.theory.schedules import linear
 from typer.testing import CliRunner
 
 from harness.cli.app import app
@@ -15,7 +16,6 @@ from harness.figures import paths, probes, sigma, style
 from harness.figures.probes import Selection
 from harness.storage.query import Results
 from harness.storage.store import Store, new_part
-from harness.theory.schedules import linear
 
 ITERATIONS = [1, 10, 100]
 # made up: seed s, epoch e -> cross-entropy at each iteration

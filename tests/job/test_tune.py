@@ -328,7 +328,7 @@ def test_the_bound_alone_is_minimised_by_default_and_pruned_by_the_median() -> N
 @pytest.mark.parametrize(
     ("epochs", "stages"), [(1, (1,)), (2, (1, 2)), (3, (1, 2, 3)), (6, (2, 4, 6)), (7, (2, 4, 7)), (30, (10, 20, 30))]
 )
-def test_trials_are_judged_at_one_and_two_thirds_unless_nothing_is_given_up(epochs: int, stages: tuple[int]) -> None:
+def test_trials_are_judged_at_one_and_two_thirds_unless_nothing_is_pruned(epochs: int, stages: tuple[int]) -> None:
     length = ("epochs: 6", f"epochs: {epochs}")
     assert make(length).stages == stages
     assert make(length, (SEARCH, "{pruner: halving}")).stages == stages

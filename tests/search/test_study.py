@@ -1,7 +1,8 @@
-"""The Optuna study of a search, without any training: what is suggested, given back, given up, and told."""
+"""The Optuna study of a search, without any training: what is suggested, given back, pruned, and told."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -15,8 +16,11 @@ from scipy.stats import spearmanr
 from harness.errors import HarnessError
 from harness.job.space import Parameters
 from harness.job.tune import TuneJob
+from harness.search import analysis
+from harness.search.analysis import TrialRecord, best
 from harness.search.importance import importances
-from harness.search.scoring import Judgement, Result, State
+from harness.search.opening import open_study
+from harness.search.scoring import Ending, Result, TrialScore
 from harness.search.study import OptunaStudy, Storage
 from harness.storage.store import Store
 from tests.searches import HEAD, search_of
@@ -54,7 +58,7 @@ Open = Callable[[TuneJob], OptunaStudy]
 @pytest.fixture
 def opened(store: Store, memory: Storage) -> Open:
     """Opens the study of a search, the first time and again."""
-    return lambda job: OptunaStudy(job, store, memory)
+    return lambda job: open_study(job, store, memory)
 
 
 def make(*pairs: tuple[str, str]) -> TuneJob:
@@ -63,7 +67,7 @@ def make(*pairs: tuple[str, str]) -> TuneJob:
 
 def result(
     value: float | None,
-    state: State = "complete",
+    state: Ending = "complete",
     *,
     distance: float | None = 0.5,
     completed: int = 3,
@@ -71,8 +75,8 @@ def result(
     seconds: float = 1.0,
 ) -> Result:
     """Of three seeds, with 15 generator steps an epoch."""
-    judgement = Judgement(value=value, distance=distance, spread=0.0, seeds=3, completed=completed, diameter=9.0)
-    return Result(state, judgement, epoch=epoch, member_steps=15 * epoch, seconds=seconds)
+    score = TrialScore(value=value, distance=distance, spread=0.0, seeds=3, completed=completed, diameter=9.0)
+    return Result(state, score, epoch=epoch, member_steps=15 * epoch, seconds=seconds)
 
 
 def ask(study: OptunaStudy) -> tuple[int, Parameters]:
@@ -101,6 +105,16 @@ def far_from_the_middle(parameters: Parameters) -> float:
     """An objective that is least inside every range."""
     middles = {"constant.sigma": 0.1, "linear.start": 0.9, "linear.end": 0.4, "r1.gamma": 10.0}
     return 1.0 + sum(math.log((parameters[name] + 0.1) / m) ** 2 for name, m in middles.items() if name in parameters)
+
+
+def num_finished(study: OptunaStudy) -> int:
+    return len(analysis.finished(study.trials()))
+
+
+def value_of(trial: TrialRecord) -> float:
+    assert trial.score is not None
+    assert trial.score.value is not None
+    return trial.score.value
 
 
 def distinct(points: Sequence[Parameters]) -> int:
@@ -146,7 +160,7 @@ def test_what_is_asked_for_together_is_distinct(opened: Open) -> None:
 
 def test_a_search_is_that_of_its_seed(store: Store) -> None:
     jobs = [make((TRIALS, f"trials: 4, seed: {seed}")) for seed in (0, 0, 1)]
-    first, again, other = (suggested(OptunaStudy(job, store, optuna.storages.InMemoryStorage())) for job in jobs)
+    first, again, other = (suggested(open_study(job, store, optuna.storages.InMemoryStorage())) for job in jobs)
     assert first == again
     assert distinct([*first, *other]) == 8
 
@@ -163,15 +177,15 @@ def test_a_grid_is_asked_for_point_by_point_and_nothing_else(opened: Open) -> No
 
 def test_a_grid_goes_on_where_it_was(store: Store) -> None:
     job = make(*GRID)
-    study = OptunaStudy(job, store, None)
+    study = open_study(job, store, None)
     before = [ask(study) for _ in range(5)]
     for number, _ in before[:3]:
         study.finish(number, result(1.0))
-    points = suggested(OptunaStudy(job, store, None))
+    points = suggested(open_study(job, store, None))
     assert points[:2] == [parameters for _, parameters in before[3:]]  # asked for, and not told
     assert len(points) == 12 - 3
     assert distinct([*points, *(parameters for _, parameters in before)]) == 12
-    again = OptunaStudy(job, store, None)
+    again = open_study(job, store, None)
     assert again.ask() is None
     assert again.is_complete
 
@@ -197,13 +211,13 @@ def test_a_grid_over_another_range_is_tried_whole(opened: Open) -> None:
 
 def test_trials_that_were_under_way_are_given_back_and_new_ones_are_new(store: Store) -> None:
     job = make((TRIALS, "trials: 9, sampler: random"))
-    study = OptunaStudy(job, store, None)
+    study = open_study(job, store, None)
     first = [ask(study) for _ in range(4)]
     study.finish(first[1][0], result(1.0))
-    again = OptunaStudy(job, store, None)
+    again = open_study(job, store, None)
     assert [ask(again) for _ in range(3)] == [first[0], first[2], first[3]]
     second = [ask(again) for _ in range(2)]
-    third = OptunaStudy(job, store, None)
+    third = open_study(job, store, None)
     assert [ask(third) for _ in range(5)] == [first[0], first[2], first[3], *second]
     new = [ask(third) for _ in range(3)]
     assert [number for number, _ in (*second, *new)] == [4, 5, 6, 7, 8]
@@ -234,14 +248,14 @@ def test_a_kill_while_a_trial_is_invented_leaves_a_whole_trial(
 
 def test_what_is_known_of_a_search_is_known_after_reopening(store: Store) -> None:
     job = make((TRIALS, "trials: 5"))
-    study = OptunaStudy(job, store, None)
+    study = open_study(job, store, None)
     tell(study, 3.0, 1.0, 2.0)
     study.finish(ask(study)[0], result(0.5, "pruned", epoch=2))
-    again = OptunaStudy(job, store, None)
-    assert (again.num_finished, again.num_pruned, again.is_complete) == (4, 1, False)
-    assert again.best(9) == study.best(9)
-    assert [finalist.judgement.value for finalist in again.best(9)] == [1.0, 2.0, 3.0]
-    assert again.share_of_member_steps == study.share_of_member_steps
+    again = open_study(job, store, None)
+    assert (num_finished(again), analysis.num_pruned(again.trials()), again.is_complete) == (4, 1, False)
+    assert best(again.trials(), 9) == best(study.trials(), 9)
+    assert [value_of(trial) for trial in best(again.trials(), 9)] == [1.0, 2.0, 3.0]
+    assert analysis.share_of_member_steps(again.trials(), 6) == analysis.share_of_member_steps(study.trials(), 6)
     tell(again, 4.0)
     assert again.is_complete
 
@@ -268,12 +282,12 @@ OTHERS = [
 
 
 def test_another_setting_is_another_search_and_refused(store: Store) -> None:
-    tell(OptunaStudy(make(), store, None), 1.0)
+    tell(open_study(make(), store, None), 1.0)
     for old, new, change in OTHERS:
         with pytest.raises(HarnessError, match="give this job another name") as error:
-            OptunaStudy(make((old, new)), store, None)
+            open_study(make((old, new)), store, None)
         assert change in str(error.value)
-    assert OptunaStudy(make(), store, None).num_finished == 1
+    assert num_finished(open_study(make(), store, None)) == 1
 
 
 @pytest.mark.parametrize(
@@ -331,7 +345,7 @@ def test_a_range_may_change(opened: Open) -> None:
     assert len(after) == distinct(after) == 8
 
 
-# --- what is given up
+# --- what is pruned
 
 
 def stages_passed(study: OptunaStudy, *values: float) -> list[bool]:
@@ -358,7 +372,7 @@ def test_the_median_gives_up_what_is_worse_than_half_of_five_complete_trials(ope
     # one more complete trial: 1 2 3 3 4 99 and 10 20 29 30 40 99; a trial counts with its best so far
     assert stages_passed(study, 3.01, 0, 0) == [True]
     assert stages_passed(study, 2.9, 99, 3) == [False, False]
-    assert study.num_pruned == 2
+    assert analysis.num_pruned(study.trials()) == 2
 
 
 def test_halving_keeps_the_better_half_of_what_came_so_far(opened: Open) -> None:
@@ -370,7 +384,7 @@ def test_halving_keeps_the_better_half_of_what_came_so_far(opened: Open) -> None
     assert stages_passed(study, 4.5, 0, 0) == [True]  # 3 4 | 4.5 5 6
     assert stages_passed(study, 4.2, 45, 0) == [False, True]  # 3 4 4.2 | 4.5 5 6, then 30 40 | 45 50
     assert stages_passed(study, 1, 45, 0) == [False, True]  # 1 3 4 | 4.2 4.5 5 6, then 30 40 | 45 45 50
-    assert study.num_pruned == 4
+    assert analysis.num_pruned(study.trials()) == 4
 
 
 def test_halving_judges_at_every_report(opened: Open) -> None:
@@ -383,22 +397,22 @@ def test_halving_judges_at_every_report(opened: Open) -> None:
 @pytest.mark.parametrize(
     "settings", [((TRIALS, "trials: 40, pruner: none"),), ((TRIALS, "trials: 40"), TWO_OBJECTIVES)]
 )
-def test_without_a_pruner_nothing_is_given_up(opened: Open, settings: Sequence[tuple[str, str]]) -> None:
+def test_without_a_pruner_nothing_is_pruned(opened: Open, settings: Sequence[tuple[str, str]]) -> None:
     study = opened(make(*settings))
     for value in range(8):
         assert stages_passed(study, 10.0**value, 10.0**value, 1.0) == [False, False]
-    assert study.num_pruned == 0
+    assert analysis.num_pruned(study.trials()) == 0
 
 
 @pytest.mark.filterwarnings("error")
 def test_the_median_gives_up_again_what_a_kill_kept_it_from_telling(store: Store) -> None:
     job = make((TRIALS, "trials: 40, pruner: median"))
-    study = OptunaStudy(job, store, None)
+    study = open_study(job, store, None)
     for value in (1, 2, 3, 4, 5):
         stages_passed(study, value, value, value)
     number, _ = ask(study)
     assert study.report(number, stage=0, value=3.5)
-    again = OptunaStudy(job, store, None)
+    again = open_study(job, store, None)
     assert ask(again)[0] == number
     assert again.report(number, stage=0, value=3.5)
 
@@ -415,6 +429,61 @@ def test_halving_gives_up_again_what_a_kill_kept_it_from_telling(opened: Open) -
     assert again.report(number, stage=0, value=2.0)
 
 
+def test_a_study_of_an_earlier_version_is_read(store: Store, memory: Storage) -> None:
+    job = make((TRIALS, "trials: 9, pruner: median"))
+    open_study(job, store, memory)  # with the identity it should have
+    study = kept(memory)
+    study.sampler = optuna.samplers.RandomSampler(seed=0)
+    scale = optuna.distributions.FloatDistribution(0.01, 1, log=True)
+    chosen = {"schedule": ["constant", "linear"], "loss": ["minimax", "hinge"], "penalty": ["none", "r1"]}
+    choices = {name: optuna.distributions.CategoricalDistribution(names) for name, names in chosen.items()}
+    point = {"schedule": "constant", "loss": "hinge", "penalty": "none", "constant.sigma": 0.1}
+    attributes = {
+        "value": 2.0,
+        "distance": 0.5,
+        "spread": 0.25,
+        "seeds": 3,
+        "completed": 2,
+        "diameter": 9.0,
+        "epoch": 6,
+        "member_steps": 90,
+        "seconds": 1.0,
+    }
+    for source in ({}, {"source": "swept"}):
+        shared: dict[str, Any] = {"params": point, "distributions": {**choices, "constant.sigma": scale}}
+        study.add_trial(
+            optuna.trial.create_trial(
+                **shared, value=2.0, intermediate_values={1: 5.0, 2: 4.0}, user_attrs={**attributes, **source}
+            )
+        )
+    study.enqueue_trial(point, user_attrs={"suggested_by": "swept"})
+    trial = study.ask()
+    trial.report(99.0, 1)
+    trial.report(99.0, 2)
+    trial.set_user_attr("given_up", 1)
+    again = open_study(job, store, memory)
+    score = TrialScore(value=2.0, distance=0.5, spread=0.25, seeds=3, completed=2, diameter=9.0)
+    whole = TrialRecord(
+        number=0,
+        state="complete",
+        parameters=point,
+        score=score,
+        values=(2.0,),
+        reports={0: 5.0, 1: 4.0},
+        epoch=6,
+        member_steps=90,
+    )
+    first, told, running = again.trials()
+    assert first == whole
+    assert told == dataclasses.replace(whole, number=1, source="swept")
+    assert (running.state, running.parameters, running.reports) == ("running", point, {0: 99.0, 1: 99.0})
+    assert (running.score, running.suggested_by) == (None, "swept")
+    number, parameters = ask(again)
+    assert (number, parameters) == (2, point)
+    assert not again.report(2, stage=0, value=99.0)
+    assert again.report(2, stage=1, value=99.0)
+
+
 # --- what comes of it
 
 
@@ -424,8 +493,8 @@ def test_a_trial_that_failed_has_no_value(opened: Open, memory: Storage) -> None
     study.finish(ask(study)[0], result(0.1, "fail"))
     study.finish(ask(study)[0], result(None, "fail", distance=None))
     assert [trial.values for trial in kept(memory).trials] == [[5.0], None, None]
-    assert [finalist.judgement.value for finalist in study.best(9)] == [5.0]
-    assert (study.num_finished, study.num_pruned) == (3, 0)
+    assert [value_of(trial) for trial in best(study.trials(), 9)] == [5.0]
+    assert (num_finished(study), analysis.num_pruned(study.trials())) == (3, 0)
 
 
 def test_the_best_are_of_least_value_and_of_a_family(opened: Open) -> None:
@@ -437,42 +506,41 @@ def test_the_best_are_of_least_value_and_of_a_family(opened: Open) -> None:
         families.append(parameters["schedule"])
         study.finish(number, result(value))
     study.finish(ask(study)[0], result(0.5, "pruned"))
-    assert [finalist.number for finalist in study.best(4)] == [3, 5, 1, 7]
+    assert [trial.number for trial in best(study.trials(), 4)] == [3, 5, 1, 7]
     for family in ("constant", "linear"):
         expected = sorted(value for value, own in zip(values, families, strict=True) if own == family)
-        found = study.best(9, family=family)
+        found = best(study.trials(), 9, family=family)
         assert expected
-        assert [finalist.judgement.value for finalist in found] == expected
-        assert {finalist.parameters["schedule"] for finalist in found} == {family}
-    assert study.best(1, family="cosine") == []
+        assert [value_of(trial) for trial in found] == expected
+        assert {trial.parameters["schedule"] for trial in found} == {family}
+    assert best(study.trials(), 1, family="cosine") == []
 
 
 def test_trials_of_equal_parameters_are_one_finalist(opened: Open) -> None:
     study = opened(make(ONE_FAMILY, NO_PENALTY, ONE_LOSS, ("{low: 0.05, high: 2}", "0.5")))
     tell(study, 2.0, 1.0, 3.0)
-    assert [(finalist.number, finalist.value) for finalist in study.best(9)] == [(1, 1.0)]
+    assert [(trial.number, value_of(trial)) for trial in best(study.trials(), 9)] == [(1, 1.0)]
 
 
 def test_the_share_of_steps_is_of_what_whole_trials_would_have_taken(opened: Open) -> None:
     study = opened(make())
-    assert study.share_of_member_steps == 1
+    assert analysis.share_of_member_steps(study.trials(), 6) == 1
     for epoch, state in ((6, "complete"), (2, "pruned"), (4, "pruned"), (2, "fail")):
         study.finish(ask(study)[0], result(1.0, state, epoch=epoch))
-    assert study.share_of_member_steps == pytest.approx((6 + 2 + 4 + 2) / (4 * 6))
+    assert analysis.share_of_member_steps(study.trials(), 6) == pytest.approx((6 + 2 + 4 + 2) / (4 * 6))
 
 
-def test_the_rank_correlation_is_spearmans_over_all_trials_without_a_lost_seed(opened: Open, memory: Storage) -> None:
+def test_the_rank_correlation_is_spearmans_over_all_trials_without_a_lost_seed(opened: Open) -> None:
     study = opened(make((TRIALS, "trials: 9")))
     values, distances = [5.0, 3.0, 4.0, 9.0, 1.0, 3.0], [0.5, 0.4, 0.6, 0.8, 0.3, 0.35]  # with a tie
-    states: list[State] = ["complete", "complete", "pruned", "complete", "complete", "complete"]
-    for value, distance, state in zip(values, distances, states, strict=True):
-        study.finish(ask(study)[0], result(value, state, distance=distance))
+    states: list[Ending] = ["complete", "complete", "pruned", "complete", "complete", "complete"]
+    for bound, distance, state in zip(values, distances, states, strict=True):
+        study.finish(ask(study)[0], result(bound, state, distance=distance))
     study.finish(ask(study)[0], result(0.1, distance=9.0, completed=2))  # both are the diameter's
     study.finish(ask(study)[0], result(None, "fail", distance=None, completed=0))
     expected = float(spearmanr(values, distances).statistic)
     assert 0 < expected < 1
-    assert study.keep_rank_correlation() == pytest.approx(expected)
-    assert kept(memory).user_attrs["rank_correlation"] == pytest.approx(expected)
+    assert analysis.rank_correlation(study.trials()) == pytest.approx(expected)
 
 
 def test_reports_are_correlated_with_the_ends_of_whole_trials(opened: Open) -> None:
@@ -480,13 +548,13 @@ def test_reports_are_correlated_with_the_ends_of_whole_trials(opened: Open) -> N
     whole = [(5, 4, 1, 1), (4, 5, 2, 2), (3, 1, 5, 3), (2, 2, 4, 4), (1, 3, 3, 5)]
     for values in whole:
         stages_passed(study, *values)
-    given_up, _ = ask(study)
-    study.report(given_up, stage=0, value=99.0)
-    study.finish(given_up, result(99.0, "pruned", epoch=1))
+    pruned, _ = ask(study)
+    study.report(pruned, stage=0, value=99.0)
+    study.finish(pruned, result(99.0, "pruned", epoch=1))
     *reports, ends = zip(*whole, strict=True)
     expected = {epoch: spearmanr(values, ends).statistic for epoch, values in zip((1, 2, 5), reports, strict=True)}
     assert expected[1] == pytest.approx(-1)
-    assert study.report_correlations() == pytest.approx(expected)
+    assert analysis.report_correlations(study.trials(), (1, 2, 5, 6)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("values", [(1.0, 2.0), (1.0, 1.0, 1.0)])
@@ -494,7 +562,7 @@ def test_the_rank_correlation_of_too_few_or_equal_values_is_unknown(opened: Open
     study = opened(make())
     for index, value in enumerate(values):
         study.finish(ask(study)[0], result(value, distance=0.1 * index))
-    assert math.isnan(study.keep_rank_correlation())
+    assert math.isnan(analysis.rank_correlation(study.trials()))
 
 
 def test_the_front_is_what_no_trial_is_better_than_in_both(opened: Open) -> None:
@@ -512,7 +580,7 @@ def test_the_front_is_what_no_trial_is_better_than_in_both(opened: Open) -> None
         return any(b <= bound and s <= seconds for b, s in others)
 
     expected = {number for number, (bound, seconds, _) in told.items() if not is_beaten(bound, seconds)}
-    front = study.front()
+    front = analysis.front(study.trials(), ("bound", "seconds"))
     assert 1 < len(expected) < 14
     assert {row["trial"] for row in front} == expected
     assert [row["bound"] for row in front] == sorted(row["bound"] for row in front)
@@ -524,26 +592,26 @@ def test_the_front_is_what_no_trial_is_better_than_in_both(opened: Open) -> None
 def test_a_single_objective_has_no_front(opened: Open) -> None:
     study = opened(make())
     tell(study, 1.0, 2.0)
-    assert study.front() == []
+    assert analysis.front(study.trials(), ("bound",)) == []
 
 
 def test_a_search_says_how_far_it_is(store: Store, memory: Storage) -> None:
     said: list[str] = []
-    study = OptunaStudy(make(), store, memory, announce=said.append)
+    study = open_study(make(), store, memory, announce=said.append)
     study.finish(ask(study)[0], result(None, "fail", distance=None))
     tell(study, 2.5)
     study.finish(ask(study)[0], result(1.0, "pruned"))
     assert said == [
         "1/6 trials",
         "2/6 trials; best bound_best 2.5",
-        "3/6 trials, 1 given up; best bound_best 2.5",
+        "3/6 trials, 1 pruned; best bound_best 2.5",
     ]
 
 
 # --- importances
 
 
-def row(value: float | None, state: State = "complete", **parameters: Any) -> dict[str, Any]:
+def row(value: float | None, state: Ending = "complete", **parameters: Any) -> dict[str, Any]:
     """A row of the ``trials`` view; of parameters, double underscores stand for dots."""
     named = {name.replace("__", "."): item for name, item in parameters.items()}
     return {"state": state, "family": named["schedule"], "value": value, "parameters": json.dumps(named)}
@@ -612,30 +680,30 @@ def test_importances_of_a_constant_objective_are_none() -> None:
 @pytest.mark.parametrize("url", ["nonsense", "nonsense://host/name", "sqlite:////no/such/folder/study.db"])
 def test_a_storage_that_cannot_be_used_is_named(store: Store, url: str) -> None:
     with pytest.raises(HarnessError, match="cannot be used") as error:
-        OptunaStudy(make(), store, url)
+        open_study(make(), store, url)
     assert str(error.value).startswith(f"--storage {url}: ")
 
 
 def test_a_password_is_not_repeated(store: Store) -> None:
     with pytest.raises(HarnessError, match="cannot be used") as error:
-        OptunaStudy(make(), store, "postgresql://user:secret@127.0.0.1:1/none")  # where nothing listens
+        open_study(make(), store, "postgresql://user:secret@127.0.0.1:1/none")  # where nothing listens
     assert "secret" not in str(error.value)
 
 
 def test_results_that_are_no_folder_need_a_storage(store: Store) -> None:
     with pytest.raises(HarnessError, match="--storage URL"):
-        OptunaStudy(make(), Store(f"file://{store.absolute_root}"), None)
+        open_study(make(), Store(f"file://{store.absolute_root}"), None)
 
 
 def test_a_study_is_where_the_storage_says(store: Store) -> None:
     url = f"sqlite:///{store.root}.db"
-    tell(OptunaStudy(make(), store, url), 1.0)
-    assert OptunaStudy(make(), store, url).num_finished == 1
-    assert OptunaStudy(make(), store, None).num_finished == 0
+    tell(open_study(make(), store, url), 1.0)
+    assert num_finished(open_study(make(), store, url)) == 1
+    assert num_finished(open_study(make(), store, None)) == 0
     with pytest.raises(HarnessError, match=f"the study in {url} was made with other settings"):
-        OptunaStudy(make(("width: 8", "width: 9")), store, url)
+        open_study(make(("width: 8", "width: 9")), store, url)
 
 
 def test_a_study_without_trials_has_no_settings_to_keep_to(opened: Open) -> None:
     opened(make())
-    assert opened(make(("width: 8", "width: 9"))).num_finished == 0
+    assert opened(make(("width: 8", "width: 9"))).trials() == []

@@ -1,4 +1,4 @@
-"""Trials on their way: stages, shared packs, places of those given up, and nothing lost to a kill."""
+"""Trials on their way: stages, shared packs, places of those pruned, and nothing lost to a kill."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.execution.run import session
 from harness.job.space import Parameters
 from harness.job.tune import TuneJob
 from harness.planning.packs import TrainingPack
-from harness.search.scoring import Judgement, Result, judge_seeds, seed_values
+from harness.search.scoring import Result, TrialScore, score_seeds, seed_values
 from harness.search.trials import Trials
 from harness.storage.query import Results
 from harness.storage.store import Store
@@ -42,9 +42,9 @@ def search_job(*pairs: tuple[str, str]) -> TuneJob:
 class Script:
     """A study whose trials and verdicts are written down."""
 
-    def __init__(self, num_trials: int, *, given_up: Callable[[int, int], bool] = lambda number, stage: False) -> None:
+    def __init__(self, num_trials: int, *, pruned: Callable[[int, int], bool] = lambda number, stage: False) -> None:
         self._todo = list(range(num_trials))
-        self._given_up = given_up
+        self._pruned = pruned
         self.reports: list[tuple[int, int, float]] = []
         self.results: dict[int, Result] = {}
 
@@ -56,7 +56,7 @@ class Script:
 
     def report(self, number: int, *, stage: int, value: float) -> bool:
         self.reports.append((number, stage, value))
-        return self._given_up(number, stage)
+        return self._pruned(number, stage)
 
     def finish(self, number: int, result: Result) -> None:
         self.results[number] = result
@@ -94,8 +94,8 @@ def states(store: Store) -> list[str]:
     return [info.path for info in store._listing("snapshots") for info in store._listing(f"snapshots/{info.base_name}")]
 
 
-def test_a_trial_given_up_leaves_its_place_to_others_at_once(store: Store, packs: list[TrainingPack]) -> None:
-    study = Script(6, given_up=lambda number, stage: (number, stage) in {(0, 0), (2, 0), (3, 1)})
+def test_a_pruned_trial_leaves_its_place_to_others_at_once(store: Store, packs: list[TrainingPack]) -> None:
+    study = Script(6, pruned=lambda number, stage: (number, stage) in {(0, 0), (2, 0), (3, 1)})
     work(search_job(), study, store)
     assert {number: (result.state, result.epoch) for number, result in study.results.items()} == {
         0: ("pruned", 2),
@@ -150,11 +150,11 @@ def test_a_trial_in_stages_has_the_numbers_of_one_that_runs_through(store: Store
 def test_states_are_kept_only_as_long_as_a_trial_may_go_on(store: Store) -> None:
     open_at: list[int] = []
 
-    def given_up(number: int, stage: int) -> bool:
+    def pruned(number: int, stage: int) -> bool:
         open_at.append(sum("state-" in path for path in states(store)))
         return stage == 1
 
-    work(search_job(("trials: 6", "trials: 2")), Script(2, given_up=given_up), store)
+    work(search_job(("trials: 6", "trials: 2")), Script(2, pruned=pruned), store)
     assert max(open_at) >= 6  # there were some
     assert not [path for path in states(store) if "state-" in path]
 
@@ -189,7 +189,7 @@ def test_a_killed_search_goes_on_with_the_stage_it_was_in(
     undisturbed = Script(2)
     work(job, undisturbed, other)
     for number, result in study.results.items():
-        assert result.judgement.value == pytest.approx(undisturbed.results[number].judgement.value, rel=1e-6)
+        assert result.score.value == pytest.approx(undisturbed.results[number].score.value, rel=1e-6)
 
 
 def test_a_state_that_is_lost_costs_time_and_nothing_else(store: Store, packs: list[TrainingPack]) -> None:
@@ -200,7 +200,7 @@ def test_a_state_that_is_lost_costs_time_and_nothing_else(store: Store, packs: l
             store.delete_states(info.base_name, job.stages)
         return False
 
-    study = Script(1, given_up=lose_everything)
+    study = Script(1, pruned=lose_everything)
     work(job, study, store)
     assert [(pack.starts, pack.num_epochs) for pack in packs] == [((0, 0, 0), 2), ((0, 0, 0), 4), ((0, 0, 0), 6)]
     assert study.results[0].state == "complete"
@@ -215,11 +215,11 @@ def test_a_diverged_seed_is_not_trained_on_and_counts_with_the_diameter(store: S
     study = Script(1)
     work(job, study, store)
     result = study.results[0]
-    assert (result.state, result.epoch, result.judgement.completed) == ("fail", 2, 0)
+    assert (result.state, result.epoch, result.score.completed) == ("fail", 2, 0)
     rows = store.dataset("cells", job="search").to_table().to_pylist()
     assert len(rows) == 3
-    assert result.judgement.value is not None
-    assert result.judgement.value >= max(row["data_diameter"] for row in rows)
+    assert result.score.value is not None
+    assert result.score.value >= max(row["data_diameter"] for row in rows)
 
 
 def test_trials_of_equal_parameters_share_their_cells(store: Store, packs: list[TrainingPack]) -> None:
@@ -230,7 +230,7 @@ def test_trials_of_equal_parameters_share_their_cells(store: Store, packs: list[
 
     study = Same(2)
     work(search_job(), study, store)
-    assert study.results[0].judgement == study.results[1].judgement
+    assert study.results[0].score == study.results[1].score
     assert sum(pack.member_steps for pack in packs) == 90
 
 
@@ -247,11 +247,11 @@ def test_seeds_that_did_not_complete_count_with_their_bound_and_at_least_the_dia
 @pytest.mark.parametrize(("reduce", "expected"), [("median", 2.0), ("mean", 13 / 3), ("worst", 10.0)])
 def test_seeds_are_reduced_as_the_job_says(reduce: str, expected: float) -> None:
     job = search_job(("search:", f"objective: {{reduce: {reduce}}}\nsearch:"))
-    judgement = judge_seeds(rows_of(("completed", 1.0, 3.0), ("completed", 2.0, 3.0), ("diverged", 10.0, 3.0)), job)
-    assert judgement == Judgement(
-        value=pytest.approx(expected), distance=judgement.distance, spread=9.0, seeds=3, completed=2, diameter=3.0
+    score = score_seeds(rows_of(("completed", 1.0, 3.0), ("completed", 2.0, 3.0), ("diverged", 10.0, 3.0)), job)
+    assert score == TrialScore(
+        value=pytest.approx(expected), distance=score.distance, spread=9.0, seeds=3, completed=2, diameter=3.0
     )
-    assert judge_seeds(rows_of(("failed", None, None)), job).value is None
+    assert score_seeds(rows_of(("failed", None, None)), job).value is None
 
 
 @pytest.mark.parametrize(

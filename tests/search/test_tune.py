@@ -14,8 +14,10 @@ from scipy.stats import spearmanr, ttest_rel
 from harness.errors import JobError, TuneError
 from harness.job.reading import load_job, load_search, parse, parse_job
 from harness.job.tune import TuneJob
+from harness.search.analysis import doubts
 from harness.search.finals import FIRST_CONFIRMATION_SEED, Confirmed, gain, verdicts
-from harness.search.scoring import Judgement, Result
+from harness.search.opening import open_study
+from harness.search.scoring import Result, TrialScore
 from harness.search.study import OptunaStudy
 from harness.search.tune import tune
 from harness.storage.query import Results
@@ -82,6 +84,7 @@ def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(
     assert tuned.best_value == min(row["bound_best"] for row in tuned.finalists)
     expected = spearmanr([row["value"] for row in rows], [row["distance"] for row in rows]).statistic
     assert tuned.rank_correlation == pytest.approx(expected)
+    assert open_study(replaced(), store).kept("rank_correlation") == tuned.rank_correlation
     fresh = Results(store.root).query("SELECT DISTINCT seed FROM cells WHERE job = 'search-confirmation'")
     assert sorted(fresh["seed"].to_pylist()) == [FIRST_CONFIRMATION_SEED, FIRST_CONFIRMATION_SEED + 1]
     names = [row.candidate for row in tuned.confirmed]
@@ -183,18 +186,19 @@ def test_a_search_in_which_every_trial_diverges_says_so(store: Store) -> None:
 
 @pytest.mark.parametrize(("values", "warned"), [([2.0, 2.0001, 2.0], True), ([1.0, 2.0, 3.0], False)])
 def test_a_saturated_objective_is_named(store: Store, values: list[float], warned: bool) -> None:
-    study = OptunaStudy(replaced(), store, None)
+    study = open_study(replaced(), store)
     for value in values:
         asked = study.ask()
         assert asked is not None
         study.finish(asked[0], finished(value))
-    assert bool(study.warnings()) == warned
-    assert all("bound: sliced" in text for text in study.warnings())
+    found = doubts(study.trials(), replaced())
+    assert bool(found) == warned
+    assert all("bound: sliced" in text for text in found)
 
 
 def finished(value: float) -> Result:
-    judgement = Judgement(value=value, distance=value / 2, spread=0.0, seeds=3, completed=3, diameter=9.0)
-    return Result("complete", judgement, epoch=2, member_steps=30, seconds=1.0)
+    score = TrialScore(value=value, distance=value / 2, spread=0.0, seeds=3, completed=3, diameter=9.0)
+    return Result("complete", score, epoch=2, member_steps=30, seconds=1.0)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ from harness.job.space import Parameters
 from harness.job.tune import TuneJob
 from harness.planning.cells import Cell
 from harness.planning.grid import expand
-from harness.search.scoring import Judgement, Result
+from harness.search.analysis import best, finished, share_of_member_steps
+from harness.search.opening import open_study
+from harness.search.scoring import Result, TrialScore
 from harness.search.study import OptunaStudy, Storage
 from harness.search.tune import tune
 from harness.search.warm_start import Known, known_points
@@ -120,7 +122,7 @@ def memory() -> Storage:
 
 def warm(job: TuneJob, store: Store, storage: Storage | None) -> OptunaStudy:
     """The search's study, opened and told what the grid knows."""
-    return OptunaStudy(job, store, storage, warm_start="swept")
+    return open_study(job, store, storage, warm_start="swept")
 
 
 def asked(study: OptunaStudy) -> list[Parameters]:
@@ -165,15 +167,15 @@ def test_what_a_grid_has_computed_is_told_and_not_trained(store: Store) -> None:
     harness.run(grid_job(f"[0.1, 0.4, {LINE}]"), results=store.root, executor="serial")
     job = search_job()
     points = known_points(job, store, "swept")
-    # a search that tries these points comes to the same judgements
+    # a search that tries these points comes to the same scores
     script = Script([point.parameters for point in points])
     work(job, script, Store(f"{store.root}-without"))
     assert {str(sorted(point.parameters.items())) for point in points} == {
         str(sorted(parameters.items())) for parameters in (constant(0.1), constant(0.4), line(0.5))
     }
     for number, point in enumerate(points):
-        expected = script.results[number].judgement
-        assert point.judgement == Judgement(
+        expected = script.results[number].score
+        assert point.score == TrialScore(
             value=pytest.approx(expected.value, rel=1e-6),
             distance=pytest.approx(expected.distance, rel=1e-6),
             spread=pytest.approx(expected.spread, rel=1e-4),
@@ -185,11 +187,11 @@ def test_what_a_grid_has_computed_is_told_and_not_trained(store: Store) -> None:
     work(job, study, store)
     assert len(ids_in(store, "search")) == 2 * 2  # trials, seeds
     assert not set(ids_in(store, "search")) & set(ids_in(store, "swept"))
-    assert (study.num_finished, study.is_complete) == (2, True)
-    best = study.best(9)
-    assert len(best) == 3 + 2
-    assert all(point.judgement in [finalist.judgement for finalist in best] for point in points)
-    assert study.share_of_member_steps == 1
+    assert (len(finished(study.trials())), study.is_complete) == (2, True)
+    found = best(study.trials(), 9)
+    assert len(found) == 3 + 2
+    assert all(point.score in [trial.score for trial in found] for point in points)
+    assert share_of_member_steps(study.trials(), 2) == 1
 
 
 def test_the_same_command_again_adds_nothing(store: Store) -> None:
@@ -220,13 +222,13 @@ def test_the_same_command_again_adds_nothing(store: Store) -> None:
 def test_the_value_of_a_point_is_that_of_the_searchs_own_seeds(store: Store, memory: Storage) -> None:
     keep(store, grid_job("[0.25]", seed="[0, 1, 2]"), bound=lambda cell: [1.0, 3.0, 99.0][cell.seed])
     (point,) = known_points(search_job(), store, "swept")
-    assert point.judgement == Judgement(value=2.0, distance=0.25, spread=2.0, seeds=2, completed=2, diameter=4.0)
+    assert point.score == TrialScore(value=2.0, distance=0.25, spread=2.0, seeds=2, completed=2, diameter=4.0)
     study = warm(search_job(), store, memory)
     (trial,) = trials_in(memory)
     assert (trial.state.name, trial.params, trial.value) == ("COMPLETE", constant(0.25), 2.0)
-    (finalist,) = study.best(9)
-    assert (finalist.parameters, finalist.judgement) == (constant(0.25), point.judgement)
-    assert (study.num_finished, study.is_complete) == (0, False)
+    (found,) = best(study.trials(), 9)
+    assert (found.parameters, found.score) == (constant(0.25), point.score)
+    assert (len(finished(study.trials())), study.is_complete) == (0, False)
     assert len(asked(study)) == 2  # as many as without
 
 
@@ -241,7 +243,7 @@ def test_a_seed_that_diverged_counts_as_in_a_search(store: Store, reduce: str, v
     job = search_job(("search:", f"objective: {{reduce: {reduce}}}\nsearch:"))
     (point,) = known_points(job, store, "swept")
     # bounds 1 and distances 0.25; of the seed that diverged the diameter 4
-    assert point.judgement == Judgement(value=value, distance=distance, spread=3.0, seeds=2, completed=1, diameter=4.0)
+    assert point.score == TrialScore(value=value, distance=distance, spread=3.0, seeds=2, completed=1, diameter=4.0)
 
 
 def test_the_bound_is_the_objectives(store: Store) -> None:
@@ -249,8 +251,8 @@ def test_the_bound_is_the_objectives(store: Store) -> None:
     values = {}
     for bound in ("sharp", "sliced"):
         (point,) = known_points(search_job(("search:", f"objective: {{bound: {bound}}}\nsearch:")), store, "swept")
-        assert point.judgement is not None
-        values[bound] = (point.judgement.value, point.judgement.distance)
+        assert point.score is not None
+        values[bound] = (point.score.value, point.score.distance)
     assert values == {"sharp": (7.0, 0.25), "sliced": (5.0, 0.125)}
 
 
@@ -265,14 +267,14 @@ def test_the_last_row_of_a_cell_counts(store: Store) -> None:
     for value in (9.0, 2.0):
         keep(store, grid_job("[0.25]"), bound=lambda cell, value=value: value)
     (point,) = known_points(search_job(), store, "swept")
-    assert (point.value, point.judgement and point.judgement.value) == (2.0, 2.0)
+    assert (point.value, point.score and point.score.value) == (2.0, 2.0)
 
 
 def test_a_constant_does_not_depend_on_how_far_others_went_and_a_line_does(store: Store) -> None:
     keep(store, grid_job(f"[0.25, {LINE}]", epoch="[2, 4]"))
     points = {str(point.parameters["schedule"]): point for point in known_points(search_job(), store, "swept")}
-    assert points["constant"].judgement is not None
-    assert points["linear"].judgement is None  # half of a line to epoch 4 is no line to epoch 2
+    assert points["constant"].score is not None
+    assert points["linear"].score is None  # half of a line to epoch 4 is no line to epoch 2
 
 
 def test_axes_of_the_space_are_read_from_the_runs(store: Store) -> None:
@@ -285,7 +287,7 @@ def test_axes_of_the_space_are_read_from_the_runs(store: Store) -> None:
     # r2, gamma 10, the rate 0.5 and three steps are not in the space
     expected = [{**shared, "penalty": "none"}, {**shared, "penalty": "r1", "r1.gamma": 3.0}]
     assert sorted((point.parameters for point in points), key=len) == expected
-    assert all(point.judgement is not None for point in points)
+    assert all(point.score is not None for point in points)
 
 
 def test_what_the_space_leaves_open_is_the_default_of_a_schedule(store: Store) -> None:
@@ -293,7 +295,7 @@ def test_what_the_space_leaves_open_is_the_default_of_a_schedule(store: Store) -
     keep(store, grid_job(f"[{LINE}, {{schedule: linear, start: 0.75, end: 0, fraction: 0.5}}]"))
     points = known_points(job, store, "swept")
     assert [point.parameters for point in points] == [line(0.5, fraction=1.0), line(0.75, fraction=0.5)]
-    assert all(point.judgement is not None for point in points)
+    assert all(point.score is not None for point in points)
 
 
 # --- suggestions
@@ -314,10 +316,10 @@ def test_what_the_space_leaves_open_is_the_default_of_a_schedule(store: Store) -
 def test_results_of_other_settings_are_suggestions(store: Store, memory: Storage, old: str, new: str) -> None:
     keep(store, grid_job("[0.25]", (old, new)))
     (point,) = known_points(search_job(), store, "swept")
-    assert (point.parameters, point.judgement) == (constant(0.25), None)
+    assert (point.parameters, point.score) == (constant(0.25), None)
     study = warm(search_job(), store, memory)
     assert [trial.state.name for trial in trials_in(memory)] == ["WAITING"]
-    assert study.best(9) == []
+    assert best(study.trials(), 9) == []
     first, second = asked(study)  # it is one of the search's two trials
     assert first == constant(0.25)
     assert second != first
@@ -341,9 +343,9 @@ def test_suggestions_are_beside_exact_values_not_instead_of_them(store: Store, m
     keep(store, grid_job("[0.4, 0.6]"))
     keep(store, grid_job("[0.3, 0.5]", seed="[9]"))
     said: list[str] = []
-    study = OptunaStudy(search_job(), store, memory, warm_start="swept", announce=said.append)
+    study = open_study(search_job(), store, memory, warm_start="swept", announce=said.append)
     assert said == ["warm start from swept: 2 results, 2 suggestions"]
-    assert [finalist.parameters for finalist in study.best(9)] == [constant(0.4), constant(0.6)]
+    assert [trial.parameters for trial in best(study.trials(), 9)] == [constant(0.4), constant(0.6)]
     assert asked(study) == [constant(0.3), constant(0.5)]
 
 
@@ -373,10 +375,10 @@ def test_telling_again_adds_nothing_twice(store: Store, memory: Storage, storage
     points = asked(again)
     assert points[:2] == [first[1], constant(0.5)]
     assert (len(points), points.count(first[1]), points.count(constant(0.5))) == (4, 1, 1)
-    assert [finalist.parameters for finalist in again.best(9)] == [constant(0.4), line(0.5), constant(0.6)]
+    assert [trial.parameters for trial in best(again.trials(), 9)] == [constant(0.4), line(0.5), constant(0.6)]
     last = warm(job, store, place)
     assert len(asked(last)) == 4  # the same: all are under way
-    assert len(last.best(9)) == 3
+    assert len(best(last.trials(), 9)) == 3
 
 
 def test_there_are_five_suggestions_however_often_the_command_runs(store: Store, memory: Storage) -> None:
@@ -391,7 +393,7 @@ def test_a_grid_sampler_takes_the_values_there_are(store: Store, memory: Storage
     sampler = ("trials: 2", "trials: 3, sampler: grid, points: 2")
     job = search_job(("{low: 0.01, high: 1, log: true}", "0.25"), sampler)
     study = warm(job, store, memory)
-    assert [finalist.parameters for finalist in study.best(9)] == [constant(0.25)]
+    assert [trial.parameters for trial in best(study.trials(), 9)] == [constant(0.25)]
     assert constant(0.25) not in asked(study)
 
 
@@ -401,9 +403,11 @@ def test_a_complete_grid_stays_complete(store: Store, memory: Storage) -> None:
     job = search_job(("{start: {low: 0.05, high: 2}, end: 0.0}", "{start: 0.5, end: 0.0}"), sampler)
     study = warm(job, store, memory)
     while (trial := study.ask()) is not None:
-        study.finish(trial[0], Result("complete", Judgement(1.0, 0.5, 0.0, 2, 2, 4.0), 2, member_steps=20, seconds=1.0))
-    assert (study.num_finished, study.is_complete) == (3, True)  # its own points
-    again = OptunaStudy(job, store, memory)
+        study.finish(
+            trial[0], Result("complete", TrialScore(1.0, 0.5, 0.0, 2, 2, 4.0), 2, member_steps=20, seconds=1.0)
+        )
+    assert (len(finished(study.trials())), study.is_complete) == (3, True)  # its own points
+    again = open_study(job, store, memory)
     assert again.is_complete
     assert again.ask() is None
 
@@ -418,8 +422,8 @@ def test_a_point_without_a_bound_counts_with_the_diameter(store: Store) -> None:
     keep(store, grid_job("[0.25]"), bound_paper=None)
     job = search_job(("end: 0.0", "end: 0.1"), ("search:", "objective: {sigma: final}\nsearch:"))
     (point,) = known_points(job, store, "swept")
-    assert point.judgement is not None
-    assert point.judgement.value == 4.0
+    assert point.score is not None
+    assert point.score.value == 4.0
 
 
 # --- what is passed over
@@ -519,4 +523,4 @@ def test_a_point_is_known_once_however_many_rows_it_has(store: Store) -> None:
     points = known_points(search_job(), store, "swept")
     assert [point.parameters for point in points] == [constant(0.25)]
     assert isinstance(points[0], Known)
-    assert points[0].judgement == Judgement(0.25 + 0.5 / 1024, 0.25, 1 / 1024, 2, 2, 4.0)
+    assert points[0].score == TrialScore(0.25 + 0.5 / 1024, 0.25, 1 / 1024, 2, 2, 4.0)

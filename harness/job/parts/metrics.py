@@ -20,6 +20,18 @@ class Metric(Part):
 
     kind: ClassVar[str] = "metric"
 
+    @property
+    def label(self) -> str:
+        """What the table calls it: the name, with the parameters that are not their defaults."""
+        fields = type(self).model_fields
+        own = {key: getattr(self, key) for key in fields if key != "name"}
+        given = [
+            f"{key}={value}"
+            for key, value in own.items()
+            if value != fields[key].get_default(call_default_factory=True)
+        ]
+        return f"{self.name}({', '.join(given)})" if given else self.name
+
     def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> float | tuple[float, float]:
         """The value, or value and standard error.
 

@@ -59,6 +59,12 @@ class Schedule(Part):
         return {name: value for name, value in values.items() if fields[name].default != value}
 
     @classmethod
+    def defaults(cls) -> dict[str, float]:
+        """The parameters that may be left out, with what they are then."""
+        optional = [key for key, needed in cls.parameters().items() if not needed]
+        return {key: cls.model_fields[key].default for key in optional}
+
+    @classmethod
     def check_names(cls, name: str, given: Collection[str]) -> None:
         """Refuses a wrong set of parameters.
 
@@ -81,7 +87,7 @@ class Schedule(Part):
         Raises:
           ValueError: If there is none, or the parameters do not make one.
         """
-        found = find_class(name, cls, SCHEDULES)
+        found = schedule_class(name)
         found.check_names(name, given)
         schedule = validated(found, {"name": name, **given})
         schedule.check_values()
@@ -245,6 +251,15 @@ class Adaptive(Schedule):
         """sigma after one of `num_steps` steps of training, elementwise; never beyond 1000 times or 1/1000 of start."""
         moved = sigma * (self.rate / num_steps * (accuracy - self.target)).exp()
         return moved.clamp(self.start / 1000, self.start * 1000)
+
+
+def schedule_class(name: str) -> type[Schedule]:
+    """The class of this name, built in or a user's own.
+
+    Raises:
+      ValueError: If there is none.
+    """
+    return find_class(name, Schedule, SCHEDULES)
 
 
 def _progress(t: float, fraction: float) -> float:
