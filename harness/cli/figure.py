@@ -112,7 +112,7 @@ def _functions(texts: list[str]) -> dict[str, Callable[[float], float]]:
 
     from ..job.parts.noise import AnySigma
 
-    functions = {}
+    functions: dict[str, Callable[[float], float]] = {}
     for text in texts:
         try:
             sigma = TypeAdapter(AnySigma).validate_python(YAML(typ="safe").load(text))

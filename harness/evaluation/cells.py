@@ -22,7 +22,7 @@ from ..theory.noise import Noise
 from ..training.measurement import Measurement
 from ..training.players import Players
 from .discriminator import discriminator_jsd, evaluate_discriminators, generate
-from .metrics import Metric, MetricValue, measure_metrics
+from .metrics import MetricValue, measure_metrics
 from .sets import SetPair, log_spaced_sigmas
 
 _OF_THE_BASELINE = (
@@ -150,7 +150,7 @@ class Evaluator:
         self, cell_of: Mapping[int, Cell], fakes: Mapping[int, Tensor]
     ) -> dict[SnapshotKey, list[MetricValue]]:
         """The metrics that users bring, by generator."""
-        metrics: tuple[Metric, ...] = self.evaluation.metrics
+        metrics = self.evaluation.metrics
         values: dict[SnapshotKey, list[MetricValue]] = {}
         for member, cell in cell_of.items():
             if cell.generator not in values:

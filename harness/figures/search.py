@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import HarnessError
+from ..job.parts.schedules import schedule_class
 from ..job.space import Parameters, sigma_of
 from ..storage.query import Results
 from .style import COLOURS, canvas, check_job
@@ -200,7 +201,7 @@ def _states(rows: Sequence[Row]) -> list[Line2D]:
 def _short(parameters: Parameters) -> str:
     """A schedule in few words, numbers with two digits: ``linear 0.5 to 0.02, fraction 0.8``."""
     family = str(parameters["schedule"])
-    named = {name: parameters.get(f"{family}.{name}") for name in schedules.parameters(family)}
+    named = {name: parameters.get(f"{family}.{name}") for name in schedule_class(family).parameters()}
     own = {name: f"{value:.2g}" for name, value in named.items() if value is not None}
     ends = [own.pop(name) for name in ("sigma", "start", "end") if name in own]
     return ", ".join([f"{family} {' to '.join(ends)}", *(f"{name} {value}" for name, value in own.items())])

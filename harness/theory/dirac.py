@@ -8,7 +8,7 @@ logits are ``a = psi (s z - c theta)`` and ``b = psi (s z + theta)`` with z ~ N(
     paired     c = 1   s = sqrt 2 sigma     (the difference of two independent noises)
     average    c = 1   s = sigma            (the other side's mean has no noise)
 
-The equilibrium is (0, 0). As ``grad_x D = psi`` everywhere, a gradient penalty is a function R of psi alone: `LinearPenalty`. The field
+The equilibrium is (0, 0). As ``grad_x D = psi`` everywhere, a gradient penalty is a function R of psi alone. The field
 ``v = (-dL_G/dtheta, -dL_D/dpsi)`` linearises there, with k the loss's scale, to
 
     v' = [[0, A], [B, -d]]                  A = -k (generator_fake'(0) - c generator_real'(0))
