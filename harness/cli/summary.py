@@ -122,7 +122,7 @@ def _games(job: DiracJob) -> _Overview:
     metrics = ("modulus", "predicted_modulus", "steps_to_tolerance", "verdict")
     return _Overview(
         title="Dirac-GANs",
-        axes={name: name for name in ("loss", "penalty", "sigma", "updates")},
+        axes={name.replace("_", " "): name for name in ("loss", "penalty", "sigma", "learning_rate", "updates")},
         metrics={name.replace("_", " "): name for name in metrics},
         importance=["verdict", "modulus", "predicted modulus", "steps to tolerance"],
         where=f"job = '{job.name}' AND status = 'completed'",

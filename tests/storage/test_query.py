@@ -35,6 +35,7 @@ def filled(store: Store) -> Store:
         "SELECT * FROM read_csv('/etc/passwd')",
         "SELECT * FROM '/etc/passwd'",
         "SELECT * FROM '{folder}/in.csv'",
+        "SELECT * FROM read_csv('.tmp/in.csv')",
         "SELECT * FROM read_text('/etc/passwd')",
         "SELECT * FROM read_blob('/etc/passwd')",
         "SELECT * FROM sniff_csv('/etc/passwd')",
@@ -54,15 +55,19 @@ def filled(store: Store) -> Store:
         "SELECT * FROM SECRET",
     ],
 )
-def test_a_query_reads_the_store_and_nothing_else(filled: Store, tmp_path: Path, sql: str) -> None:
+def test_a_query_reads_the_store_and_nothing_else(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
     folder = tmp_path / "outside"
-    folder.mkdir()
-    (folder / "in.csv").write_text("a\n1\n")
-    before = {*folder.iterdir(), *Path.cwd().iterdir()}
+    (folder / ".tmp").mkdir(parents=True)  # where DuckDB would spill to
+    for name in ("in.csv", ".tmp/in.csv"):
+        (folder / name).write_text("a\n1\n")
+    monkeypatch.chdir(folder)
+    before = sorted(folder.rglob("*"))
     results = Results(filled.root)
     with pytest.raises(QueryError):
         results.query(sql.format(folder=folder))
-    assert {*folder.iterdir(), *Path.cwd().iterdir()} == before
+    assert sorted(folder.rglob("*")) == before
     assert results.query("SELECT loss FROM cells").to_pylist() == [{"loss": "minimax"}]
     assert results.table("cells", job="job").num_rows == 1
 
