@@ -22,7 +22,7 @@ from ..errors import JobError
 
 MAX_BYTES = 1_000_000
 """Of a file."""
-MAX_NODES = 100_000
+MAX_NODES = 50_000
 """Keys, values, lists and mappings of a document, those of an anchor counted again at each of its aliases."""
 MAX_DEPTH = 64
 """Lists and mappings within one another."""
@@ -121,6 +121,14 @@ class _JobScanner(Scanner):
 
     def fetch_directive(self) -> NoReturn:
         raise _RefusedError(self.reader.get_mark(), "a job file has no YAML directives; remove this line")
+
+    def scan_flow_scalar_non_spaces(self, double: Any, start_mark: Any) -> Any:
+        try:
+            return super().scan_flow_scalar_non_spaces(double, start_mark)
+        except (ValueError, OverflowError):  # of chr
+            raise _RefusedError(
+                self.reader.get_mark(), "this escape is no character; write \\\\ for a backslash"
+            ) from None
 
 
 class _JobComposer(Composer):
