@@ -1,10 +1,18 @@
 """A distributed benchmarking harness for GAN losses under instance noise.
 
-import harness
+A job says which cells (loss, sigma, epoch, seed) to compute; results become Parquet, queried in SQL:
 
-job = harness.load_job("jobs/quickstart.yaml")
-outcome = harness.run(job)
-table = harness.open_results().query("SELECT loss, sigma, avg(w1) FROM cells GROUP BY ALL")
+    import harness
+
+    job = harness.load_job("jobs/quickstart.yaml")      # a file, or a dictionary
+    print(harness.plan(job))                            # what a run would do
+    outcome = harness.run(job, progress=True)           # does what is missing
+    results = harness.open_results()
+    results.query("SELECT loss, sigma, avg(w1) FROM cells GROUP BY ALL")
+    results.df("cells")                                 # a pandas table, if pandas is there
+
+Searches have the same doors: ``harness.tune("jobs/tune_ring.yaml")``. Any two sample sets are measured by
+``harness.evaluate(real, fake)``, the theorems checked by ``harness.verify()``.
 """
 
 from __future__ import annotations
@@ -13,29 +21,82 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .errors import HarnessError, JobError
+    from .errors import ClusterError, HarnessError, JobError, QueryError, StoreError, TuneError
+    from .evaluation.compare import evaluate
     from .execution.run import Outcome, run
-    from .job.job import Job
-    from .job.reading import load_job
+    from .job.dirac import DiracJob
+    from .job.job import Grid, Job
+    from .job.reading import dump_job, load_job
+    from .job.tune import TuneJob
+    from .planning.plan import Plan, plan
+    from .search.tune import Tuned, tune
     from .storage.query import Results, open_results
+    from .verification import Finding, verify
 
 __version__ = "0.1.0"
-__all__ = ["HarnessError", "Job", "JobError", "Outcome", "Results", "load_job", "open_results", "run"]
 
 _HOMES = {
+    "ClusterError": "errors",
+    "DiracJob": "job.dirac",
+    "Finding": "verification",
+    "Grid": "job.job",
     "HarnessError": "errors",
     "Job": "job.job",
     "JobError": "errors",
     "Outcome": "execution.run",
+    "Plan": "planning.plan",
+    "QueryError": "errors",
     "Results": "storage.query",
+    "StoreError": "errors",
+    "TuneError": "errors",
+    "TuneJob": "job.tune",
+    "Tuned": "search.tune",
+    "dump_job": "job.reading",
+    "evaluate": "evaluation.compare",
     "load_job": "job.reading",
     "open_results": "storage.query",
+    "plan": "planning.plan",
     "run": "execution.run",
+    "tune": "search.tune",
+    "verify": "verification",
 }
+"""Where each public name lives; it is loaded when it is first used, so that light commands stay light."""
+
+__all__ = [
+    "ClusterError",
+    "DiracJob",
+    "Finding",
+    "Grid",
+    "HarnessError",
+    "Job",
+    "JobError",
+    "Outcome",
+    "Plan",
+    "QueryError",
+    "Results",
+    "StoreError",
+    "TuneError",
+    "TuneJob",
+    "Tuned",
+    "__version__",
+    "dump_job",
+    "evaluate",
+    "load_job",
+    "open_results",
+    "plan",
+    "run",
+    "tune",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a public name when it is first used, so that light commands stay light."""
     if name not in _HOMES:
         raise AttributeError(f"module 'harness' has no attribute '{name}'")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

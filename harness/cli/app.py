@@ -94,8 +94,8 @@ def run(
     parsed = load_grid(job)
     statuses = parse_statuses(retry)
 
+    from ..execution.progress import ProgressDisplay
     from ..execution.run import run as run_job
-    from .progress import ProgressDisplay
     from .summary import print_summary
 
     with ProgressDisplay(err, enabled=not quiet) as display:
@@ -121,19 +121,19 @@ def plan(
 ) -> None:
     """Show what a run would do: cells, what they share, what is missing and why, expected time."""
     from ..job.reading import load_grid
-    from ..planning.plan import make_plan
-    from ..storage.store import Store
-    from .plan_report import local_slots, print_plan
+    from ..planning.plan import plan as plan_job
+    from .plan_report import print_plan
 
-    parsed = load_grid(job)
-    slots = local_slots(parsed.resources)
-    print_plan(make_plan(parsed, Store(results), slots=slots, retry=parse_statuses(retry)), as_json=json_)
+    print_plan(plan_job(load_grid(job), results=results, retry=parse_statuses(retry)), as_json=json_)
 
 
 @app.command()
 def query(
     sql: Annotated[
-        str, typer.Argument(metavar="SQL", help="Over the tables cells, curves, training, trajectories and trials.")
+        str,
+        typer.Argument(
+            metavar="SQL", help="Over the tables cells, curves, training, metrics, trajectories and trials."
+        ),
     ],
     results: Results = "results",
     form: Annotated[

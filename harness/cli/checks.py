@@ -73,7 +73,7 @@ def evaluate(
     """Measure any two sample sets: exact divergences under noise, all bounds, W1 and sliced W1."""
     from ..evaluation.compare import compare, to_table
     from ..evaluation.files import open_samples
-    from .progress import work_display
+    from ..execution.progress import work_display
     from .rendering import print_fitted, to_text, write
 
     with work_display(err, "evaluate", enabled=not quiet) as progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -23,8 +23,12 @@ Results = Annotated[
     str, typer.Option("--results", metavar="ROOT", help="Result store: a folder, or a URI such as s3://bucket/prefix.")
 ]
 ExecutorOption = Annotated[
-    Literal["ray", "serial"],
-    typer.Option("--executor", help="ray: actors of a cluster or of this machine. serial: this process alone."),
+    str,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        help="ray: actors of a cluster or of this machine. serial: this process alone. Or one that a package brings.",
+    ),
 ]
 Address = Annotated[
     str | None,

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from ..execution.durations import duration
 from ..job.dirac import DiracGrid, DiracJob
 from ..job.job import Grid
-from ..job.parts.settings import Resources
 from ..planning.packs import TrainingPack
 from ..planning.plan import Plan
-from .durations import duration
 from .options import plain, results_console
-
-
-def local_slots(resources: Resources) -> int:
-    """Actors this machine would hold without GPUs; what `plan` assumes, since it asks neither Ray nor torch."""
-    cpus = 1.0 if resources.cpus_per_actor == "auto" else resources.cpus_per_actor
-    fitting = max(1, int((os.cpu_count() or 1) / cpus))
-    return fitting if resources.actors == "auto" else min(fitting, resources.actors)
 
 
 def plan_facts(plan: Plan) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..execution.durations import duration
 from ..execution.run import Outcome
 from ..job.dirac import DiracJob
 from ..job.job import Job
 from ..storage.query import Results
-from .durations import duration
 from .options import say
 from .rendering import print_fitted
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from ..identity import stream_seed
 from ..storage.records import CELLS
 from ..theory.bounds import diameter_limit, pooled_diameter
 from ..theory.samples import ProgressCallback, chunks
-from .files import StoredSamples
+from .files import Array, StoredSamples, samples_of
 from .sets import SetPair, log_spaced_sigmas
 
 _MAX_FOR_DRAWS = 2**27  # numbers: 1 GiB of float64, held some four times over
@@ -71,6 +72,41 @@ def compare(
     )
     rows = pair.columns(sigmas or grid)
     return [{"sigma": sigma, "noise": "truncated", **columns} for sigma, columns in rows.items()], remarks
+
+
+def evaluate(
+    real: str | Path | Array,
+    fake: str | Path | Array,
+    *,
+    sigmas: Sequence[float] = (),
+    num_draws: int = 2000,
+    num_directions: int = 64,
+    max_for_w1: int = 4000,
+    seed: int = 0,
+) -> pa.Table:
+    """`compare` of any two sample sets: files, folders of images, or arrays ``[n, ...]`` of NumPy or torch.
+
+    >>> import numpy as np
+    >>> table = evaluate(np.zeros((5, 2)), np.ones((5, 2)), sigmas=[0.5])
+    >>> round(table["w1"][0].as_py(), 6)  # the distance of the two points
+    1.414214
+
+    Returns:
+      A row per sigma, with the names of the columns of ``cells``. What is null was left out for its cost.
+
+    Raises:
+      HarnessError: If a set cannot be read or is not usable, or as `compare`.
+    """
+    opened = [samples_of(which, name=name) for which, name in ((real, "real"), (fake, "fake"))]
+    rows, _ = compare(
+        *opened,
+        sigmas=sigmas,
+        num_draws=num_draws,
+        num_directions=num_directions,
+        max_for_w1=max_for_w1,
+        seed=seed,
+    )
+    return to_table(rows)
 
 
 def to_table(rows: list[dict[str, Any]]) -> pa.Table:

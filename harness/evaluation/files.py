@@ -19,6 +19,10 @@ MIN_SAMPLES = 1
 MAX_COORDINATE = 1e100  # data units; the squares of larger ones overflow
 
 
+Array = np.ndarray[Any, Any] | Tensor
+"""Samples ``[n, ...]`` in memory."""
+
+
 @dataclass(frozen=True)
 class StoredSamples:
     """n samples of d coordinates behind `read`; a `theory.samples.SampleSet`.
@@ -60,8 +64,31 @@ def open_samples(path: str, *, size: int | None = None, channels: Literal[1, 3] 
         samples = _folder(path, size, channels) if Path(path).is_dir() else _array(path)
     except ValueError as error:
         raise HarnessError(f"{path}: {error}") from error
+    return _checked(samples, path)
+
+
+def samples_of(given: str | Path | Array, *, name: str) -> StoredSamples:
+    """A sample set from a path, as `open_samples`, or from an array or tensor ``[n, ...]``, in its own units.
+
+    Args:
+      name: What messages call an array.
+
+    Raises:
+      HarnessError: As `open_samples`.
+    """
+    if isinstance(given, (str, Path)):
+        return open_samples(str(given))
+    array = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    try:
+        return _checked(_of_array(array, lambda index: array[index]), name)
+    except ValueError as error:
+        raise HarnessError(f"{name}: {error}") from error
+
+
+def _checked(samples: StoredSamples, name: str) -> StoredSamples:
+    """Refuses sets that are too small or hold values that are not finite or too large."""
     if len(samples) < MIN_SAMPLES:
-        raise HarnessError(f"{path}: has {len(samples)} samples; needed: at least {MIN_SAMPLES}")
+        raise HarnessError(f"{name}: has {len(samples)} samples; needed: at least {MIN_SAMPLES}")
     for part, values in chunks(samples):
         sound = (values.abs() <= MAX_COORDINATE).all(1)  # so is no NaN
         if not bool(sound.all()):
@@ -69,7 +96,7 @@ def open_samples(path: str, *, size: int | None = None, channels: Literal[1, 3] 
             what = f"beyond {MAX_COORDINATE:g}; rescale the samples"
             if not bool(torch.isfinite(values[first]).all()):
                 what = "that is NaN or infinite; remove such samples"
-            raise HarnessError(f"{path}: sample {part.start + first} holds a value {what}")
+            raise HarnessError(f"{name}: sample {part.start + first} holds a value {what}")
     return samples
 
 
@@ -84,11 +111,15 @@ def _array(path: str) -> StoredSamples:
         raise ValueError(f"is not a readable .npy file: {error}") from error
     if not isinstance(array, np.ndarray):
         raise ValueError("holds several arrays; needed: one array, as numpy.save writes it")
+    return _of_array(array, lambda index: np.array(opened()[index]))
+
+
+def _of_array(array: np.ndarray[Any, Any], read: Callable[[Any], np.ndarray[Any, Any]]) -> StoredSamples:
     if array.ndim < 2 or array.size == 0:
         raise ValueError(f"has shape {list(array.shape)}; needed: [n, ...]")
     if array.dtype.kind not in "fiu":
         raise ValueError(f"holds {array.dtype}; needed: real numbers")
-    return StoredSamples((len(array), array[0].size), lambda index: np.array(opened()[index]))
+    return StoredSamples((len(array), array[0].size), read)
 
 
 def _folder(path: str, size: int | None, channels: Literal[1, 3]) -> StoredSamples:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..job.parts.problem import Problem
+from ..job.parts.settings import Resources
 from ..worker.messages import Event, Task, WorkerSettings
 
 
@@ -21,6 +23,17 @@ class Executor(abc.ABC):
     num_slots: int
     threads_per_slot: int
     uses_gpus: bool
+
+    def __init__(self, resources: Resources, *, address: str | None = None, packages: Sequence[Path] = ()) -> None:
+        """An executor that is not open yet.
+
+        Args:
+          resources: What one slot holds, and how many there may be.
+          address: Of an existing cluster; of no meaning to executors of this machine.
+          packages: Folders and files of top-level packages that the job's own parts come from. Workers that cannot
+            import them from where the driver does need them sent.
+        """
+        self.resources, self.address, self.packages = resources, address, packages
 
     @property
     @abc.abstractmethod

@@ -48,13 +48,15 @@ class RayExecutor(Executor):
       resources: What one actor holds, and how many there may be.
       address: Of an existing cluster; without one (and without RAY_ADDRESS) a cluster of this machine is started
         and ended with the executor.
+      packages: Sent to the workers of an existing cluster; those of this machine import what the driver imports.
     """
 
-    def __init__(self, resources: Resources, *, address: str | None = None) -> None:
+    def __init__(self, resources: Resources, *, address: str | None = None, packages: Sequence[Path] = ()) -> None:
+        super().__init__(resources, address=address, packages=packages)
         self._resources, self._address = resources, address or os.environ.get("RAY_ADDRESS") or "local"
         self._owns_cluster = not ray.is_initialized()
         if self._owns_cluster:
-            _connect(self._address)
+            _connect(self._address, packages)
         total = ray.cluster_resources()
         shape = actor_shape(resources, cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0))
         self.num_slots, self._cpus, self._gpus = shape
@@ -252,8 +254,9 @@ def _load(problem: Problem) -> tuple[Samples | None, bool]:
     return problem.load(), True
 
 
-def _connect(address: str) -> None:
-    options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {"runtime_env": _runtime_env()}
+def _connect(address: str, packages: Sequence[Path]) -> None:
+    is_own = address == "local"
+    options: dict[str, Any] = {"include_dashboard": False} if is_own else {"runtime_env": _runtime_env(packages)}
     on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -267,8 +270,8 @@ def _connect(address: str) -> None:
         signal.signal(signal.SIGTERM, on_termination)  # Ray has put its own in place, which ends without a word
 
 
-def _runtime_env() -> Mapping[str, Any]:
-    """This very code for the cluster's workers; a submitted job has brought it already."""
+def _runtime_env(packages: Sequence[Path]) -> Mapping[str, Any]:
+    """This very code and the user's own for the cluster's workers; a submitted job has brought them already."""
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         return {}
-    return {"py_modules": [str(Path(__file__).resolve().parents[2])]}
+    return {"py_modules": [str(path) for path in (Path(__file__).resolve().parents[1], *packages)]}

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from ..job.parts.problem import Problem
-from ..job.parts.settings import Resources
-from ..job.reading import AnyJob, dump_job
+from rich.console import Console
+
+from ..job.extensions import own_packages
+from ..job.reading import AnyJob, Source, dump_job, load_grid
+from ..job.tune import TuneJob
 from ..planning.plan import Plan, make_plan
 from ..storage.store import Store
 from ..worker.messages import WorkerSettings
 from ..worker.provenance import Provenance, git_commit, versions_json
 from .driver import Driver, Observer, PackSource, State
+from .durations import duration
 from .executor import Executor
+from .executors import check_executor, make_executor
+from .progress import ProgressDisplay
 
-ExecutorName = Literal["ray", "serial"]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """What `run` did.
 
@@ -40,6 +41,10 @@ class Outcome:
     seconds: float
     executor: str
 
+    def __repr__(self) -> str:
+        statuses = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items())) or "no cells"
+        return f"Outcome({self.plan.job.name}: {statuses}; {self.num_computed} computed in {duration(self.seconds)})"
+
     @property
     def is_complete(self) -> bool:
         """Whether every cell completed."""
@@ -47,12 +52,13 @@ class Outcome:
 
 
 def run(
-    job: AnyJob,
+    job: Source,
     *,
     results: str | Path = "results",
-    executor: ExecutorName = "ray",
+    executor: str = "ray",
     address: str | None = None,
     retry: Iterable[str] = (),
+    progress: bool = False,
     observer: Observer | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> Outcome:
@@ -61,11 +67,12 @@ def run(
     Calling it again after a crash, or after values were added to the grid, does what is missing.
 
     Args:
-      job: From `load_job`.
+      job: From `load_job`, or what that takes: a file or a dictionary.
       results: Root of the store: a folder, or any pyarrow.fs URI.
-      executor: ``ray``, or ``serial`` for one pack at a time in this process.
+      executor: ``ray``, ``serial`` for one pack at a time in this process, or that of an installed package.
       address: Of an existing Ray cluster; RAY_ADDRESS counts too. Without either, Ray is started on this machine.
       retry: Statuses to compute again: ``failed``, ``diverged``, ``timeout``, ``lost``.
+      progress: Whether to show how far it is, on standard error.
       observer: Called whenever something happened.
       announce: Told, once, what is going to run where.
 
@@ -75,16 +82,40 @@ def run(
     Raises:
       HarnessError: If the data, the store or the cluster is not usable.
     """
-    store = Store(results)
-    retry = tuple(retry)
+    checked = load_grid(job)
+    check_executor(executor)
+    store, retry = Store(results), tuple(retry)
+    if progress:
+        console = Console(stderr=True, highlight=False)
+        with ProgressDisplay(console) as display:
+            return run(
+                checked,
+                results=results,
+                executor=executor,
+                address=address,
+                retry=retry,
+                observer=display,
+                announce=announce or (lambda text: console.print(f"{checked.name}: {text}", markup=False)),
+            )
+    return _run(checked, store, executor, address, retry, observer, announce)
+
+
+def _run(
+    job: AnyJob,
+    store: Store,
+    executor: str,
+    address: str | None,
+    retry: Sequence[str],
+    observer: Observer | None,
+    announce: Callable[[str], None] | None,
+) -> Outcome:
     with store.locked(job.name):
         plan = make_plan(job, store, slots=1, retry=retry)
         if not plan.missing:
             return Outcome(plan, plan.difference.done, num_computed=0, seconds=0.0, executor="")
         store.write_job(job.name, dump_job(job))
         with session(
-            job.problem,
-            job.resources,
+            job,
             store=store,
             executor=executor,
             address=address,
@@ -115,17 +146,17 @@ class Session:
 
 @contextmanager
 def session(
-    problem: Problem,
-    resources: Resources,
+    job: AnyJob | TuneJob,
     *,
     store: Store,
-    executor: ExecutorName,
+    executor: str,
     address: str | None,
     announce: Callable[[str], None] | None,
     num_tasks: int,
 ) -> Iterator[Session]:
-    """Starts the workers, no more than `num_tasks`; they end with the block."""
-    with _opened(executor, resources, address) as running, store.marked() as marker:
+    """Starts the workers for jobs of this problem and resources, no more than `num_tasks`; they end with the block."""
+    resources = job.resources
+    with _opened(executor, job, address) as running, store.marked() as marker:
         settings = WorkerSettings(
             results=store.absolute_root,
             marker=marker,
@@ -134,30 +165,16 @@ def session(
             allow_gpu=running.uses_gpus,
             timeout_seconds=resources.timeout_seconds,
         )
-        running.open(settings, problem, num_tasks=num_tasks)
+        running.open(settings, job.problem, num_tasks=num_tasks)
         if announce is not None:
             announce(running.description)
         yield Session(Driver(store, running, settings.provenance, retries=resources.retries), running)
 
 
 @contextmanager
-def _opened(name: ExecutorName, resources: Resources, address: str | None) -> Iterator[Executor]:
-    executor = make_executor(name, resources, address=address)
+def _opened(name: str, job: AnyJob | TuneJob, address: str | None) -> Iterator[Executor]:
+    executor = make_executor(name, job.resources, address=address, packages=own_packages(job))
     try:
         yield executor
     finally:
         executor.close()
-
-
-def make_executor(name: ExecutorName, resources: Resources, *, address: str | None = None) -> Executor:
-    """An executor by name; Ray is imported only if it is asked for."""
-    if name == "serial":
-        from .serial import SerialExecutor
-
-        return SerialExecutor(resources)
-    from . import ray_environment
-
-    ray_environment.prepare(address or os.environ.get("RAY_ADDRESS"))
-    from .ray import RayExecutor
-
-    return RayExecutor(resources, address=address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from ..errors import HarnessError
 from ..job.parts.problem import Problem
@@ -17,7 +18,8 @@ class SerialExecutor(Executor):
 
     num_slots = 1
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, *, address: str | None = None, packages: Sequence[Path] = ()) -> None:
+        super().__init__(resources, address=address, packages=packages)
         cpus = resources.cpus_per_actor
         self.threads_per_slot = 1 if cpus == "auto" else max(1, int(cpus))
         self.uses_gpus = resources.gpus_per_actor > 0

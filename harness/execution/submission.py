@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import ClusterError
+from ..job.extensions import own_packages
 from ..job.reading import AnyJob, dump_job
 from . import ray_environment
 
@@ -73,7 +74,8 @@ class Cluster:
     def submit(self, job: AnyJob, *, results: str, arguments: list[str], submission: Submission) -> str:
         """Hands a job to the cluster; its id.
 
-        The job file and this package travel in the working directory, so the cluster needs the dependencies only.
+        The job file, this package and those that the job's own parts come from travel in the working directory, so the
+        cluster needs the dependencies only.
         """
         environment = dict(submission.runtime_env or {})
         with tempfile.TemporaryDirectory() as scratch:
@@ -86,12 +88,9 @@ class Cluster:
                 )
             folder.mkdir(exist_ok=True)
             (folder / "job.yaml").write_text(dump_job(job), encoding="utf-8")
-            shutil.copytree(
-                Path(__file__).parents[1],
-                folder / "harness",
-                ignore=shutil.ignore_patterns("__pycache__"),
-                dirs_exist_ok=True,
-            )
+            _copy(Path(__file__).parents[1], folder / "harness")
+            for package in own_packages(job):
+                _copy(package, folder / package.name)
             command = ["python", "-m", "harness", "run", "job.yaml", "--results", results, *arguments]
             try:
                 return str(
@@ -194,6 +193,14 @@ def parse_json(text: str | None, *, option: str) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise ClusterError(f"{option}: must be a JSON object, got {text}")
     return value
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A package, or a module that is a single file."""
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    else:
+        shutil.copy2(source, target)
 
 
 def _last_line(error: BaseException) -> str:

@@ -10,14 +10,14 @@ from .parts.losses import LossName
 from .parts.penalties import AnyPenalty, NoPenalty, Penalty
 from .parts.problems import Dirac
 from .parts.settings import Axis, JobName, Resources, one_or_more
-from .spec import FiniteFloat, MistakesError, Spec, to_tuple
+from .spec import MAX_COUNT, FiniteFloat, MistakesError, Spec, short_repr, to_tuple
 
 
 def _known_updates(value: str) -> str:
     words = value.split()
     if words in (["simultaneous"], ["alternating"]):
         return words[0]
-    if len(words) == 2 and words[0] == "alternating" and words[1].isdecimal() and int(words[1]) >= 1:
+    if len(words) == 2 and words[0] == "alternating" and words[1].isdecimal() and 1 <= int(words[1]) <= MAX_COUNT:
         # one spelling for each, so that no game is played twice
         return words[0] if int(words[1]) == 1 else f"{words[0]} {int(words[1])}"
     raise ValueError(
@@ -38,7 +38,7 @@ class DiracGrid(Spec):
 class Dynamics(Spec):
     """How far a game is played: from `start` for `steps` iterations, judged by a distance of `tolerance`."""
 
-    steps: int = Field(5000, ge=20)
+    steps: int = Field(5000, ge=20, le=MAX_COUNT)
     start: Annotated[tuple[FiniteFloat, FiniteFloat], BeforeValidator(to_tuple)] = (1.0, 1.0)
     tolerance: FiniteFloat = Field(0.01, gt=0)
 
@@ -52,6 +52,9 @@ class DiracJob(Spec):
     grid: Annotated[tuple[DiracGrid, ...], BeforeValidator(one_or_more), Field(min_length=1)]
     dynamics: Dynamics = Dynamics()
     resources: Resources = Resources()
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @model_validator(mode="after")
     def _playable(self) -> Self:

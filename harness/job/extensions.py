@@ -7,10 +7,13 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel
 
 from ..errors import suggest
 
@@ -35,7 +38,7 @@ def resolve(name: str, builtin: Mapping[str, T], *, kind: str) -> T:
     module_name, _, attribute = name.partition(":")
     try:
         return cast(T, getattr(importlib.import_module(module_name), attribute))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module may do anything when it is imported
         raise ValueError(
             f"{kind} '{name}' cannot be imported ({error}); it must be package.module:name on the Python path"
         ) from error
@@ -68,14 +71,32 @@ def source_files(module_name: str) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def top_level_source(name: str) -> Path | None:
-    """The folder or file of the top-level package that a ``package.module:name`` is in."""
-    top = name.partition(":")[0].split(".")[0]
+def own_packages(job: BaseModel) -> list[Path]:
+    """Folders and files of the top-level packages that a job's own parts come from, the harness itself left out."""
+    tops = {name.partition(":")[0].split(".")[0] for name in _own_names(job.model_dump(mode="json"))}
+    found = [_package_of(top) for top in sorted(tops - {"harness"})]
+    return [path for path in found if path is not None]
+
+
+def _own_names(value: Any) -> Iterator[str]:
+    """Every ``package.module:name`` in the values of a job, of which a wrong guess does no harm."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _own_names(str(key))
+            yield from _own_names(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _own_names(item)
+    elif isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
+        yield value
+
+
+def _package_of(top: str) -> Path | None:
     path = _file_of(top)
     if path is not None:
         return path.parent if path.name == "__init__.py" else path
-    spec = importlib.util.find_spec(top)  # a package without an __init__
-    places = list(spec.submodule_search_locations or ()) if spec else []
+    module = sys.modules.get(top)  # a package without an __init__
+    places = list(getattr(module, "__path__", ()))
     return Path(places[0]) if places else None
 
 

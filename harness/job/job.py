@@ -24,10 +24,10 @@ from .parts.settings import (
     Training,
     one_or_more,
 )
-from .spec import FiniteFloat, MistakesError, Spec
+from .spec import MAX_COUNT, FiniteFloat, MistakesError, Spec, short_repr
 from .validation import validate_job
 
-Epoch = Annotated[int, Field(ge=1, le=10**9)]
+Epoch = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
@@ -45,7 +45,7 @@ class Grid(Spec):
     penalty: Axis[AnyPenalty] | None = None
     learning_rate: Axis[Annotated[FiniteFloat, Field(gt=0)]] | None = None
     batch_norm: Axis[BatchNorm] | None = None
-    discriminator_steps: Axis[Annotated[int, Field(ge=1)]] | None = None
+    discriminator_steps: Axis[Annotated[int, Field(ge=1, le=MAX_COUNT)]] | None = None
 
 
 class Job(Spec):
@@ -71,6 +71,9 @@ class Job(Spec):
         if isinstance(value, dict) and value.get("protocol") == "probe":
             return {**value, "reference": value.get("reference") or {}, "probe": value.get("probe") or {}}
         return value
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

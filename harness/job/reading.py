@@ -23,6 +23,8 @@ from .tune import TuneJob
 from .yaml_text import MAX_BYTES, decode, read_yaml
 
 AnyJob: TypeAlias = Job | DiracJob
+Source: TypeAlias = str | Path | Mapping[str, Any] | Job | DiracJob | TuneJob
+"""What a job is read from: a file, a dictionary of what a file would hold, or a job, which is checked already."""
 _GRAMMARS: Mapping[str, type[Job | DiracJob | TuneJob]] = {
     "probe": Job,
     "train": Job,
@@ -31,14 +33,18 @@ _GRAMMARS: Mapping[str, type[Job | DiracJob | TuneJob]] = {
 }
 """By protocol."""
 _PROTOCOL: PathInJob = ("protocol",)
+MAX_MISTAKES = 100
+"""That are shown."""
 
 
-def load_job(source: str | Path | Mapping[str, Any]) -> AnyJob | TuneJob:
+def load_job(source: Source) -> AnyJob | TuneJob:
     """A job of any protocol from a file, or from what a file would hold as a dictionary; checked completely.
 
     Raises:
       JobError: If the file is missing, is not YAML, or has any mistake; the text names them all, with their places.
     """
+    if isinstance(source, (Job, DiracJob, TuneJob)):
+        return source
     if isinstance(source, Mapping):
         return _checked(source, dict(source), source="job")
     path = Path(source)
@@ -54,7 +60,7 @@ def load_job(source: str | Path | Mapping[str, Any]) -> AnyJob | TuneJob:
     return parse_job(decode(data, source=str(path)), source=str(path))
 
 
-def load_grid(source: str | Path | Mapping[str, Any]) -> AnyJob:
+def load_grid(source: Source) -> AnyJob:
     """`load_job` of a job that ``harness run`` can run.
 
     Raises:
@@ -66,7 +72,7 @@ def load_grid(source: str | Path | Mapping[str, Any]) -> AnyJob:
     return job
 
 
-def load_search(source: str | Path | Mapping[str, Any]) -> TuneJob:
+def load_search(source: Source) -> TuneJob:
     """`load_job` of a search.
 
     Raises:
@@ -97,15 +103,20 @@ def _checked(document: Any, values: dict[str, Any], *, source: str) -> AnyJob | 
 
 def _lines(document: Any, mistakes: list[Mistake], source: str) -> list[str]:
     """A text a mistake, in the order of the file."""
+    more = [] if len(mistakes) <= MAX_MISTAKES else [f"{source}: and {len(mistakes) - MAX_MISTAKES} more mistakes"]
+    mistakes = mistakes[:MAX_MISTAKES]
     located = sorted({(locate(document, m) or (0, 0), dotted(m.place), m.text) for m in mistakes})
-    return [
+    lines = [
         f"{source}:{line}:{column}: {place}: {text}" if line else f"{source}: {place}: {text}"
         for (line, column), place, text in located
     ]
+    return lines + more
 
 
-def _name(source: str | Path | Mapping[str, Any]) -> str:
-    return str(source.get("name", "job")) if isinstance(source, Mapping) else str(source)
+def _name(source: Source) -> str:
+    if isinstance(source, (str, Path)):
+        return str(source)
+    return str(source.get("name", "job")) if isinstance(source, Mapping) else source.name
 
 
 def dump_job(job: AnyJob | TuneJob) -> str:

@@ -14,7 +14,7 @@ from .parts.part import find_class, validated
 from .parts.penalties import PENALTIES, Penalty
 from .parts.schedules import Schedule
 from .parts.settings import Axis
-from .spec import FiniteFloat, Spec, to_tuple
+from .spec import MAX_COUNT, FiniteFloat, Spec, to_tuple
 
 Parameters: TypeAlias = Mapping[str, Any]
 """One point of a space: ``{schedule: linear, linear.start: 0.5, ..., loss: minimax, penalty: r1, r1.gamma: 1.0}``."""
@@ -73,7 +73,9 @@ class Space(Spec):
     loss: Annotated[Axis[LossName], BeforeValidator(as_tuple)] = ("minimax",)
     penalty: Annotated[_Families, Field(min_length=1)] | None = None
     learning_rate: Parameter | None = None
-    discriminator_steps: Annotated[Axis[Annotated[int, Field(ge=1)]], BeforeValidator(as_tuple)] | None = None
+    discriminator_steps: (
+        Annotated[Axis[Annotated[int, Field(ge=1, le=MAX_COUNT)]], BeforeValidator(as_tuple)] | None
+    ) = None
 
     def choices(self) -> dict[str, list[Any]]:
         """The categorical parameters and their values."""

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..identity import canonical_json
 
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+MAX_COUNT = 10**9
+"""Of whatever is counted in a job: larger numbers are slips of the keyboard, and overflow what is computed with them."""
 PathInJob = tuple[str | int, ...]
 """Where in a job: ``("grid", 0, "sigma", 2)``."""
 
@@ -96,6 +98,11 @@ def dotted(place: PathInJob) -> str:
     for part in place:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text or "job"
+
+
+def short_repr(job: Any) -> str:
+    """A job for a person: ``Job('ring', protocol='train', problem='ring')``; `dump_job` has all of it."""
+    return f"{type(job).__name__}({job.name!r}, protocol={job.protocol!r}, problem={job.problem.name!r})"
 
 
 def exact(value: float) -> str:

@@ -13,7 +13,7 @@ from .parts.noise import constant_noise
 from .parts.problems import AnyProblem
 from .parts.settings import Evaluation, JobName, Resources, Training
 from .space import Parameters, Space, as_tuple, penalty_of, sigma_of
-from .spec import FiniteFloat, MistakesError, Spec, to_tuple
+from .spec import MAX_COUNT, FiniteFloat, MistakesError, Spec, short_repr, to_tuple
 from .strategies import Pruner, Sampler, WithOptions
 from .validation import validate_tune_job
 
@@ -58,19 +58,19 @@ class Search(Spec):
       confirmation_seeds: How many fresh seeds the chosen schedule and the baselines are compared on.
     """
 
-    trials: int = Field(48, ge=1)
-    seeds: int = Field(3, ge=1)
+    trials: int = Field(48, ge=1, le=MAX_COUNT)
+    seeds: int = Field(3, ge=1, le=MAX_COUNT)
     sampler: Sampler = "tpe"
-    points: int = Field(5, ge=1)
+    points: int = Field(5, ge=1, le=MAX_COUNT)
     pruner: Pruner | None = None
     report: (
-        Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(to_tuple), Field(min_length=1)]
+        Annotated[tuple[Annotated[int, Field(ge=1, le=MAX_COUNT)], ...], BeforeValidator(to_tuple), Field(min_length=1)]
         | Literal["auto"]
     ) = "auto"
-    seed: int = Field(0, ge=0)
-    finalists: int = Field(4, ge=1)
-    finalist_seeds: int = Field(5, ge=0)
-    confirmation_seeds: int = Field(5, ge=1)
+    seed: int = Field(0, ge=0, le=MAX_COUNT)
+    finalists: int = Field(4, ge=1, le=MAX_COUNT)
+    finalist_seeds: int = Field(5, ge=0, le=MAX_COUNT)
+    confirmation_seeds: int = Field(5, ge=1, le=MAX_COUNT)
 
 
 _COLUMNS = {
@@ -89,12 +89,15 @@ class TuneJob(Spec):
     problem: AnyProblem
     networks: AnyNetwork
     training: Training = Training()
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=MAX_COUNT)
     space: Space
     objective: SearchObjective = SearchObjective()
     search: Search = Search()
     evaluation: Evaluation = Evaluation()
     resources: Resources = Resources()
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,4 +1,4 @@
-"""From a job to packs of work: what is shared, what the store already has, and what is left. Pure.
+"""From a job to packs of work: what is shared, what the store already has, and what is left.
 
 Packs are cut from the *whole* job and then relieved of what is done, so that a job killed half way and run again
 works in the packs of the first attempt and gets the same numbers.
@@ -6,12 +6,16 @@ works in the packs of the first attempt and gets the same numbers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ..dirac.cells import expand as expand_games
-from ..job.reading import AnyJob
+from ..job.parts.settings import Resources
+from ..job.reading import AnyJob, Source, load_grid
+from ..storage.store import Store
 from .cells import Cell, Probe, Run
 from .difference import AnyCell, Difference, StoreView, difference_from_store
 from .grid import expand
@@ -23,7 +27,7 @@ _CUT: Mapping[str, Callable[..., tuple[Pack, ...]]] = {"probe": cut_packs, "trai
 """By protocol."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What a job needs: packs to execute, and the accounts that justify them.
 
@@ -43,6 +47,12 @@ class Plan:
     probes: tuple[Probe, ...]
     snapshots: frozenset[SnapshotKey]
     slots: int
+
+    def __repr__(self) -> str:
+        return (
+            f"Plan({self.job.name}: {len(self.cells)} cells, {len(self.missing)} missing, {len(self.packs)} packs for "
+            f"{self.slots} slots, about {self.expected_seconds:.0f} s)"
+        )
 
     @property
     def missing(self) -> tuple[AnyCell, ...]:
@@ -77,6 +87,37 @@ class Plan:
         for pack in self.packs:
             longest[pack.phase] = max(pack.seconds, longest.get(pack.phase, 0.0))
         return max(sum(pack.seconds for pack in self.packs) / self.slots, sum(longest.values()))
+
+
+def plan(
+    job: Source,
+    *,
+    results: str | Path = "results",
+    retry: Iterable[str] = (),
+    slots: int | None = None,
+) -> Plan:
+    """What a run of a job would do.
+
+    Args:
+      job: From `load_job`, or what that takes: a file or a dictionary.
+      results: Root of the store; it need not be there yet.
+      retry: Statuses to compute again: ``failed``, ``diverged``, ``timeout``, ``lost``.
+      slots: Actors that work at once; None for what this machine would hold without GPUs.
+
+    Raises:
+      JobError: If the job has mistakes, or is a search.
+      StoreError: If the store cannot be read.
+    """
+    checked = load_grid(job)
+    slots = local_slots(checked.resources) if slots is None else slots
+    return make_plan(checked, Store(results), slots=slots, retry=retry)
+
+
+def local_slots(resources: Resources) -> int:
+    """Actors this machine would hold without GPUs."""
+    cpus = 1.0 if resources.cpus_per_actor == "auto" else resources.cpus_per_actor
+    fitting = max(1, int((os.cpu_count() or 1) / cpus))
+    return fitting if resources.actors == "auto" else min(fitting, resources.actors)
 
 
 def make_plan(job: AnyJob, store: StoreView, *, slots: int, retry: Iterable[str] = ()) -> Plan:

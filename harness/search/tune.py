@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import TuneError
-from ..execution.run import ExecutorName, Session, session
+from ..execution.executors import check_executor
+from ..execution.run import Session, session
 from ..job.job import Job
-from ..job.reading import dump_job
+from ..job.reading import Source, dump_job, load_search
 from ..job.space import Parameters, schedule_text, sigma_of
 from ..job.tune import TuneJob
 from ..planning.plan import make_plan
@@ -79,10 +80,10 @@ class Tuned:
 
 
 def tune(
-    job: TuneJob,
+    job: Source,
     *,
     results: str | Path = "results",
-    executor: ExecutorName = "ray",
+    executor: str = "ray",
     address: str | None = None,
     storage: str | None = None,
     warm_start: str | None = None,
@@ -93,7 +94,7 @@ def tune(
     Calling it again after a crash goes on where it was.
 
     Args:
-      job: From `reading.load_tune_job`.
+      job: From `load_job`, or what that takes: a file or a dictionary.
       results: Root of the store.
       executor, address: As in `execution.run.run`.
       storage: An Optuna URL; by default an SQLite file in the job's folder of results.
@@ -104,6 +105,8 @@ def tune(
       HarnessError: If the storage is not usable or belongs to another search.
       TuneError: If no trial has a seed that completed.
     """
+    job = load_search(job)
+    check_executor(executor)
     tell = announce or (lambda text: None)
     store = Store(results)
     with store.locked(job.name), ExitStack() as stack:
@@ -140,7 +143,7 @@ class _Context:
 
     job: TuneJob
     store: Store
-    executor: ExecutorName
+    executor: str
     address: str | None
     tell: Callable[[str], None]
     stack: ExitStack
@@ -148,8 +151,7 @@ class _Context:
     @functools.cached_property
     def workers(self) -> Session:
         opened = session(
-            self.job.problem,
-            self.job.resources,
+            self.job,
             store=self.store,
             executor=self.executor,
             address=self.address,

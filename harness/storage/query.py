@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
@@ -12,6 +13,9 @@ import pyarrow as pa
 from ..errors import QueryError, StoreError, suggest
 from .records import TABLES, CellKey
 from .store import Store
+
+if TYPE_CHECKING:
+    import pandas
 
 _VIEWS = {
     # a cell computed again, or with other settings, supersedes the earlier row at its place in the grid
@@ -75,6 +79,28 @@ class Results:
             if isinstance(error, duckdb.PermissionException):
                 way_out = f"A query reads the store's tables and no files; harness query -o FILE writes one. {way_out}"
             raise QueryError(f"{error}\n  {way_out}") from error
+
+    def cells(self, job: str | None = None) -> pa.Table:
+        """The latest row at each place of the grid, of one job or of all."""
+        return self.table("cells", job=job)
+
+    def df(self, what: str = "cells", *, job: str | None = None) -> pandas.DataFrame:
+        """A table by its name, or the answer to an SQL statement, as a pandas table.
+
+        Raises:
+          QueryError: If there is no such table, the statement is wrong, or pandas is not installed.
+        """
+        try:
+            import pandas  # noqa: F401 - Arrow needs it
+        except ImportError as error:
+            raise QueryError("pandas is not installed: pip install 'gan-noise-harness[pandas]'") from error
+        answer = self.table(what, job=job) if what in TABLES else self.query(what)
+        return answer.to_pandas()
+
+    def __repr__(self) -> str:
+        jobs = self.store.jobs()
+        shown = ", ".join(jobs[:5]) + (f" and {len(jobs) - 5} more" if len(jobs) > 5 else "")
+        return f"Results({self.store.root!r}: jobs {shown})"
 
     def table(self, name: str, *, job: str | None = None) -> pa.Table:
         """A whole view, of one job or of all.

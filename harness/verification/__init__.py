@@ -7,7 +7,21 @@ transport, ranks by SVD.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .findings import Finding
 from .statements import CHECKS, run_checks
 
-__all__ = ["CHECKS", "Finding", "run_checks"]
+__all__ = ["CHECKS", "Finding", "run_checks", "verify"]
+
+
+def verify(only: Sequence[str] | None = None) -> list[Finding]:
+    """Checks the theorems numerically; one finding a statement.
+
+    Args:
+      only: Identifiers of some statements, such as ``["2.4", "3.3"]``; None for all.
+
+    Raises:
+      ValueError: If an identifier is unknown.
+    """
+    return list(run_checks(only))

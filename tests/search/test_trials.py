@@ -79,8 +79,7 @@ def packs(monkeypatch: pytest.MonkeyPatch) -> list[TrainingPack]:
 
 def work(job: TuneJob, study: Script, store: Store) -> None:
     with session(
-        job.problem,
-        job.resources,
+        job,
         store=store,
         executor="serial",
         address=None,

@@ -39,8 +39,12 @@ class Digits(DataSet):
         return images.digits()
 
 
+def _is_file(path: str | Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - unlike pathlib's, it knows no error but False
+
+
 def _existing_file(path: str) -> str:
-    if not os.path.isfile(path):  # noqa: PTH113 - unlike pathlib's, it knows no error but False
+    if not _is_file(path):
         raise ValueError(f"no such file: '{path}' (relative paths start at the current folder)")
     return path
 
@@ -150,7 +154,7 @@ class _IdxImages(TorchvisionImages):
     def files(self) -> list[Path] | None:
         for folder in (Path(self.root), Path(self.root) / type(self).__name__ / "raw"):
             candidates = [
-                next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None) for name in self.needed()
+                next((p for p in (folder / name, folder / f"{name}.gz") if _is_file(p)), None) for name in self.needed()
             ]
             if all(candidates):
                 return [path for path in candidates if path is not None]
@@ -212,7 +216,7 @@ class CIFAR10(TorchvisionImages):
     def files(self) -> list[Path] | None:
         folder = Path(self.root) / "cifar-10-batches-py"
         files = [folder / name for name in (*(f"data_batch_{index}" for index in range(1, 6)), "test_batch")]
-        return files if all(path.is_file() for path in files) else None
+        return files if all(_is_file(path) for path in files) else None
 
     def loose_files(self) -> None:
         return

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BatchNorm: TypeAlias = Literal["joint", "separate", "none"]
 Shape = tuple[int, ...]
+MAX_WIDTH = 10**6
+"""Of layers, and how many of them: no machine holds more."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Network(Part):
 
     kind: ClassVar[str] = "network"
 
-    latent: int = Field(8, ge=1)
+    latent: int = Field(8, ge=1, le=MAX_WIDTH)
     spectral_norm: bool = False
 
     @property
@@ -123,9 +125,9 @@ class MLP(Network):
     """Fully connected generator and discriminator of equal width and depth"""
 
     name: Literal["mlp"] = "mlp"
-    width: int = Field(64, ge=1)
-    depth: int = Field(2, ge=1)
-    latent: int = Field(8, ge=1)
+    width: int = Field(64, ge=1, le=MAX_WIDTH)
+    depth: int = Field(2, ge=1, le=MAX_WIDTH)
+    latent: int = Field(8, ge=1, le=MAX_WIDTH)
     spectral_norm: bool = False
 
     def generator(self, shape: Shape) -> nn.Module:
@@ -162,8 +164,8 @@ class DCGAN(Network):
     """
 
     name: Literal["dcgan"] = "dcgan"
-    width: int = Field(16, ge=1)
-    latent: int = Field(32, ge=1)
+    width: int = Field(16, ge=1, le=MAX_WIDTH)
+    latent: int = Field(32, ge=1, le=MAX_WIDTH)
     batch_norm: BatchNorm = "joint"
     spectral_norm: bool = False
 

@@ -95,7 +95,9 @@ class FullCovariance(Noise):
             if not value or any(len(row) != len(value) for row in value):
                 raise ValueError("must be a square matrix, or data")
             matrix = np.array(value)
-            if not np.allclose(matrix, matrix.T) or np.linalg.eigvalsh(matrix).min() <= 0:
+            with np.errstate(all="ignore"):  # entries of 1e308 overflow on the way to the answer
+                is_one = np.allclose(matrix, matrix.T) and np.linalg.eigvalsh(matrix).min() > 0
+            if not is_one:
                 raise ValueError("must be symmetric and positive definite")
         return value
 

@@ -109,10 +109,12 @@ class DataSet(Problem):
 
         try:
             samples = np.asarray(self.samples(), dtype=np.float32)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ValueError(f"{self.name} failed: {type(error).__name__}: {error}") from error
         if samples.ndim < 2 or len(samples) < 8:
             raise ValueError(f"{self.name} gave shape {list(samples.shape)}; needed: [n, ...] with n >= 8")
+        if not np.isfinite(samples).all():
+            raise ValueError(f"{self.name} gave samples that are NaN or infinite")
         return samples
 
     def load(self) -> Samples | None:

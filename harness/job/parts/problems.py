@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from ..extensions import is_own, resolve
-from ..spec import FiniteFloat, MistakesError
+from ..spec import MAX_COUNT, FiniteFloat, MistakesError
 from .datasets import CIFAR10, MNIST, Arrays, Digits, FashionMNIST, ImageFolder
 from .part import chooser, validated
 from .problem import DataSet, Problem, ProblemInfo
@@ -23,7 +23,7 @@ class Ring(Problem):
     """Gaussians of standard deviation `std`, evenly spaced on a circle, in 2-D"""
 
     name: Literal["ring"] = "ring"
-    modes: int = Field(8, ge=1)
+    modes: int = Field(8, ge=1, le=MAX_COUNT)
     radius: FiniteFloat = Field(1.0, gt=0)
     std: FiniteFloat = Field(0.02, ge=0)
 
@@ -43,7 +43,7 @@ class Segments(Problem):
     """
 
     name: Literal["segments"] = "segments"
-    dimension: int = Field(2, ge=2)
+    dimension: int = Field(2, ge=2, le=MAX_COUNT)
     distance: FiniteFloat = Field(0.5, ge=0)
 
     def find_info(self) -> ProblemInfo:

@@ -101,7 +101,7 @@ class Schedule(Part):
         """
         try:
             values = [float(self(t)) for t in (0.0, 0.25, 0.5, 0.75, 1.0)]
-        except Exception as error:  # a user's own code may raise anything
+        except (Exception, SystemExit) as error:  # a user's own code may raise anything
             raise ValueError(f"the schedule cannot be used: {type(error).__name__}: {error}") from error
         for value in values:
             if not (value == 0 or MIN_SIGMA <= value < math.inf):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from ...identity import canonical_json
-from ..spec import FiniteFloat, Spec, to_tuple
+from ..spec import MAX_COUNT, FiniteFloat, Spec, to_tuple
 from .losses import LossName
 from .metrics import AnyMetric
 from .noise import AnySigma, constant_noise
@@ -37,10 +37,10 @@ def _short(value: object) -> str:
 class Training(Spec):
     """How generators are trained. Omitted values take the loss's usual defaults (`losses.default_*`)."""
 
-    batch: int = Field(64, ge=2)
-    steps_per_epoch: int | None = Field(None, ge=1)
+    batch: int = Field(64, ge=2, le=MAX_COUNT)
+    steps_per_epoch: int | None = Field(None, ge=1, le=MAX_COUNT)
     optimizer: AnyOptimizer | None = None
-    discriminator_steps: int | None = Field(None, ge=1)
+    discriminator_steps: int | None = Field(None, ge=1, le=MAX_COUNT)
 
 
 class Reference(Spec):
@@ -54,11 +54,11 @@ class Reference(Spec):
 class ProbeSettings(Spec):
     """Protocol ``probe``: how fresh discriminators are trained and measured."""
 
-    iterations: int = Field(500, ge=1)
-    batch: int = Field(64, ge=2)
+    iterations: int = Field(500, ge=1, le=MAX_COUNT)
+    batch: int = Field(64, ge=2, le=MAX_COUNT)
     optimizer: AnyOptimizer | None = None
-    measurements: int = Field(20, ge=1)
-    generator_batches: int = Field(16, ge=2)
+    measurements: int = Field(20, ge=1, le=MAX_COUNT)
+    generator_batches: int = Field(16, ge=2, le=MAX_COUNT)
 
     @functools.cached_property
     def canonical(self) -> str:
@@ -79,9 +79,9 @@ class Evaluation(Spec):
     table of their own.
     """
 
-    samples: int = Field(1000, ge=4)
-    draws: int = Field(2000, ge=10)
-    directions: int = Field(64, ge=1)
+    samples: int = Field(1000, ge=4, le=MAX_COUNT)
+    draws: int = Field(2000, ge=10, le=MAX_COUNT)
+    directions: int = Field(64, ge=1, le=MAX_COUNT)
     sigmas: SigmaGrid | Literal["auto"] = "auto"
     metrics: Annotated[tuple[AnyMetric, ...], BeforeValidator(to_tuple), AfterValidator(distinct)] = ()
 
@@ -100,11 +100,11 @@ class Resources(Spec):
     ``auto``: as many members as keep every actor busy, up to what the networks gain from.
     """
 
-    gpus_per_actor: FiniteFloat = Field(1, ge=0)
+    gpus_per_actor: FiniteFloat = Field(1, ge=0, le=MAX_COUNT)
     cpus_per_actor: Annotated[FiniteFloat, Field(gt=0)] | Literal["auto"] = "auto"
-    actors: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    pack: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    retries: int = Field(2, ge=0)
+    actors: Annotated[int, Field(ge=1, le=MAX_COUNT)] | Literal["auto"] = "auto"
+    pack: Annotated[int, Field(ge=1, le=MAX_COUNT)] | Literal["auto"] = "auto"
+    retries: int = Field(2, ge=0, le=MAX_COUNT)
     timeout_seconds: FiniteFloat | None = Field(None, gt=0)
 
     @field_validator("gpus_per_actor")

@@ -10,7 +10,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from ..execution.driver import State
+from .driver import State
 from .durations import duration
 
 _LINE_INTERVAL_SECONDS = 10.0
