@@ -58,7 +58,6 @@ def read_yaml(text: str, *, source: str) -> tuple[CommentedMap, dict[str, Any]]:
     Raises:
       JobError: If the text is not YAML, or has what no job file needs; the text of the error has line and column.
     """
-    text = text.removeprefix("\ufeff")
     _check_characters(text, source)
     yaml = YAML(typ="safe", pure=True)
     yaml.Scanner = _JobScanner
