@@ -131,9 +131,7 @@ def plan(
 def query(
     sql: Annotated[
         str,
-        typer.Argument(
-            metavar="SQL", help="Over the tables cells, curves, training, metrics, trajectories and trials."
-        ),
+        typer.Argument(metavar="SQL", help="Over cells, curves, training, metrics, trajectories, trials."),
     ],
     results: Results = "results",
     form: Annotated[

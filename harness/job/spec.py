@@ -12,7 +12,7 @@ from ..identity import canonical_json
 
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 MAX_COUNT = 10**9
-"""Of whatever is counted in a job: larger numbers are slips of the keyboard, and overflow what is computed with them."""
+"""Of whatever a job counts: larger numbers are slips of the keyboard, and overflow what is computed with them."""
 PathInJob = tuple[str | int, ...]
 """Where in a job: ``("grid", 0, "sigma", 2)``."""
 
