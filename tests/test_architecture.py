@@ -27,9 +27,9 @@ LAYERS = {
     # the commands: reads options, prints answers
     "cli": "figures search execution evaluation planning job storage verification theory errors",
     # tables -> pictures
-    "figures": "search job storage theory errors",
+    "figures": "search job storage errors",
     # searches: a study asks for trials, trials become packs, rows become objectives
-    "search": "execution planning job storage theory errors identity",
+    "search": "execution planning job storage errors identity",
     # where packs run: the queue of the driver, and the executors
     "execution": "worker planning problems job storage training errors",
     # a pack -> events and rows, in a process of its own

@@ -10,7 +10,9 @@ import torch
 from harness.evaluation import sets
 from harness.evaluation.cells import Evaluator, sigma_grid
 from harness.evaluation.discriminator import discriminator_jsd
-from harness.job.parts.noise import PlainNoise
+from harness.job.parts.noise import Gaussian as GaussianSpec
+from harness.job.parts.noise import Noise as NoiseSpec
+from harness.job.parts.noise import Truncated as TruncatedSpec
 from harness.job.parts.problems import Dirac, Ring
 from harness.job.parts.settings import Evaluation
 from harness.theory.bounds import Bound
@@ -97,8 +99,8 @@ def test_a_problem_of_one_point_is_evaluated() -> None:
     assert columns["bound_holds"]
 
 
-@pytest.mark.parametrize("noise", [PlainNoise(name="truncated"), PlainNoise(name="gaussian")])
-def test_a_baseline_is_the_same_whichever_sigma_was_measured_before(noise: PlainNoise) -> None:
+@pytest.mark.parametrize("noise", [TruncatedSpec(), GaussianSpec()])
+def test_a_baseline_is_the_same_whichever_sigma_was_measured_before(noise: NoiseSpec) -> None:
     fake = fresh_ring(200, seed=5)
     evaluator = Evaluator(SOURCE, SETTINGS)
     evaluator.against_real(fake, [0.5], seed=0)  # by this noise or another: what the halves share is known from here on

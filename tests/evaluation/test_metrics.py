@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
+from pydantic import Field
 from torch import Generator, Tensor
 
 from harness.evaluation.metrics import MetricValue, measure_metrics
 from harness.identity import stream_seed
+from harness.job.parts.metrics import Metric
 
 REAL = torch.zeros(4, 2)
 FAKE = torch.tensor([[3.0, 0.0], [3.0, 8.0], [3.0, 4.0]])  # mean (3, 4)
 
 
-@dataclass(frozen=True)
-class Metric:
-    function: Callable[..., Any]
+class Fake(Metric):
     name: str = "metric"
+    function: Callable[..., Any] = Field(exclude=True)
+
+    @property
+    def label(self) -> str:
+        return self.name
 
     def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> Any:
         return self.function(real, fake, generator)
 
 
 def measured(function: Callable[..., Any], *, real: Tensor = REAL, fake: Tensor = FAKE, seed: int = 0) -> MetricValue:
-    (value,) = measure_metrics([Metric(function)], real, fake, seed=seed)
+    (value,) = measure_metrics([Fake(function=function)], real, fake, seed=seed)
     return value
 
 
@@ -72,7 +76,7 @@ def test_every_metric_and_seed_has_a_random_stream_of_its_own() -> None:
 
     values = {}
     for seed in (0, 1):
-        metrics = [Metric(draw, "one"), Metric(draw, "other"), Metric(draw, "one")]
+        metrics = [Fake(function=draw, name="one"), Fake(function=draw, name="other"), Fake(function=draw, name="one")]
         first, other, again = measure_metrics(metrics, REAL, FAKE, seed=seed)
         assert first == again
         values |= {("one", seed): first.value, ("other", seed): other.value}
@@ -88,7 +92,7 @@ def test_a_metric_that_works_in_place_changes_nothing_for_others() -> None:
         return 0.0
 
     real, fake = REAL.clone(), FAKE.clone()
-    values = measure_metrics([Metric(spoil, "spoil"), Metric(distance_of_means)], real, fake, seed=0)
+    values = measure_metrics([Fake(function=spoil, name="spoil"), Fake(function=distance_of_means)], real, fake, seed=0)
     assert [value.value for value in values] == [0.0, 5.0]
     assert torch.equal(real, REAL)
     assert torch.equal(fake, FAKE)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.theory.schedules import linear
 from typer.testing import CliRunner
 
 from harness.cli.app import app
 from harness.errors import HarnessError
 from harness.figures import paths, probes, sigma, style
 from harness.figures.probes import Selection
+from harness.job.parts.schedules import Linear
 from harness.storage.query import Results
 from harness.storage.store import Store, new_part
 
@@ -168,7 +168,7 @@ def test_schedules_are_drawn_by_the_command(tmp_path: Path) -> None:
 
 
 def test_a_schedule_is_drawn_as_its_formula() -> None:
-    (axes,) = sigma.schedules({"linear": linear(start=1.0, end=0.0)}).axes
+    (axes,) = sigma.schedules({"linear": Linear(start=1.0, end=0.0)}).axes
     (line,) = axes.lines
     assert line.get_ydata() == pytest.approx(1 - line.get_xdata())
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from harness.errors import JobError
-from harness.job.reading import parse
+from harness.job.reading import parse_job
 from harness.job.yaml_text import decode
 from tests.job.mutations import mutated, texts
 
@@ -112,7 +112,7 @@ def main() -> int:
 
 
 def read(content: bytes) -> object:
-    return parse(decode(content, source="job.yaml"), source="job.yaml")
+    return parse_job(decode(content, source="job.yaml"), source="job.yaml")
 
 
 class _alarm:  # noqa: N801 - used like a function

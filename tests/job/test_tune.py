@@ -406,7 +406,7 @@ def test_a_grid_with_no_more_points_than_trials_is_accepted() -> None:
         (
             *with_axes("  penalty: {r1: {gamma: -1}}\n"),
             "12:17: space.penalty.r1",
-            "gamma: Input should be",
+            "gamma must be greater than or equal to 0, got -1.0",
         ),
         (*with_axes("  penalty: {r1: {gamma: {low: -1, high: 1}}}\n"), "12:17: space.penalty.r1", "or equal to 0"),
         (*with_axes("  penalty: {weight_clip: {limit: 0}}\n"), "12:26: space.penalty.weight_clip", "greater than 0"),

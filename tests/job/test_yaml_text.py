@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from harness.errors import JobError
 from harness.job import yaml_text
-from harness.job.reading import dump_job, load, parse_job
+from harness.job.reading import dump_job, load_job, parse_job
 from harness.job.yaml_text import MAX_BYTES, MAX_DEPTH, MAX_NODES, decode, read_yaml
 from tests.job.fuzz import texts
 from tests.job.test_reading import GOOD
@@ -265,10 +265,10 @@ def test_as_deep_as_the_limit_is_read() -> None:
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
-    assert load(path) == parse_job(GOOD)
+    assert load_job(path) == parse_job(GOOD)
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("name: good", "name: a/b").encode())
     with pytest.raises(JobError, match=r"job\.yaml:1:7: name: "):
-        load(path)
+        load_job(path)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
@@ -278,7 +278,7 @@ def test_utf_16_is_named(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(
         JobError, match=r"job\.yaml:1:1: cannot be read: the file is UTF-16 or UTF-32; save it as UTF-8"
     ):
-        load(path)
+        load_job(path)
 
 
 def test_the_first_byte_that_is_no_utf_8_is_named() -> None:
@@ -293,13 +293,13 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(10**12)  # sparse: it takes no room
     with pytest.raises(JobError, match=r"job\.yaml:1:1: is larger than 1,000,000 bytes"):
-        load(path)
+        load_job(path)
 
 
 @pytest.mark.parametrize("name", ["a\0b.yaml", "\ud800.yaml", "x" * 300 + ".yaml", "x" * 5000, "", "\x1b[31m.yaml"])
 def test_a_name_that_no_file_can_have_is_a_message(tmp_path: Path, name: str) -> None:
     with pytest.raises(JobError) as caught:
-        load(f"{tmp_path}/{name}")
+        load_job(f"{tmp_path}/{name}")
     assert re.search(r"no such job file|cannot be read|is a folder", str(caught.value))
     assert str(caught.value).replace("\n", "").isprintable()
 

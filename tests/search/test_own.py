@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from harness.errors import HarnessError, JobError
-from harness.job.reading import dump_job, parse
+from harness.job.reading import dump_job, parse_job
 from harness.job.strategies import PRUNERS, SAMPLERS, WithOptions
 from harness.job.tune import TuneJob
 from harness.search.opening import open_study
@@ -83,11 +83,11 @@ def test_a_study_may_go_on_with_another_sampler_and_pruner(store: Store) -> None
 def test_a_job_with_ones_own_is_written_as_it_is_read() -> None:
     written = job(*OWN)
     assert written.search.sampler == WithOptions("tests.search.own:Steps", {"share": 0.125})
-    assert parse(dump_job(written)) == written
+    assert parse_job(dump_job(written)) == written
     plain = job(("sampler: tpe", "sampler: {name: gp}"), ("pruner: none", "pruner: {name: median}"))
     assert (plain.search.sampler, plain.search.pruner) == ("gp", "median")
-    assert parse(dump_job(plain)) == plain
-    left_out = parse(dump_job(job(("  pruner: none\n", ""))))
+    assert parse_job(dump_job(plain)) == plain
+    left_out = parse_job(dump_job(job(("  pruner: none\n", ""))))
     assert isinstance(left_out, TuneJob)
     assert (left_out.search.pruner, left_out.pruner) == (None, "median")
 
@@ -131,7 +131,7 @@ def test_a_job_with_ones_own_is_written_as_it_is_read() -> None:
 )
 def test_a_name_that_stands_for_none_is_refused_with_its_place(old: str, new: str, place: str, message: str) -> None:
     with pytest.raises(JobError) as error:
-        parse(changed(TEXT, (old, new)), source="job.yaml")
+        parse_job(changed(TEXT, (old, new)), source="job.yaml")
     assert str(error.value).startswith(f"job.yaml:{place}: ")
     assert message in str(error.value)
 

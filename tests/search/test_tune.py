@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import spearmanr, ttest_rel
 
 from harness.errors import JobError, TuneError
-from harness.job.reading import load_job, load_search, parse, parse_job
+from harness.job.reading import load_job, load_search, parse_job
 from harness.job.tune import TuneJob
 from harness.search.analysis import doubts
 from harness.search.finals import FIRST_CONFIRMATION_SEED, Confirmed, gain, verdicts
@@ -222,7 +222,7 @@ def finished(value: float) -> Result:
 def test_an_impossible_search_is_refused_with_its_place(old: str, new: str, message: str) -> None:
     assert old in TEXT
     with pytest.raises(JobError, match=message):
-        parse(TEXT.replace(old, new), source="job.yaml")
+        parse_job(TEXT.replace(old, new), source="job.yaml")
 
 
 def test_each_protocol_names_its_command(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def grid_job(
 
 def as_its_sigma(cell: Cell) -> float:
     """A bound that is the first number of a cell's schedule, and a little more a seed."""
-    return dict(cell.sigma.parameters).get("start", cell.sigma_value) + cell.seed / 1024
+    return cell.sigma.schedule.given().get("start", cell.sigma_value) + cell.seed / 1024
 
 
 def keep(

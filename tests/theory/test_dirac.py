@@ -143,7 +143,7 @@ def test_the_formula_is_the_jacobian_of_the_quadrature(loss: Loss, penalty: str,
 @EVERY_DESCENT
 @pytest.mark.parametrize("name", ["minimax", "relativistic_average", "relativistic_average_least_squares"])
 def test_measured_and_predicted_moduli_agree(name: str, descent: Descent) -> None:
-    game = DiracGAN(LOSSES[name], "r2", 0.3, sigma=0.5)
+    game = DiracGAN(LOSSES[name], penalty_of("r2", 0.3), sigma=0.5)
     assert measured_modulus(game, descent, num_steps=2000) == pytest.approx(linearise(game).modulus(descent), abs=1e-3)
 
 
@@ -236,7 +236,7 @@ def test_alternating_descent_is_the_loop_written_out(penalty: str, strength: flo
 
 @ALL
 def test_a_simulated_step_with_noise_follows_the_field(loss: Loss) -> None:
-    game, start, h = DiracGAN(loss, "r1", 0.5, sigma=0.6), (0.5, -0.7), 0.1
+    game, start, h = DiracGAN(loss, penalty_of("r1", 0.5), sigma=0.6), (0.5, -0.7), 0.1
     by_theta, by_psi = game.field(*start).tolist()
     np.testing.assert_allclose(
         simulate(game, Descent(h), num_steps=1, start=start)[1], (start[0] + h * by_theta, start[1] + h * by_psi)
@@ -250,7 +250,7 @@ def test_a_simulated_step_with_noise_follows_the_field(loss: Loss) -> None:
 
 def test_clipping_follows_every_discriminator_step() -> None:
     theta, psi = 1.0, 1.0
-    game = DiracGAN(LOSSES["wasserstein"], "weight_clip", 0.1)
+    game = DiracGAN(LOSSES["wasserstein"], penalty_of("weight_clip", 0.1))
     for computed in simulate(game, Descent(0.3, "alternating", 2), num_steps=50, start=(theta, psi)):
         np.testing.assert_allclose(computed, (theta, psi), atol=1e-12)
         for _ in range(2):

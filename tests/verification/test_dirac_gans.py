@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from harness.job.parts.penalties import ZeroCentred
 from harness.theory.dirac import DiracGAN
 from harness.verification import dirac_gans
 
@@ -43,7 +44,15 @@ def test_lemma_3_2_fails_when_the_noise_is_dropped(monkeypatch: pytest.MonkeyPat
     assert not dirac_gans.lemma_3_2().passed
 
 
-@pytest.mark.parametrize("broken", [{"slope": 1.0}, {"penalty": "zero_centred"}, {"loss": "wasserstein"}], ids=str)
+def twice_the_penalty(gamma: float) -> ZeroCentred:
+    return ZeroCentred(weight=gamma)  # gamma ||grad D||^2, not gamma/2
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"slope": 1.0}, {"penalty": twice_the_penalty}, {"loss": "wasserstein"}],
+    ids=["slope", "penalty", "loss"],
+)
 def test_lemma_3_3_fails_with_another_slope_for_twice_the_penalty_and_for_another_loss(
     broken: dict[str, object],
 ) -> None:

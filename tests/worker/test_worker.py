@@ -14,8 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from harness.job.job import Job
-from harness.job.parts.settings import Evaluation
-from harness.job.spec import Spec
+from harness.job.parts.metrics import Metric
 from harness.planning.cells import Cell
 from harness.planning.packs import ProbePack, TrainingPack
 from harness.planning.plan import make_plan
@@ -32,7 +31,7 @@ JobMaker = Callable[..., Job]
 calls: list[tuple[torch.Size, torch.Size, torch.dtype]] = []
 
 
-class DistanceOfMeans(Spec):
+class DistanceOfMeans(Metric):
     name: str = "distance_of_means"
 
     def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> float:
@@ -40,22 +39,18 @@ class DistanceOfMeans(Spec):
         return float((real.mean(0) - fake.mean(0)).norm())
 
 
-class Draw(Spec):
+class Draw(Metric):
     name: str = "draw"
 
     def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> tuple[float, float]:
         return float(torch.rand(1, generator=generator)), 0.5
 
 
-class Broken(Spec):
+class Broken(Metric):
     name: str = "broken"
 
     def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> float:
         raise LookupError("this metric always fails")
-
-
-class WithMetrics(Evaluation):
-    metrics: tuple[Any, ...] = ()
 
 
 @pytest.fixture
@@ -73,9 +68,7 @@ def worker(store: Store) -> Iterator[Worker]:
 
 
 def with_metrics(cells: tuple[Cell, ...], *metrics: Any) -> tuple[Cell, ...]:
-    return tuple(
-        replace(cell, evaluation=WithMetrics(**cell.evaluation.model_dump(), metrics=metrics)) for cell in cells
-    )
+    return tuple(replace(c, evaluation=c.evaluation.model_copy(update={"metrics": metrics})) for c in cells)
 
 
 def train_pack(job: Job, store: Store, *metrics: Any) -> TrainingPack:
