@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,18 +17,36 @@ from harness.storage.store import Store
 from tests import shapes
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """A process of pytest-xdist shares the cores with others, so it works with one thread."""
-    if hasattr(config, "workerinput"):
-        torch.set_num_threads(1)
+def pytest_configure() -> None:
+    """One thread: our matrices are tiny, and threads that wait for each other make the theory six times slower."""
+    torch.set_num_threads(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps modules that start Ray in one process: two clusters on two cores would wait for each other."""
-    with_ray = {item.path for item in items if item.get_closest_marker("ray")}
-    for item in items:
-        if item.path in with_ray:
-            item.add_marker(pytest.mark.xdist_group("ray"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Under ``--dist loadgroup`` modules that start Ray stay in one process: two clusters are too much for two cores.
+
+    The mark `xdist_group` would say the same, but has no effect with pytest 9.2 (pytest-xdist issue 1386).
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Scheduling(config, log)
+
+
+def group_of(nodeid: str) -> str:
+    """Tests of one group run in one process: those of all modules that start Ray; any other test is its own group."""
+    return "ray" if _starts_ray(nodeid.split("::")[0]) else nodeid
+
+
+@functools.cache
+def _starts_ray(file: str) -> bool:
+    return "mark.ray" in (Path(__file__).parents[1] / file).read_text(encoding="utf-8")
 
 
 DATA = Path(__file__).parent / "data"

@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import harness
+from tests.conftest import group_of
 from tests.test_architecture import LAYERS, PACKAGE
 
 ROOT = PACKAGE.parent
@@ -56,3 +57,10 @@ def test_the_guide_lists_the_folders_in_the_order_of_the_layers() -> None:
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:harness|tests|jobs|results)/[\w/.]+)`", CONTRIBUTING))))
 def test_the_guide_names_files_that_exist(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+def test_modules_that_start_ray_share_a_process() -> None:
+    alone = "tests/theory/test_losses.py::test_one"
+    assert group_of(alone) == alone
+    files = ("execution/test_executors.py", "execution/test_cluster.py", "search/test_killed_search.py")
+    assert {group_of(f"tests/{file}::test_one[a::b]") for file in files} == {"ray"}
