@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import ClusterError, HarnessError, JobError, QueryError, StoreError, TuneError
     from .evaluation.compare import evaluate
-    from .execution.run import Outcome, run
+    from .execution.run import Outcome, plan, run
     from .job.dirac import DiracJob
     from .job.job import Grid, Job
     from .job.reading import dump_job, load_job
     from .job.tune import TuneJob
-    from .planning.plan import Plan, plan
+    from .planning.plan import Plan
     from .search.tune import Tuned, tune
     from .storage.query import Results, open_results
     from .verification import Finding, verify
@@ -55,7 +55,7 @@ _HOMES = {
     "evaluate": "evaluation.compare",
     "load_job": "job.reading",
     "open_results": "storage.query",
-    "plan": "planning.plan",
+    "plan": "execution.run",
     "run": "execution.run",
     "tune": "search.tune",
     "verify": "verification",

@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1] / "harness"
 # The layers, from the user down. A folder imports only what its row names, and a row names only rows below it.
 LAYERS = {
     # the front door: the public names, loaded when they are first used
-    "__init__": "execution storage job errors",
+    "__init__": "search execution evaluation verification planning job storage errors",
     # python -m harness
     "__main__": "cli",
     # the commands: reads options, prints answers
@@ -302,7 +302,7 @@ BROKEN = [
         imports_against_the_layers,  # a sibling below, inside a function, by its absolute name
         {"figures/style.py": "def f():\n    import harness.training.train"},
         "harness/figures/style.py:2: mend the import of harness.training.train. `figures` may import search, job, "
-        "storage, theory, errors; take it from one of these, or, if this arrow should be, add training to the row",
+        "storage, errors; take it from one of these, or, if this arrow should be, add training to the row",
     ),
     (
         imports_against_the_layers,  # for the type checker alone, and from two floors below

@@ -120,8 +120,8 @@ def plan(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show what a run would do: cells, what they share, what is missing and why, expected time."""
+    from ..execution.run import plan as plan_job
     from ..job.reading import load_grid
-    from ..planning.plan import plan as plan_job
     from .plan_report import print_plan
 
     print_plan(plan_job(load_grid(job), results=results, retry=parse_statuses(retry)), as_json=json_)

@@ -1,7 +1,8 @@
-"""Running a job: `run`, and the session of workers behind it."""
+"""Planning and running a job: `plan`, `run`, and the session of workers behind it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ..job.extensions import own_packages
+from ..job.parts.settings import Resources
 from ..job.reading import AnyJob, Source, dump_job, load_grid
 from ..job.tune import TuneJob
 from ..planning.plan import Plan, make_plan
@@ -49,6 +51,37 @@ class Outcome:
     def is_complete(self) -> bool:
         """Whether every cell completed."""
         return self.statuses.get("completed", 0) == len(self.plan.cells)
+
+
+def plan(
+    job: Source,
+    *,
+    results: str | Path = "results",
+    retry: Iterable[str] = (),
+    slots: int | None = None,
+) -> Plan:
+    """What a run of a job would do.
+
+    Args:
+      job: From `load_job`, or what that takes: a file or a dictionary.
+      results: Root of the store; it need not be there yet.
+      retry: Statuses to compute again: ``failed``, ``diverged``, ``timeout``, ``lost``.
+      slots: Actors that work at once; None for what this machine would hold without GPUs.
+
+    Raises:
+      JobError: If the job has mistakes, or is a search.
+      StoreError: If the store cannot be read.
+    """
+    checked = load_grid(job)
+    slots = local_slots(checked.resources) if slots is None else slots
+    return make_plan(checked, Store(results), slots=slots, retry=retry)
+
+
+def local_slots(resources: Resources) -> int:
+    """Actors this machine would hold without GPUs."""
+    cpus = 1.0 if resources.cpus_per_actor == "auto" else resources.cpus_per_actor
+    fitting = max(1, int((os.cpu_count() or 1) / cpus))
+    return fitting if resources.actors == "auto" else min(fitting, resources.actors)
 
 
 def run(

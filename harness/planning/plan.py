@@ -6,16 +6,12 @@ works in the packs of the first attempt and gets the same numbers.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from ..dirac.cells import expand as expand_games
-from ..job.parts.settings import Resources
-from ..job.reading import AnyJob, Source, load_grid
-from ..storage.store import Store
+from ..job.reading import AnyJob
 from .cells import Cell, Probe, Run
 from .difference import AnyCell, Difference, StoreView, difference_from_store
 from .grid import expand
@@ -87,37 +83,6 @@ class Plan:
         for pack in self.packs:
             longest[pack.phase] = max(pack.seconds, longest.get(pack.phase, 0.0))
         return max(sum(pack.seconds for pack in self.packs) / self.slots, sum(longest.values()))
-
-
-def plan(
-    job: Source,
-    *,
-    results: str | Path = "results",
-    retry: Iterable[str] = (),
-    slots: int | None = None,
-) -> Plan:
-    """What a run of a job would do.
-
-    Args:
-      job: From `load_job`, or what that takes: a file or a dictionary.
-      results: Root of the store; it need not be there yet.
-      retry: Statuses to compute again: ``failed``, ``diverged``, ``timeout``, ``lost``.
-      slots: Actors that work at once; None for what this machine would hold without GPUs.
-
-    Raises:
-      JobError: If the job has mistakes, or is a search.
-      StoreError: If the store cannot be read.
-    """
-    checked = load_grid(job)
-    slots = local_slots(checked.resources) if slots is None else slots
-    return make_plan(checked, Store(results), slots=slots, retry=retry)
-
-
-def local_slots(resources: Resources) -> int:
-    """Actors this machine would hold without GPUs."""
-    cpus = 1.0 if resources.cpus_per_actor == "auto" else resources.cpus_per_actor
-    fitting = max(1, int((os.cpu_count() or 1) / cpus))
-    return fitting if resources.actors == "auto" else min(fitting, resources.actors)
 
 
 def make_plan(job: AnyJob, store: StoreView, *, slots: int, retry: Iterable[str] = ()) -> Plan:
