@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def _starts_ray(file: str) -> bool:
 
 
 DATA = Path(__file__).parent / "data"
+sys.path.append(str(Path(__file__).parent / "plugin"))  # noiselab, a package as a user would bring one
 shapes.check_on_import()  # none of the imports above has loaded such a module; tests/theory/test_shapes.py would fail
 
 

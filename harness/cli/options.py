@@ -22,11 +22,21 @@ _RETRIABLE = ("failed", "diverged", "timeout", "lost")
 Results = Annotated[
     str, typer.Option("--results", metavar="ROOT", help="Result store: a folder, or a URI such as s3://bucket/prefix.")
 ]
+
+
+def _executors(incomplete: str) -> list[str]:
+    """Names to complete."""
+    from ..execution.executors import executor_names
+
+    return [name for name in executor_names() if name.startswith(incomplete)]
+
+
 ExecutorOption = Annotated[
     str,
     typer.Option(
         "--executor",
         metavar="NAME",
+        autocompletion=_executors,
         help="ray: actors of a cluster or of this machine. serial: this process alone. Or one that a package brings.",
     ),
 ]

@@ -65,7 +65,8 @@ def _explain(
         elif kind == "too_short":
             yield Mistake(place, "is empty; give at least one value")
         elif kind == "value_error":
-            yield Mistake(place, str(inner))
+            # of a whole object: what pydantic then names last is the tag of a union, which the document does not have
+            yield Mistake(place if _holds(document, place) else place[:-1], str(inner))
         else:
             yield Mistake(place, f"{sentence(error['msg'])}, got {shown(value)}")
 
@@ -112,6 +113,15 @@ def _has(node: Any, part: Any) -> bool:
     if isinstance(node, (list, tuple)):
         return isinstance(part, int) and part < len(node)
     return isinstance(node, dict) and part in node
+
+
+def _holds(document: Any, place: PathInJob) -> bool:
+    node = document
+    for part in place:
+        if not _has(node, part):
+            return False
+        node = node[part]
+    return True
 
 
 def _keys_at(loc: Sequence[Any], grammar: type[BaseModel]) -> list[str]:

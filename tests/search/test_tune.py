@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import spearmanr, ttest_rel
 
 from harness.errors import JobError, TuneError
-from harness.job.reading import load_job, load_search, parse_job
+from harness.job.reading import load_grid, load_job, load_search, parse_job
 from harness.job.tune import TuneJob
 from harness.search.analysis import doubts
 from harness.search.finals import FIRST_CONFIRMATION_SEED, Confirmed, gain, verdicts
@@ -229,7 +229,7 @@ def test_each_protocol_names_its_command(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(TEXT)
     with pytest.raises(JobError, match=r"harness tune .*job\.yaml"):
-        load_job(path)
+        load_grid(path)
     path.write_text(
         TEXT.split("epochs:")[0].replace("tune", "train") + "grid: {loss: [minimax], sigma: [0], epoch: [1], seed: [0]}"
     )

@@ -20,6 +20,9 @@ class Metric(Part):
 
     kind: ClassVar[str] = "metric"
 
+    def __hash__(self) -> int:
+        return hash(self.label)  # options need not be hashable
+
     @property
     def label(self) -> str:
         """What the table calls it: the name, with the parameters that are not their defaults."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from noiselab.parts import LogitNorm, Sawtooth, StudentT, squared_hinge
 from torch import Tensor
 
 from harness.job.parts.noise import NOISES, Noise
@@ -28,6 +29,7 @@ class Subject:
     name: str
     function: Callable[..., Tensor]
     shapes: Sequence[tuple[int, ...]]
+    is_penalty: bool = False
 
 
 def quadratic(weights: Tensor) -> Callable[[Tensor], Tensor]:
@@ -72,12 +74,17 @@ def noise_of(noise: Noise) -> Callable[[Tensor, Tensor], Tensor]:
     return noisy
 
 
+PENALTY_SHAPES = [(K, D), (K, B, D), (K, B, D), (K, B)]
+OF_A_USER = "noiselab "  # tests/plugin: parts from outside the package are held to the same contract
 SUBJECTS = [
-    *(Subject(f"{loss.name} D", loss.discriminator, [(K, B), (K, B)]) for loss in LOSSES.values()),
-    *(Subject(f"{loss.name} G", loss.generator, [(K, B), (K, B)]) for loss in LOSSES.values()),
-    *(Subject(name, penalty_of(p()), [(K, D), (K, B, D), (K, B, D), (K, B)]) for name, p in PENALTIES.items()),
+    *(Subject(f"{loss.name} D", loss.discriminator, [(K, B), (K, B)]) for loss in (*LOSSES.values(), squared_hinge)),
+    *(Subject(f"{loss.name} G", loss.generator, [(K, B), (K, B)]) for loss in (*LOSSES.values(), squared_hinge)),
+    *(Subject(name, penalty_of(p()), PENALTY_SHAPES, is_penalty=True) for name, p in PENALTIES.items()),
+    Subject(f"{OF_A_USER}penalty", penalty_of(LogitNorm(weight=0.3)), PENALTY_SHAPES, is_penalty=True),
     *(Subject(name, schedule_of(family), [(K,), (K,)]) for name, family in SCHEDULES.items()),
+    Subject(f"{OF_A_USER}schedule", schedule_of(Sawtooth), [(K,), (K,)]),
     *(Subject(name, noise_of(noise()), [(K, B, D), (K,)]) for name, noise in NOISES.items()),
+    Subject(f"{OF_A_USER}noise", noise_of(StudentT()), [(K, B, D), (K,)]),
 ]
 EACH = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 
@@ -121,5 +128,5 @@ def test_nothing_is_read_back_from_the_device(subject: Subject) -> None:
 @EACH
 def test_gradients_match_finite_differences(subject: Subject) -> None:
     inputs = [argument.requires_grad_() for argument in arguments(subject)]
-    wanted = inputs[:1] if subject.name in PENALTIES else inputs  # a penalty is differentiated in the weights alone
+    wanted = inputs[:1] if subject.is_penalty else inputs  # a penalty is differentiated in the weights alone
     assert torch.autograd.gradcheck(lambda *values: subject.function(*values, *inputs[len(wanted) :]), wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from noiselab.parts import Momentum
 
 from harness.job.parts.optimizers import SGD, Adam, RMSprop
 from harness.training.optimizers import StackedOptimizer
@@ -12,10 +13,11 @@ PAIRS = [
     (lambda rate: Adam(learning_rate=rate, betas=(0.5, 0.9)), lambda p, rate: torch.optim.Adam([p], rate, (0.5, 0.9))),
     (lambda rate: RMSprop(name="rmsprop", learning_rate=rate), lambda p, rate: torch.optim.RMSprop([p], rate)),
     (lambda rate: SGD(name="sgd", learning_rate=rate), lambda p, rate: torch.optim.SGD([p], rate)),
+    (lambda rate: Momentum(learning_rate=rate, momentum=0.8), lambda p, rate: torch.optim.SGD([p], rate, momentum=0.8)),
 ]
 
 
-@pytest.mark.parametrize(("spec", "reference"), PAIRS, ids=["adam", "rmsprop", "sgd"])
+@pytest.mark.parametrize(("spec", "reference"), PAIRS, ids=["adam", "rmsprop", "sgd", "of a user"])
 def test_members_of_different_rates_follow_torch_optim(spec, reference) -> None:  # type: ignore[no-untyped-def]
     generator = torch.Generator().manual_seed(0)
     rates = [1e-3, 0.1]

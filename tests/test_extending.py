@@ -1,0 +1,102 @@
+"""Every snippet of docs/extending.md, as a reader would put it together: one file mine.py, and jobs that name parts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+import harness
+from tests.conftest import TRAIN
+from tests.searches import HEAD
+
+PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
+KINDS = ("penalty", "noise", "schedule", "etworks", "optimizer", "loss", "problem", "metric", "sampler", "executor")
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks with this word behind the fence."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def fragments() -> list[dict[str, Any]]:
+    """What the page says a job file may say."""
+    return [YAML(typ="safe").load(text) for text in blocks("yaml")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a reader who has put all snippets into one file."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "mine.py").write_text("".join(blocks("python")), encoding="utf-8")
+    (folder / "test_mine.py").write_text("import torch\nfrom mine import *\n\n" + "".join(blocks("python test")))
+    return folder
+
+
+@pytest.fixture
+def mine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(folder)
+
+
+def test_the_page_has_a_section_for_every_kind() -> None:
+    headings = " ".join(re.findall(r"^## (.*)$", PAGE, re.MULTILINE)).lower()
+    assert [kind for kind in KINDS if kind not in headings] == []
+
+
+def test_each_fragment_is_a_part_of_a_valid_job(mine: None) -> None:
+    for fragment in fragments():
+        base = YAML(typ="safe").load(HEAD + SPACE) if "search" in fragment else TRAIN
+        whole = ("problem", "networks")  # named anew, not added to
+        parts = {name: {**base.get(name, {}), **part} for name, part in fragment.items() if name not in whole}
+        harness.load_job({**base, **fragment, **parts})
+
+
+SPACE = "\nepochs: 4\nspace:\n  schedule:\n    constant: {sigma: {low: 0.01, high: 1.0}}\n"
+
+
+def test_a_job_of_all_of_them_runs(mine: None, tmp_path: Path) -> None:
+    grid = {
+        "loss": ["mine:squared_hinge"],
+        "penalty": ["mine:LogitNorm"],
+        "sigma": [{"schedule": "mine:Sawtooth", "start": 0.5, "noise": "mine:Laplace"}],
+        "epoch": [1],
+        "seed": [0],
+    }
+    job = {
+        **TRAIN,
+        "problem": {"name": "mine:Spiral"},
+        "networks": {"name": "mine:Bilinear"},
+        "training": {"batch": 32, "steps_per_epoch": 5, "optimizer": {"name": "mine:Momentum"}},
+        "grid": grid,
+        "evaluation": {"samples": 40, "draws": 50, "metrics": ["mine:mean_shift", "mine:ShareBeyond"]},
+    }
+    assert harness.run(job, results=tmp_path, executor="serial").statuses == {"completed": 1}
+    names = harness.open_results(tmp_path).query("SELECT name FROM metrics ORDER BY name")["name"].to_pylist()
+    assert names == ["mine:ShareBeyond", "mine:mean_shift"]
+
+
+@pytest.mark.parametrize("problem", [{"name": "mine:Lattice", "side": 9}, {"name": "mine:two_points"}])
+def test_fixed_sets_run(mine: None, problem: dict[str, Any], tmp_path: Path) -> None:
+    grid = {"loss": ["minimax"], "sigma": [0.1], "epoch": [1], "seed": [0]}
+    training = {"batch": 8, "steps_per_epoch": 2}
+    job = {**TRAIN, "problem": problem, "training": training, "grid": grid}
+    assert harness.run(job, results=tmp_path, executor="serial").statuses == {"completed": 1}
+
+
+def test_the_readers_own_test_passes(folder: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "test_mine.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), str(folder)])},
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "1 passed" in answer.stdout
