@@ -162,7 +162,19 @@ def query(
 def list_(
     kind: Annotated[
         Literal[
-            "losses", "problems", "networks", "optimizers", "penalties", "schedules", "noises", "statuses", "columns"
+            "losses",
+            "problems",
+            "networks",
+            "optimizers",
+            "penalties",
+            "schedules",
+            "noises",
+            "metrics",
+            "samplers",
+            "pruners",
+            "executors",
+            "statuses",
+            "columns",
         ],
         typer.Argument(help="What to list."),
     ],

@@ -36,8 +36,10 @@ class Spec(BaseModel):
 
     @functools.cached_property
     def description(self) -> str:
-        """A short text for a column: ``weight_clip(limit=0.01)``, or just the name."""
-        values = self.model_dump(exclude={"name"})
+        """A short text for a column, own parameters before inherited ones: ``weight_clip(limit=0.01)``, or the name."""
+        dumped = self.model_dump(exclude={"name"})
+        order = dict.fromkeys((*type(self).__annotations__, *dumped))
+        values = {name: dumped[name] for name in order if name in dumped}
         inner = ", ".join(
             f"{key}={exact(value) if isinstance(value, float) else value}" for key, value in values.items()
         )

@@ -11,7 +11,7 @@ import pytest
 from harness.identity import stream_seed
 from harness.job.job import Job
 from harness.job.reading import load_job
-from harness.planning.cells import Cell
+from harness.planning.cells import Cell, Probe, Run
 from harness.planning.grid import expand
 from harness.planning.packs import ProbePack, TrainingPack
 from harness.planning.plan import Plan, make_plan
@@ -216,3 +216,19 @@ def test_a_users_objective_is_not_taken_for_a_built_in_one_of_the_same_name() ->
     assert hinge != wide
     assert minimax == exploding  # a built-in objective itself is shared
     assert len(made.probes) == 3
+
+
+@pytest.mark.parametrize("base", [TRAIN, PROBE], ids=["train", "probe"])
+def test_a_plan_for_other_slots_is_the_plan_made_for_them(base: dict[str, Any]) -> None:
+    job = make_job(base, resources={"pack": "auto"})
+    assert plan(job, slots=1).for_slots(3).packs == plan(job, slots=3).packs
+
+
+def test_planning_compares_no_run_probe_or_cell_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked up in a list is compared with every item: 10,000 cells took 93 s for that."""
+    compared = []
+    for kind in (Run, Probe, Cell):
+        monkeypatch.setattr(kind, "__eq__", lambda self, other: compared.append(self) or self is other)
+    for base in (TRAIN, PROBE):
+        assert plan(make_job(base, grid={"seed": list(range(6))})).packs
+    assert compared == []

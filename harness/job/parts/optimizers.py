@@ -1,4 +1,4 @@
-"""Optimisers: elementwise updates of stacked parameters, one learning rate a member.
+"""Optimisers: elementwise updates of stacked parameters, one learning rate per member.
 
 torch.optim has one learning rate a parameter group, so members that differ in it could not share a pack; the updates
 below are checked against torch.optim in the tests.

@@ -118,9 +118,11 @@ class DataSet(Problem):
         return samples
 
     def load(self) -> Samples | None:
+        import numpy as np
+
         from ...problems.sources import Samples
 
-        info, samples = self.info(), self.samples()
+        info, samples = self.info(), np.asarray(self.samples(), dtype=np.float32)
         if samples.shape[1:] != info.shape:
             raise ValueError(
                 f"problem {self.name} gave samples of {list(samples.shape[1:])}, promised {list(info.shape)}"
