@@ -23,7 +23,7 @@ class Stream:
     """The random streams of k members, read in step: each `next` gives ``[k, ...]``.
 
     Args:
-      draws: One a member: makes its next block ``[t, ...]`` of t steps; t may not depend on the pack.
+      draws: One per member: makes its next block ``[t, ...]`` of t steps; t may not depend on the pack.
       then: What becomes of a step's draws, such as the samples of drawn indices.
     """
 
