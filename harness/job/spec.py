@@ -20,7 +20,7 @@ PathInJob = tuple[str | int, ...]
 class Spec(BaseModel):
     """An immutable, validated part of a job."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """pydantic's, without what was derived from the old values and kept."""

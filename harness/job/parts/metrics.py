@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -34,6 +35,7 @@ class Metric(Part):
         ]
         return f"{self.name}({', '.join(given)})" if given else self.name
 
+    @abc.abstractmethod
     def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> float | tuple[float, float]:
         """The value, or value and standard error.
 
@@ -41,7 +43,6 @@ class Metric(Part):
           real, fake: Held-out and generated samples, ``[n, *shape]`` and ``[m, *shape]``, data units, float32.
           generator: Source of random numbers, the same for all generators of a seed.
         """
-        raise NotImplementedError
 
 
 class EnergyDistance(Metric):

@@ -45,6 +45,11 @@ class Part(Spec):
         return {**values, "source": source_digest(self.name)} if is_own(self.name) else values
 
     @classmethod
+    def undefined(cls) -> list[str]:
+        """Methods that a class of this kind must define, and this one does not."""
+        return sorted(cls.__abstractmethods__)
+
+    @classmethod
     def parameters(cls) -> dict[str, bool]:
         """Names of the parameters, and whether each must be given."""
         return {name: field.is_required() for name, field in cls.model_fields.items() if name != "name"}
@@ -92,7 +97,7 @@ def chooser(
             raise ValueError(f"must be the name of a {base.kind}, or a mapping with its name; got {value!r}")
         name = given.get("name")
         if name is None:
-            raise ValueError(f"needs a name.{suggest('', builtin)}")
+            raise ValueError(f"needs a name.{suggest('', builtin)}, or package.module:Name")
         if not isinstance(name, str):
             raise MistakesError([(("name",), f"unknown {base.kind} {name!r}.{suggest(name, builtin)}")])
         try:
@@ -114,9 +119,17 @@ def validated(grammar: type[P], values: dict[str, Any]) -> P:
         raise InnerError(error.errors(), grammar) from error
 
 
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
+
+
 def _class_of(found: Any, name: str, base: type[P]) -> type[P]:
     if not (isinstance(found, type) and issubclass(found, base)) or found is base:
         raise ValueError(
             f"'{name}' is no {base.kind}; it must be a class derived from {base.__module__}.{base.__qualname__}"
+        )
+    if missing := found.undefined():
+        raise ValueError(
+            f"'{name}' has no {' and no '.join(missing)}; {_article(base.kind)} {base.kind} must; see docs/extending.md"
         )
     return found
