@@ -1,4 +1,4 @@
-"""The Ray executor: long-lived actors, one a GPU (or a share of one) or a CPU slot.
+"""The Ray executor: long-lived actors, one per GPU (or share of one) or CPU slot.
 
 Ray is told to restart and retry nothing: the driver owns attempts, a dead actor is replaced by a fresh one, and a
 pack that was under way is simply done again, which is safe because its rows appear all at once or not at all.

@@ -126,7 +126,7 @@ def test_a_number_that_is_not_finite_is_refused_without_the_class_saying_so(valu
 @pytest.mark.parametrize(
     ("name", "way_out"),
     [
-        ("slips_of_mine:Wieghted", "did you mean 'slips_of_mine:Weighted'?"),
+        ("slips_of_mine:Weightd", "did you mean 'slips_of_mine:Weighted'?"),
         ("slips_of_mine:Zzz", "slips_of_mine has no such name"),
         ("nowhere_at_all:Weighted", "it must be package.module:name on the Python path"),
         ("breaks_of_mine:Weighted", "importing breaks_of_mine raises ModuleNotFoundError"),
