@@ -1,6 +1,6 @@
 """One contract for everything that acts inside a training step: losses, penalties, schedules and noise families.
 
-Each must give one number a member, the same in a pack as alone, in the type and on the device it is given, without
+Each must give one number per member, the same in a pack as alone, in the type and on the device it is given, without
 reading a value back (a ``meta`` tensor has none), and with the gradient that finite differences find.
 """
 
