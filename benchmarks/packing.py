@@ -51,6 +51,7 @@ def main() -> None:
     devices.prepare(num_threads=1)
     for path in ("jobs/ring.yaml", "jobs/quickstart.yaml"):
         job = load_job(path)
+        assert isinstance(job, Job)
         alone = seconds_per_member_step(job, 1)
         for num in SIZES:
             packed = seconds_per_member_step(job, num)

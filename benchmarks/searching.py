@@ -24,7 +24,7 @@ import numpy as np
 import optuna
 import pyarrow.parquet
 
-from harness.job.reading import parse
+from harness.job.reading import parse_job
 from harness.job.space import Parameters, Range
 from harness.job.tune import TuneJob
 from harness.search.analysis import share_of_member_steps
@@ -168,7 +168,7 @@ def compare(job: TuneJob, table: list[Known], variants: Mapping[str, Mapping[str
 
 def main() -> None:
     """Compares samplers without pruning, and pruners under the same random trials, by two objectives."""
-    job, table = parse(JOB), computed_trials()
+    job, table = parse_job(JOB), computed_trials()
     assert isinstance(job, TuneJob)
     samplers = {name: {"sampler": name, "pruner": "none"} for name in ("tpe", "gp", "random")}
     print(f"{len(table)} computed schedules\n\nsamplers, {REPEATS} repeats each, nothing pruned")

@@ -18,7 +18,7 @@ class HarnessError(Exception):
 
 
 class JobError(HarnessError):
-    """A job file with mistakes; the text has one block a mistake, with file, line and column."""
+    """A job file with mistakes; the text has one block per mistake, with file, line and column."""
 
 
 class StoreError(HarnessError):

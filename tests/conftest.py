@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from harness.job.job import Job
-from harness.job.reading import parse_job
+from harness.job.reading import AnyJob, parse_job
+from harness.job.tune import TuneJob
 from harness.storage.store import Store
 from tests import shapes
 
@@ -69,7 +70,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-TRAIN = {
+TRAIN: dict[str, Any] = {
     "name": "tiny",
     "protocol": "train",
     "problem": {"name": "ring"},
@@ -80,7 +81,7 @@ TRAIN = {
     "resources": {"pack": 4},
 }
 
-PROBE = {
+PROBE: dict[str, Any] = {
     "name": "probed",
     "protocol": "probe",
     "problem": {"name": "digits"},
@@ -98,12 +99,21 @@ PROBE = {
 }
 
 
+def near(expected: float | None, *, rel: float | None = None) -> Any:
+    """`pytest.approx` as a part of an object that is compared as a whole; a part that is None is to be None."""
+    return pytest.approx(expected, rel=rel)
+
+
 def make_job(base: dict[str, Any], **changes: Any) -> Job:
     """A job from one of the dictionaries above; a mapping among the changes is merged into its part."""
     content = dict(base)
     for name, value in changes.items():
         content[name] = {**content.get(name, {}), **value} if isinstance(value, dict) else value
-    job = parse_job(json.dumps(content))  # JSON is YAML
+    return as_job(parse_job(json.dumps(content)))  # JSON is YAML
+
+
+def as_job(job: AnyJob | TuneJob) -> Job:
+    """A job that was read, which is to be one of protocol train or probe."""
     assert isinstance(job, Job)
     return job
 

@@ -10,7 +10,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,8 +97,9 @@ def imports(package: Path) -> Iterator[Import]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         top = {id(node) for statement in tree.body for node in _run_on_import(statement)}
         for node in ast.walk(tree):
-            for name in _imported(node, ("harness", *file.parts[:-1])):
-                yield Import(file.as_posix(), node.lineno, name, id(node) in top)  # type: ignore[attr-defined]
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for name in _imported(node, ("harness", *file.parts[:-1])):
+                    yield Import(file.as_posix(), node.lineno, name, id(node) in top)
 
 
 def _run_on_import(node: ast.AST) -> Iterator[ast.AST]:
@@ -108,11 +109,9 @@ def _run_on_import(node: ast.AST) -> Iterator[ast.AST]:
             yield from _run_on_import(child)
 
 
-def _imported(node: ast.AST, package: tuple[str, ...]) -> list[str]:
+def _imported(node: ast.Import | ast.ImportFrom, package: tuple[str, ...]) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    if not isinstance(node, ast.ImportFrom):
-        return []
     base = package[: len(package) - node.level + 1] if node.level else ()
     names = [".".join(part for part in (*base, node.module) if part)]
     if names == ["harness"]:  # from .. import identity; the version is in the package itself
@@ -248,7 +247,8 @@ def unsafe_calls(package: Path) -> list[str]:
     ]
 
 
-RULES = [
+Rule = Callable[[Path], list[str]]
+RULES: list[Rule] = [
     imports_against_the_layers,
     arrows_nobody_uses,
     imports_away_from_home,
@@ -262,7 +262,7 @@ RULES = [
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_the_package_keeps_the_rule(rule) -> None:  # type: ignore[no-untyped-def]
+def test_the_package_keeps_the_rule(rule: Rule) -> None:
     complaints = rule(PACKAGE)
     assert not complaints, "\n" + "\n".join(complaints)
 
@@ -356,7 +356,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("rule", "files", "sentence"), BROKEN)
-def test_a_broken_rule_says_what_to_mend(rule, files: dict[str, str], sentence: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_broken_rule_says_what_to_mend(rule: Rule, files: dict[str, str], sentence: str, tmp_path: Path) -> None:
     assert any(sentence in complaint for complaint in rule(_write(tmp_path, files)))
 
 
@@ -369,7 +369,7 @@ def test_a_broken_rule_says_what_to_mend(rule, files: dict[str, str], sentence: 
         (folders_too_full, {"cli/__init__.py": "", **{f"cli/m{n}.py": "" for n in range(16)}}),
     ],
 )
-def test_what_is_allowed_is_left_alone(rule, files: dict[str, str], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_allowed_is_left_alone(rule: Rule, files: dict[str, str], tmp_path: Path) -> None:
     assert rule(_write(tmp_path, files)) == []
 
 

@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a reader who has put all snippets into one file."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "mine.py").write_text("".join(blocks("python")), encoding="utf-8")
-    (folder / "test_mine.py").write_text("import torch\nfrom mine import *\n\n" + "".join(blocks("python test")))
+    (folder / "test_mine.py").write_text("".join(blocks("python test")))
     return folder
 
 
@@ -89,14 +89,43 @@ def test_fixed_sets_run(mine: None, problem: dict[str, Any], tmp_path: Path) -> 
     assert harness.run(job, results=tmp_path, executor="serial").statuses == {"completed": 1}
 
 
-def test_the_readers_own_test_passes(folder: Path) -> None:
+def python(folder: Path, *arguments: str) -> str:
+    """What ``python -m ...`` prints in the reader's folder."""
     answer = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "test_mine.py")],
+        [sys.executable, "-m", *arguments],
         capture_output=True,
         text=True,
         check=False,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), str(folder)])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert "1 passed" in answer.stdout
+    return answer.stdout
+
+
+def test_the_readers_own_test_passes(folder: Path) -> None:
+    assert "1 passed" in python(folder, "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py")
+
+
+def test_the_whole_job_runs_as_the_page_has_it(folder: Path) -> None:
+    (text,) = blocks("yaml job")
+    (folder / "mine.yaml").write_text(text, encoding="utf-8")
+    python(folder, "harness", "run", "mine.yaml", "--executor", "serial", "-q")
+    (query,) = re.findall(r'^harness query "(.*)"$', PAGE, re.MULTILINE)[:1]
+    rows = python(folder, "harness", "query", query, "--format", "csv").splitlines()
+    assert len(rows) == 1 + 4
+    assert "mine:LogitNorm(weight=0.1)" in "".join(rows)
+
+
+def test_penalties_with_draws_with_limits_and_on_the_dirac_gan_run(mine: None, tmp_path: Path) -> None:
+    names = ["mine:Consistency", "mine:SoftClip", "mine:Ridge"]
+    job = {**TRAIN, "grid": {**TRAIN["grid"], "penalty": ["none", *names]}}
+    outcome = harness.run(job, results=tmp_path, executor="serial")
+    assert set(outcome.statuses) == {"completed"}
+    losses = harness.open_results(tmp_path).query("SELECT DISTINCT d_loss FROM cells")
+    assert losses.num_rows > 3  # the penalties do something
+    grid = {"loss": ["non_saturating"], "penalty": [{"name": "mine:Ridge", "weight": 5.0}, "r1"]}  # r1: gamma/2 = 5
+    harness.run({"name": "d", "protocol": "dirac", "grid": grid}, results=tmp_path, executor="serial")
+    moduli = harness.open_results(tmp_path).query("SELECT updates, predicted_modulus FROM cells WHERE job = 'd'")
+    assert moduli.num_rows == 4
+    assert len({(row["updates"], row["predicted_modulus"]) for row in moduli.to_pylist()}) == 2

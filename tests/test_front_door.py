@@ -65,7 +65,7 @@ def test_mistakes_of_a_dictionary_have_their_place_by_keys() -> None:
 
 
 def job_in_python(**changes: Any) -> Job:
-    grid = Grid(loss=("minimax",), sigma=(0.1,), epoch=(1,), seed=(0,))  # type: ignore[arg-type]
+    grid = Grid(loss=("minimax",), sigma=(0.1,), epoch=(1,), seed=(0,))  # type: ignore[arg-type]  # a number becomes noise
     parts: dict[str, Any] = {"name": "made", "problem": Ring(), "networks": MLP(width=8)}
     parts |= {"training": Training(steps_per_epoch=2)}
     return Job(protocol="train", grid=(grid,), **{**parts, **changes})

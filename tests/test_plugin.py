@@ -23,7 +23,7 @@ from tests.conftest import TRAIN
 ROOT = Path(__file__).parents[1]
 PLUGIN = ROOT / "tests" / "plugin"
 
-GRID = {
+GRID: dict[str, Any] = {
     "loss": ["hinge", "noiselab.parts:squared_hinge"],
     "penalty": [{"name": "noiselab.parts:LogitNorm", "weight": 0.2}],
     "sigma": [

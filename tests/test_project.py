@@ -16,6 +16,7 @@ from tests.conftest import group_of
 from tests.test_architecture import LAYERS, PACKAGE
 
 ROOT = PACKAGE.parent
+TOUR = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
@@ -52,6 +53,19 @@ def test_the_citation_names_the_licences_holder_and_the_paper() -> None:
 def test_the_guide_lists_the_folders_in_the_order_of_the_layers() -> None:
     listed = re.findall(r"^\| `(\w+)` \|", CONTRIBUTING, flags=re.MULTILINE)
     assert listed == [name for name in LAYERS if (PACKAGE / name).is_dir()]
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w/]+\.py)`", TOUR))))
+def test_the_tour_walks_through_files_that_exist(path: str) -> None:
+    assert (ROOT / path).exists() or (PACKAGE / path).exists()
+
+
+def test_no_walk_returns_to_a_file_more_than_twice() -> None:
+    walks = re.split(r"^## ", TOUR, flags=re.MULTILINE)[1:4]
+    for walk in walks:
+        files = re.findall(r"`([\w/]+\.py)`", walk)
+        visits = [name for before, name in zip([None, *files], files, strict=False) if name != before]
+        assert max(visits.count(name) for name in visits) <= 3, walk[:30]  # once, and two returns
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:harness|tests|jobs|results)/[\w/.]+)`", CONTRIBUTING))))

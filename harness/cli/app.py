@@ -108,7 +108,8 @@ def run(
             observer=display,
             announce=None if quiet else lambda text: say(f"{parsed.name}: {text}", to=err),
         )
-    print_summary(outcome, results=results, job_file=job)
+    where = ("" if executor == "ray" else f" --executor {executor}") + (f" --address {address}" if address else "")
+    print_summary(outcome, results=results, job_file=job, options=where)
     raise typer.Exit(0 if outcome.is_complete else 1)
 
 
@@ -162,7 +163,19 @@ def query(
 def list_(
     kind: Annotated[
         Literal[
-            "losses", "problems", "networks", "optimizers", "penalties", "schedules", "noises", "statuses", "columns"
+            "losses",
+            "problems",
+            "networks",
+            "optimizers",
+            "penalties",
+            "schedules",
+            "noises",
+            "metrics",
+            "samplers",
+            "pruners",
+            "executors",
+            "statuses",
+            "columns",
         ],
         typer.Argument(help="What to list."),
     ],

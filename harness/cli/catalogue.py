@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from .. import __version__
+from ..execution.executors import executor_names
 from ..job.parts.metrics import METRICS
 from ..job.parts.networks import NETWORKS
 from ..job.parts.noise import NOISES
@@ -17,6 +18,7 @@ from ..job.parts.part import Part
 from ..job.parts.penalties import PENALTIES
 from ..job.parts.problems import PROBLEMS
 from ..job.parts.schedules import SCHEDULES
+from ..job.strategies import PRUNERS, SAMPLERS
 from ..storage.records import STATUSES, TABLES
 from ..theory.losses import LOSSES
 
@@ -30,6 +32,7 @@ PARTS: Mapping[str, Mapping[str, type[Part]]] = {
     "metrics": METRICS,
 }
 """What a job file can name, by kind, and losses besides."""
+_TEXTS: Mapping[str, Mapping[Any, str]] = {"samplers": SAMPLERS, "pruners": PRUNERS, "statuses": STATUSES}
 
 
 def entries(kind: str) -> list[tuple[str, str]]:
@@ -38,8 +41,10 @@ def entries(kind: str) -> list[tuple[str, str]]:
         return [(name, part.help()) for name, part in PARTS[kind].items()]
     if kind == "losses":
         return [(name, loss.formula) for name, loss in LOSSES.items()]
-    if kind == "statuses":
-        return [(str(status), meaning) for status, meaning in STATUSES.items()]
+    if kind in _TEXTS:
+        return [(str(name), meaning) for name, meaning in _TEXTS[kind].items()]
+    if kind == "executors":
+        return [(name, "built in" if name in ("ray", "serial") else "of a package") for name in executor_names()]
     return [(f"{table}.{field.name}", _column(field)) for table, schema in TABLES.items() for field in schema]
 
 

@@ -19,7 +19,7 @@ def verify(
     only: Annotated[str, typer.Option("--only", metavar="IDS", help="Some statements, such as 2.4,3.3.")] = "",
     json_: Annotated[bool, typer.Option("--json", help="A JSON list, one object a statement.")] = False,
 ) -> None:
-    """Check the theorems numerically, one line a statement; exit code 1 if any fails."""
+    """Check the theorems numerically, one line per statement; exit code 1 if any fails."""
     from dataclasses import asdict
 
     from ..verification import run_checks

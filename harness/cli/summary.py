@@ -22,8 +22,8 @@ _ON_IMAGES = ("w1_sliced", "real_w1_sliced", "bound_sliced_best", "real_bound_sl
 _ON_POINTS = ("w1", "real_w1", "bound_best", "real_bound_best", "bound_paper")
 
 
-def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
-    """Prints what came out and how to look further."""
+def print_summary(outcome: Outcome, *, results: str, job_file: Path, options: str = "") -> None:
+    """Prints what came out and how to look further; `options` are those that a second run needs too."""
     job = outcome.plan.job
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(outcome.statuses.items()))
     if outcome.num_computed:
@@ -47,7 +47,7 @@ def print_summary(outcome: Outcome, *, results: str, job_file: Path) -> None:
     _print_failures(store, job.name, option)
     harness = _own_name()
     if not outcome.is_complete:
-        say(f"Again:  {harness} run {shlex.quote(str(job_file))} --retry failed,diverged,timeout,lost{option}")
+        say(f"Again:  {harness} run {shlex.quote(str(job_file))} --retry failed,diverged,timeout,lost{option}{options}")
     points = {"dirac": "trajectories", "probe": "curves", "train": "training"}[job.protocol]
     say(
         "Look further:\n"

@@ -27,7 +27,10 @@ _SECONDS_PER_STEP = 1.2e-4  # of one simulated update on one core
 
 @dataclass(frozen=True)
 class DiracCell:
-    """One game; one row of ``cells``."""
+    """One game; one row of ``cells``. It has neither run nor probe."""
+
+    run: ClassVar[None] = None
+    probe: ClassVar[None] = None
 
     loss: str
     penalty: Penalty
@@ -118,6 +121,12 @@ class DiracPack:
 
     @property
     def requires(self) -> frozenset[tuple[str, int]]:
+        """No snapshots."""
+        return frozenset()
+
+    @property
+    def snapshots(self) -> frozenset[tuple[str, int]]:
+        """None are made."""
         return frozenset()
 
     @property

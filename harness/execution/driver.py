@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from ..planning.difference import AnyCell
-from ..planning.packs import Pack, SnapshotKey, TrainingPack
+from ..planning.packs import Pack, SnapshotKey
 from ..planning.plan import Plan
 from ..storage.records import Status
 from ..storage.store import Store, new_part
@@ -197,18 +197,16 @@ class Driver:
             row = stored.get(cell.key)
             if cell.cell_id not in self._ended and row is not None and row.cell_id == cell.cell_id:
                 self._count({cell.cell_id: cast(Status, row.status)})
-        if isinstance(pack, TrainingPack):
-            self._note_snapshots({key for key in pack.snapshots if self._store.has_snapshot(*key)})
+        self._note_snapshots({key for key in pack.snapshots if self._store.has_snapshot(*key)})
 
     def _give_up(self, task: Task, status: Status, error: str) -> None:
         """Writes rows for the cells a failed pack leaves, and for those that waited for its snapshots."""
         pack = task.pack
         left = [cell for cell in pack.cells if cell.cell_id not in self._ended]
         self._write_failures(left, status, error, attempt=task.attempt)
-        if isinstance(pack, TrainingPack):
-            for run_id, epoch in pack.snapshots - self._snapshots:
-                reason = f"its reference run {run_id} ended as {status}:\n{error}"
-                self._give_up_snapshot(SnapshotImpossible(run_id, epoch, status, reason))
+        for run_id, epoch in pack.snapshots - self._snapshots:
+            reason = f"its reference run {run_id} ended as {status}:\n{error}"
+            self._give_up_snapshot(SnapshotImpossible(run_id, epoch, status, reason))
 
     def _give_up_snapshot(self, event: SnapshotImpossible) -> None:
         key = (event.run_id, event.epoch)

@@ -12,7 +12,7 @@ from ..worker.messages import Event, Task, WorkerSettings
 
 
 class Executor(abc.ABC):
-    """Runs tasks, one a slot. The driver owns queue, attempts and failures; an executor owns workers.
+    """Runs tasks, one per slot. The driver owns queue, attempts and failures; an executor owns workers.
 
     Attributes:
       num_slots: Tasks that can run at once.

@@ -1,4 +1,4 @@
-"""The Ray executor: long-lived actors, one a GPU (or a share of one) or a CPU slot.
+"""The Ray executor: long-lived actors, one per GPU (or share of one) or CPU slot.
 
 Ray is told to restart and retry nothing: the driver owns attempts, a dead actor is replaced by a fresh one, and a
 pack that was under way is simply done again, which is safe because its rows appear all at once or not at all.
@@ -37,7 +37,7 @@ _WORKER_GONE = (
     exceptions.TaskCancelledError,
 )
 _NO_ACTOR = (exceptions.ActorUnschedulableError, exceptions.RuntimeEnvSetupError)
-_MOST_FAILED_STARTS = 5
+_MAX_FAILED_STARTS = 5
 _GRACE_SECONDS = 30.0
 
 
@@ -137,7 +137,7 @@ class RayExecutor(Executor):
             if isinstance(cause, HarnessError):  # a store that is not the driver's: no other start would help
                 raise cause from error
             self._failed_starts += 1
-            if self._failed_starts > _MOST_FAILED_STARTS:
+            if self._failed_starts > _MAX_FAILED_STARTS:
                 raise ClusterError(f"actors of {self.description} do not start: {error}") from error
             self._start_actor()
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import functools
 import hashlib
 import importlib
@@ -37,11 +38,22 @@ def resolve(name: str, builtin: Mapping[str, T], *, kind: str) -> T:
         raise ValueError(f"unknown {kind} '{name}'.{suggest(name, builtin)}, or package.module:name")
     module_name, _, attribute = name.partition(":")
     try:
-        return cast(T, getattr(importlib.import_module(module_name), attribute))
+        module = importlib.import_module(module_name)
+        return cast(T, getattr(module, attribute))
     except (Exception, SystemExit) as error:  # a module may do anything when it is imported
-        raise ValueError(
-            f"{kind} '{name}' cannot be imported ({error}); it must be package.module:name on the Python path"
-        ) from error
+        raise ValueError(f"{kind} '{name}' cannot be imported ({error}); {_way_out(name, error)}") from error
+
+
+def _way_out(name: str, error: BaseException) -> str:
+    module_name, _, attribute = name.partition(":")
+    module = sys.modules.get(module_name)
+    if module is not None:
+        close = difflib.get_close_matches(attribute, [other for other in vars(module) if other[:1] != "_"], n=1)
+        return f"did you mean '{module_name}:{close[0]}'?" if close else f"{module_name} has no such name"
+    missing = getattr(error, "name", None)
+    if isinstance(error, ModuleNotFoundError) and missing and f"{module_name}.".startswith(f"{missing}."):
+        return "it must be package.module:name on the Python path"
+    return f"importing {module_name} raises {type(error).__name__}: mend that module, or install what it needs"
 
 
 @functools.cache

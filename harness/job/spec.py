@@ -20,7 +20,7 @@ PathInJob = tuple[str | int, ...]
 class Spec(BaseModel):
     """An immutable, validated part of a job."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """pydantic's, without what was derived from the old values and kept."""
@@ -36,8 +36,10 @@ class Spec(BaseModel):
 
     @functools.cached_property
     def description(self) -> str:
-        """A short text for a column: ``weight_clip(limit=0.01)``, or just the name."""
-        values = self.model_dump(exclude={"name"})
+        """A short text for a column, own parameters before inherited ones: ``weight_clip(limit=0.01)``, or the name."""
+        dumped = self.model_dump(exclude={"name"})
+        order = dict.fromkeys((*type(self).__annotations__, *dumped))
+        values = {name: dumped[name] for name in order if name in dumped}
         inner = ", ".join(
             f"{key}={exact(value) if isinstance(value, float) else value}" for key, value in values.items()
         )

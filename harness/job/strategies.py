@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -10,8 +10,18 @@ from pydantic import PlainSerializer, PlainValidator
 
 from .extensions import resolve
 
-SAMPLERS = ("tpe", "gp", "cmaes", "random", "grid")
-PRUNERS = ("median", "halving", "none")
+SAMPLERS: Mapping[str, str] = {
+    "tpe": "tree-structured Parzen estimator; parameters that occur together are modelled together",
+    "gp": "Gaussian process; draws parameters at random that only one of several families has",
+    "cmaes": "covariance matrix adaptation; one objective, and as gp with families",
+    "random": "independent draws",
+    "grid": "search.points values of every range",
+}
+PRUNERS: Mapping[str, str] = {
+    "median": "prunes a trial whose report is above the median of those before it",
+    "halving": "keeps the better half at each report",
+    "none": "prunes nothing",
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ def name_and_options(strategy: str | WithOptions) -> tuple[str, Mapping[str, Any
     return (strategy.name, strategy.options) if isinstance(strategy, WithOptions) else (strategy, {})
 
 
-def _reader(kind: str, builtin: Sequence[str]) -> Callable[[Any], str | WithOptions]:
+def _reader(kind: str, builtin: Mapping[str, str]) -> Callable[[Any], str | WithOptions]:
     """Reads a name or a mapping with a name, whose object must be there and callable."""
 
     def read(value: Any) -> str | WithOptions:

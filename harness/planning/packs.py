@@ -68,6 +68,7 @@ class TrainingPack:
 
     @property
     def requires(self) -> frozenset[SnapshotKey]:
+        """No snapshots."""
         return frozenset()
 
     @property
@@ -118,7 +119,13 @@ class ProbePack:
         )
 
     @property
+    def snapshots(self) -> frozenset[SnapshotKey]:
+        """None are made."""
+        return frozenset()
+
+    @property
     def requires(self) -> frozenset[SnapshotKey]:
+        """The snapshots that are probed."""
         return frozenset((probe.run.run_id, probe.epoch) for probe in self.probes)
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..dirac.cells import expand as expand_games
 from ..job.reading import AnyJob
-from .cells import Cell, Probe, Run
+from .cells import Probe, Run
 from .difference import AnyCell, Difference, StoreView, difference_from_store
 from .grid import expand
 from .packing import cut_game_packs, cut_packs
@@ -98,16 +98,15 @@ def make_plan(job: AnyJob, store: StoreView, *, slots: int, retry: Iterable[str]
     """
     cells = tuple(_EXPAND[job.protocol](job))
     difference = difference_from_store(cells, job.name, store, frozenset(retry))
-    trained = [cell for cell in cells if isinstance(cell, Cell)]
-    needed = {cell.generator for cell in difference.missing if isinstance(cell, Cell) and cell.probe is not None}
+    needed = {cell.generator for cell in difference.missing if cell.generator is not None and cell.probe is not None}
     snapshots = frozenset(key for key in needed if store.has_snapshot(*key))
     return Plan(
         job=job,
         cells=cells,
         difference=difference,
         packs=_cut(job, cells, difference.missing, snapshots, slots),
-        runs=tuple(unique((cell.run for cell in trained), key=lambda run: run.run_id)),
-        probes=tuple(unique((c.probe for c in trained if c.probe is not None), key=lambda probe: probe.probe_id)),
+        runs=tuple(unique((cell.run for cell in cells if cell.run is not None), key=lambda run: run.run_id)),
+        probes=tuple(unique((c.probe for c in cells if c.probe is not None), key=lambda probe: probe.probe_id)),
         snapshots=snapshots,
         slots=slots,
     )

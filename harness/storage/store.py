@@ -68,7 +68,7 @@ class Store:
             use_dictionary=[name for name in columns.schema.names if name not in floats],
             use_byte_stream_split=floats,
         )
-        # table parts of one pack carry its name; a run writes one a requested epoch, hence the suffix
+        # table parts of one pack carry its name; a run writes one per requested epoch, hence the suffix
         self._put(f"{job}/{table}/part-{part}-{uuid.uuid4().hex[:8]}.parquet", sink.getvalue().to_pybytes())
 
     def write_job(self, job: str, text: str) -> None:

@@ -39,7 +39,7 @@ class Noise(Protocol):
         ...
 
     def training_draws(self, *shape: int, generator: Generator) -> Tensor:
-        """Draws of unit noise for a training step, float32: ``[*shape]``, a sample a row. Never synchronises."""
+        """Draws of unit noise for a training step, float32: ``[*shape]``, a sample per row. Never synchronises."""
         ...
 
     def log_kernel(self, squared: Tensor, *, dimension: int) -> Tensor:

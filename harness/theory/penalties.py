@@ -45,7 +45,7 @@ def around(real: Tensor, alpha: Tensor, unit: Tensor, *, spread: float) -> Tenso
     """Real samples moved by ``alpha * spread * std(real) * unit``, as DRAGAN does: ``[k, b, *shape]``.
 
     Args:
-      alpha: Uniform in [0, 1), one a sample, ``[k, b]``.
+      alpha: Uniform in [0, 1), one per sample, ``[k, b]``.
       unit: Uniform in [0, 1), ``[k, b, *shape]``.
       spread: In standard deviations of the batch.
     """

@@ -40,7 +40,7 @@ class GradientMoments:
             self._kept.append(gradient[:, :: -(-gradient.shape[1] // _COORDINATES_FOR_TAILS)])
 
     def summary(self) -> dict[str, list[float]]:
-        """By name, one value a member."""
+        """By name, one value per member."""
         norms = torch.stack(self._norms)  # [batches, k]
         num_members = norms.shape[1]
         pooled = [standardised(values) for values in torch.stack(self._kept, dim=1)] if self._kept else None

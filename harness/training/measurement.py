@@ -11,7 +11,7 @@ from ..theory.losses import LOSSES, Loss
 
 @dataclass(frozen=True)
 class Measurement:
-    """A pack over several fresh batches; lists have one value a member.
+    """A pack over several fresh batches; lists have one value per member.
 
     Attributes:
       iteration: Updates done.

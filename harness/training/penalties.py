@@ -8,6 +8,13 @@ from ..job.parts.penalties import Penalty
 from .players import Players
 
 
+class _Draws(dict[str, Tensor]):
+    def __missing__(self, name: str) -> Tensor:
+        raise ValueError(
+            f"a penalty takes draws[{name!r}] without asking for it; its shape goes into draws(batch, shape)"
+        )
+
+
 class StackedPenalty:
     """The penalty of a pack, with random streams of its own.
 
@@ -28,5 +35,11 @@ class StackedPenalty:
 
         `real` and `fake` are the noisy batches ``[k, b, *shape]`` the discriminators see.
         """
-        draws = {name: stream.next() for name, stream in self._draws.items()}
-        return self._penalty(lambda samples: self._discriminator(weights, samples), real, fake, draws)
+        draws = _Draws({name: stream.next() for name, stream in self._draws.items()})
+        term = self._penalty(lambda samples: self._discriminator(weights, samples), real, fake, draws)
+        if isinstance(term, Tensor) and term.shape != weights.shape[:1]:
+            raise ValueError(
+                f"penalty {self._penalty.name} gives values of shape {list(term.shape)} for {len(weights)} members; "
+                "it must give one value per member, [k]: reduce over the samples of a batch alone"
+            )
+        return term

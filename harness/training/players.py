@@ -28,7 +28,7 @@ class Players:
       role: Part of every stream's name, ``train`` or ``probe``.
       networks: Of all members.
       source: Real samples, on the device to work on.
-      seeds: One a member.
+      seeds: One per member.
       batch: Samples of each kind in a batch.
       families: Of noise, one per member; None where no member ever has sigma > 0, so that none is drawn.
     """

@@ -43,7 +43,7 @@ def log_spaced(num: int, *, last: int) -> list[int]:
 def probe(
     probes: Sequence[Probe], losses: Sequence[str], snapshots: Tensor, source: Source
 ) -> Iterator[Progress | Measurement | Probed]:
-    """Trains one fresh discriminator a member and measures the gradients it gives.
+    """Trains one fresh discriminator per member and measures the gradients it gives.
 
     Args:
       probes: Members of one objective, penalty, settings and optimiser family.

@@ -23,7 +23,7 @@ class Stream:
     """The random streams of k members, read in step: each `next` gives ``[k, ...]``.
 
     Args:
-      draws: One a member: makes its next block ``[t, ...]`` of t steps; t may not depend on the pack.
+      draws: One per member: makes its next block ``[t, ...]`` of t steps; t may not depend on the pack.
       then: What becomes of a step's draws, such as the samples of drawn indices.
     """
 
@@ -83,11 +83,11 @@ class Streams:
         self._prefixes = [""] * len(seeds) if prefixes is None else prefixes
 
     def prefixed(self, prefixes: Sequence[str]) -> Streams:
-        """Other streams of the same members, whose purposes begin with these words, one a member."""
+        """Other streams of the same members, whose purposes begin with these words, one per member."""
         return Streams(self._role, self.seeds, device=self._device, prefixes=prefixes)
 
     def generators(self, purpose: str, *, device: torch.device | None = None) -> list[Generator]:
-        """One generator a member, seeded by (role, purpose, member seed)."""
+        """One generator per member, seeded by (role, purpose, member seed)."""
         return [
             Generator(device or self._device).manual_seed(stream_seed(self._role, f"{prefix}{purpose}", seed))
             for prefix, seed in zip(self._prefixes, self.seeds, strict=True)

@@ -17,7 +17,7 @@ from .updates import DivergenceMonitor, is_finite
 
 @dataclass(frozen=True)
 class Epoch:
-    """A pack at the end of an epoch; lists have one value a member.
+    """A pack at the end of an epoch; lists have one value per member.
 
     Attributes:
       epoch, step: Epochs and generator steps done.

@@ -16,7 +16,7 @@ __all__ = ["CHECKS", "Finding", "run_checks", "verify"]
 
 
 def verify(only: Sequence[str] | None = None) -> list[Finding]:
-    """Checks the theorems numerically; one finding a statement.
+    """Checks the theorems numerically; one finding per statement.
 
     Args:
       only: Identifiers of some statements, such as ``["2.4", "3.3"]``; None for all.

@@ -39,8 +39,12 @@ def harness(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess
     )
 
 
+Finished = tuple[Path, Path, subprocess.CompletedProcess[str]]
+"""A job file, its store, and what running it printed."""
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A small job, its store, and what running it printed."""
     from tests.conftest import TRAIN, make_job
 
@@ -51,7 +55,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, subp
     return job_file, root, answer
 
 
-def test_a_run_ends_with_exit_code_0_a_table_and_the_next_commands(finished) -> None:  # type: ignore[no-untyped-def]
+def test_a_run_ends_with_exit_code_0_a_table_and_the_next_commands(finished: Finished) -> None:
     _, _, answer = finished
     assert answer.returncode == 0, answer.stderr
     assert "tiny: 16 completed; 16 computed in" in answer.stdout
@@ -61,14 +65,14 @@ def test_a_run_ends_with_exit_code_0_a_table_and_the_next_commands(finished) -> 
     assert "cells done" not in answer.stdout
 
 
-def test_running_again_says_that_there_is_nothing_to_do(finished) -> None:  # type: ignore[no-untyped-def]
+def test_running_again_says_that_there_is_nothing_to_do(finished: Finished) -> None:
     job_file, root, _ = finished
     answer = harness("run", str(job_file), "--results", str(root))
     assert answer.returncode == 0
     assert "nothing to compute, every cell has a row (16 completed)" in answer.stdout
 
 
-def test_a_plan_counts_what_is_missing(finished) -> None:  # type: ignore[no-untyped-def]
+def test_a_plan_counts_what_is_missing(finished: Finished) -> None:
     job_file, root, _ = finished
     facts = json.loads(harness("plan", str(job_file), "--results", str(root), "--json").stdout)
     assert (facts["cells"], facts["new"], facts["done"]) == (16, 0, {"completed": 16})
@@ -82,10 +86,13 @@ def test_the_plan_of_the_quickstart_says_what_sharing_saves() -> None:
         assert part in text
 
 
-def test_a_query_answers_as_table_json_csv_and_parquet(finished, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_query_answers_as_table_json_csv_and_parquet(finished: Finished, tmp_path: Path) -> None:
     _, root, _ = finished
     sql = "SELECT loss, count(*) AS n, avg(w1) AS w1 FROM cells GROUP BY loss ORDER BY loss"
-    ask = lambda *more: harness("query", sql, "--results", str(root), *more)  # noqa: E731
+
+    def ask(*more: str) -> subprocess.CompletedProcess[str]:
+        return harness("query", sql, "--results", str(root), *more)
+
     assert "minimax" in ask().stdout
     rows = json.loads(ask("--format", "json").stdout)
     assert [(row["loss"], row["n"]) for row in rows] == [("minimax", 8), ("non_saturating", 8)]
@@ -96,7 +103,7 @@ def test_a_query_answers_as_table_json_csv_and_parquet(finished, tmp_path: Path)
     assert ask("--format", "parquet").returncode == 2
 
 
-def test_a_query_writes_a_file_of_every_format(finished, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_query_writes_a_file_of_every_format(finished: Finished, tmp_path: Path) -> None:
     _, root, _ = finished
     sql = "SELECT loss, count(*) AS n FROM cells GROUP BY loss ORDER BY loss"
     expected = [("minimax", "8"), ("non_saturating", "8")]
@@ -118,7 +125,7 @@ def test_a_query_writes_a_file_of_every_format(finished, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.json", "a.parquet"])
-def test_a_query_into_a_missing_folder_is_a_clear_message(finished, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_query_into_a_missing_folder_is_a_clear_message(finished: Finished, tmp_path: Path, name: str) -> None:
     _, root, _ = finished
     path = tmp_path / "nowhere" / name
     answer = run_here("query", "SELECT 1", "--results", str(root), "-o", str(path))
@@ -126,7 +133,7 @@ def test_a_query_into_a_missing_folder_is_a_clear_message(finished, tmp_path: Pa
     assert f"--output {path}: there is no folder {path.parent}" in answer.stderr
 
 
-def test_a_query_cannot_write_or_read_files(finished, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_query_cannot_write_or_read_files(finished: Finished, tmp_path: Path) -> None:
     _, root, _ = finished
     for sql in (f"COPY cells TO '{tmp_path}/a.csv'", "SELECT * FROM read_csv('/etc/passwd')"):
         answer = run_here("query", sql, "--results", str(root))
@@ -135,7 +142,7 @@ def test_a_query_cannot_write_or_read_files(finished, tmp_path: Path) -> None:  
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_issue_of_every_grid_answers(finished) -> None:  # type: ignore[no-untyped-def]
+def test_the_issue_of_every_grid_answers(finished: Finished) -> None:
     _, root, _ = finished
     sql = (
         "SELECT loss, sigma, epoch, count(*) n, avg(accuracy) acc, avg(grad_norm) g, avg(bound_paper) b "
@@ -146,7 +153,7 @@ def test_the_issue_of_every_grid_answers(finished) -> None:  # type: ignore[no-u
     assert all(row["n"] == 2 and row["b"] > 0 for row in rows)
 
 
-def test_a_wrong_query_is_a_clear_message_and_exit_code_2(finished) -> None:  # type: ignore[no-untyped-def]
+def test_a_wrong_query_is_a_clear_message_and_exit_code_2(finished: Finished) -> None:
     _, root, _ = finished
     answer = harness("query", "SELECT acuracy FROM cells", "--results", str(root))
     assert answer.returncode == 2
@@ -220,7 +227,7 @@ def run_on_terminal(columns: int, job_file: Path, root: Path) -> str:
 
 
 @pytest.mark.parametrize("columns", [50, 80])
-def test_the_table_of_a_run_keeps_its_loss_and_sigma_on_any_terminal(finished, columns: int) -> None:  # type: ignore[no-untyped-def]
+def test_the_table_of_a_run_keeps_its_loss_and_sigma_on_any_terminal(finished: Finished, columns: int) -> None:
     job_file, root, _ = finished
     text = run_on_terminal(columns, job_file, root)
     table = text[text.index("\n", text.index("─")) :].splitlines()[1:5]
@@ -241,7 +248,7 @@ def test_the_table_of_a_run_keeps_its_loss_and_sigma_on_any_terminal(finished, c
 
 
 @pytest.mark.parametrize("columns", [50, 80])
-def test_the_queries_proposed_at_the_end_of_a_run_return_rows(finished, columns: int) -> None:  # type: ignore[no-untyped-def]
+def test_the_queries_proposed_at_the_end_of_a_run_return_rows(finished: Finished, columns: int) -> None:
     job_file, root, _ = finished
     text = run_on_terminal(columns, job_file, root)
     proposed = [line for line in text.splitlines() if re.match("  .*harness query ", line)]
@@ -261,7 +268,7 @@ def test_the_queries_proposed_at_the_end_of_a_run_return_rows(finished, columns:
 @pytest.mark.parametrize(
     "command", [["query", "SELECT 1"], ["figure", "fig1", "--job", "tiny", "-o", "a.png"]], ids=lambda words: words[0]
 )
-def test_a_missing_store_is_said_to_be_missing(finished, tmp_path: Path, command: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_store_is_said_to_be_missing(finished: Finished, tmp_path: Path, command: list[str]) -> None:
     _, root, _ = finished
     answer = run_here(*command, "--results", str(root.parent / "reslts"))
     assert (answer.returncode, answer.stdout) == (2, "")

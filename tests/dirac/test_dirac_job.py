@@ -18,7 +18,7 @@ from harness.dirac.cells import DiracPack, expand
 from harness.dirac.play import game_of
 from harness.errors import JobError
 from harness.job.dirac import DiracJob
-from harness.job.reading import dump_job, load_job, parse_job
+from harness.job.reading import dump_job, load_grid, load_job, parse_job
 from harness.planning.plan import make_plan
 from harness.storage.query import Results
 from harness.storage.store import Store
@@ -50,7 +50,8 @@ def run(job: DiracJob, store: Store) -> harness.Outcome:
 
 
 def rows_of(store: Store, table: str = "cells") -> list[dict[str, Any]]:
-    return Results(store.root).table(table).to_pylist()
+    rows: list[dict[str, Any]] = Results(store.root).table(table).to_pylist()
+    return rows
 
 
 # The job file
@@ -64,7 +65,9 @@ def test_the_job_that_ships_has_30_games_and_survives_the_round_trip() -> None:
 
 
 def test_the_grid_is_the_product_of_its_axes_and_absent_ones_have_their_defaults() -> None:
-    assert len({cell.cell_id for cell in expand(parse_job(GAME))}) == 16  # type: ignore[arg-type]
+    job = parse_job(GAME)
+    assert isinstance(job, DiracJob)
+    assert len({cell.cell_id for cell in expand(job)}) == 16
     (first, second) = expand(game_job({"loss": ["minimax"]}))
     assert (first.updates, second.updates) == ("simultaneous", "alternating")
     assert (first.sigma, first.learning_rate, first.penalty.name) == (0, 0.1, "none")
@@ -198,7 +201,7 @@ def test_measured_and_predicted_eigenvalues_are_the_closed_forms(
 
 
 def test_moduli_are_those_of_the_closed_forms(played: Store) -> None:
-    expected = {
+    expected: dict[tuple[tuple[str, Any], ...], float] = {
         (): math.sqrt(1 + RATE**2 / 4),  # |1 +- i h/2|: SimGD leaves
         (("updates", "alternating"),): 1.0,  # AltGD neither arrives nor leaves
         (("sigma", 1.5),): max(abs(1 + RATE * value) for value in by_noise(1.5)),
@@ -334,7 +337,7 @@ def test_a_long_path_is_kept_in_even_strides(store: Store, monkeypatch: pytest.M
 
 
 def test_all_cells_of_a_plan_are_in_exactly_one_pack(store: Store) -> None:
-    job = load_job("jobs/dirac.yaml")
+    job = load_grid("jobs/dirac.yaml")
     for slots in (1, 2, 7):
         made = make_plan(job, store, slots=slots)
         packed = [cell.cell_id for pack in made.packs for cell in pack.cells]

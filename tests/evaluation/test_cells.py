@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +35,7 @@ def fresh_ring(num: int, seed: int) -> torch.Tensor:
     return SOURCE.draw(num, seeded(seed))
 
 
-def measured(fake: torch.Tensor, sigma: float = 0.2) -> dict:
+def measured(fake: torch.Tensor, sigma: float = 0.2) -> Mapping[str, Any]:
     return Evaluator(SOURCE, SETTINGS).against_real(fake, [sigma], seed=0)[sigma]
 
 

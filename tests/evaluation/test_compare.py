@@ -113,7 +113,7 @@ def jsd_1d(real: Array, fake: Array, sigma: float) -> float:
     _, p, q, step = densities_1d(real, fake, sigma)
     middle = np.maximum((p + q) / 2, 1e-300)
     parts = [np.where(density > 0, density * np.log(np.maximum(density, 1e-300) / middle), 0) for density in (p, q)]
-    return float(sum(parts).sum() * step / 2)
+    return float((parts[0] + parts[1]).sum() * step / 2)
 
 
 def paper_formula(jsd: float, *, sigma: float, dimension: int, diameter: float) -> float:
@@ -399,7 +399,8 @@ def test_no_set_is_ever_read_as_a_whole_unless_for_the_exact_w1() -> None:
     def read(index: Any) -> Array:
         nonlocal largest
         largest = max(largest, len(array[index]))
-        return array[index]
+        part: Array = array[index]
+        return part
 
     recording = StoredSamples(array.shape, read)
     arguments: dict[str, Any] = {"sigmas": [0, 1], "num_draws": 20, "num_directions": 2}

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from harness.evaluation.metrics import MetricValue, measure_metrics
 from harness.identity import stream_seed
 from harness.job.parts.metrics import Metric
+from tests.conftest import near
 
 REAL = torch.zeros(4, 2)
 FAKE = torch.tensor([[3.0, 0.0], [3.0, 8.0], [3.0, 4.0]])  # mean (3, 4)
@@ -50,7 +51,7 @@ def test_a_metric_may_give_its_standard_error() -> None:
         column = fake[:, 1]
         return column.mean(), column.std() / math.sqrt(len(column))
 
-    assert measured(mean) == MetricValue("metric", 4.0, pytest.approx(4 / math.sqrt(3)))
+    assert measured(mean) == MetricValue("metric", 4.0, near(4 / math.sqrt(3)))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, torch.tensor(math.nan)])
@@ -74,7 +75,7 @@ def test_every_metric_and_seed_has_a_random_stream_of_its_own() -> None:
     def draw(real: Tensor, fake: Tensor, generator: Generator) -> float:
         return float(torch.rand(1, generator=generator, dtype=torch.float64))
 
-    values = {}
+    values: dict[tuple[str, int], float | None] = {}
     for seed in (0, 1):
         metrics = [Fake(function=draw, name="one"), Fake(function=draw, name="other"), Fake(function=draw, name="one")]
         first, other, again = measure_metrics(metrics, REAL, FAKE, seed=seed)

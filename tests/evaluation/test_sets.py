@@ -17,6 +17,8 @@ from torch import Tensor
 
 from harness.evaluation import sets
 from harness.evaluation.sets import SetPair
+from harness.theory import transport
+from harness.theory.divergences import noisy_divergences
 from harness.theory.noise import TRUNCATED, Cauchy, FullCovariance, Gaussian, Noise, Truncated
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -43,7 +45,7 @@ def make_pair(real: Tensor | None = None, fake: Tensor | None = None, **changes:
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[float]]]:
     """The family and the sigmas of every pass over the sets."""
     made: list[tuple[str, list[float]]] = []
-    divergences: Callable[..., Any] = sets.noisy_divergences
+    divergences: Callable[..., Any] = noisy_divergences
 
     def recorded(*arguments: Any, sigmas: Sequence[float], noise: Noise, **settings: Any) -> Any:
         made.append((noise.name, list(sigmas)))
@@ -155,5 +157,5 @@ def test_geometry_and_distances_are_measured_once(monkeypatch: pytest.MonkeyPatc
     pair.columns([0.2])
     for name in ("pooled_diameter", "project"):
         monkeypatch.delattr(sets, name)
-    monkeypatch.delattr(sets.transport, "w1")
+    monkeypatch.delattr(transport, "w1")
     assert pair.columns([0.4])[0.4]["w1"] == pair.w1

@@ -34,7 +34,8 @@ def command(*arguments: str) -> list[str]:
 
 
 def numbers(root: Path | str) -> list[dict[str, Any]]:
-    return Results(root).query(f"SELECT {NUMBERS} FROM cells ORDER BY cell_id").to_pylist()
+    rows: list[dict[str, Any]] = Results(root).query(f"SELECT {NUMBERS} FROM cells ORDER BY cell_id").to_pylist()
+    return rows
 
 
 def wait_for(condition: Callable[[], bool], *, seconds: float, process: subprocess.Popen[Any] | None = None) -> None:

@@ -39,7 +39,10 @@ def run(job: Job, store: Store, **arguments: Any) -> harness.Outcome:
 
 
 def cells(store: Store, columns: str = "*", where: str = "true") -> list[dict[str, Any]]:
-    return Results(store.root).query(f"SELECT {columns} FROM cells WHERE {where} ORDER BY cell_id").to_pylist()
+    rows: list[dict[str, Any]] = (
+        Results(store.root).query(f"SELECT {columns} FROM cells WHERE {where} ORDER BY cell_id").to_pylist()
+    )
+    return rows
 
 
 def statuses(store: Store) -> dict[str, int]:

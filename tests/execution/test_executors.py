@@ -92,7 +92,7 @@ def test_both_executors_give_identical_rows(
         stores = []
         for executor in ("serial", "ray"):
             store = Store(tmp_path / f"{executor}-{job.name}")
-            harness.run(job, results=store.root, executor=executor)  # type: ignore[arg-type]
+            harness.run(job, results=store.root, executor=executor)
             stores.append(store)
         for table in ("cells", "curves", "training"):
             assert rows(stores[0], table) == rows(stores[1], table)
@@ -155,7 +155,7 @@ def test_the_pack_of_an_actor_killed_in_the_middle_is_done_again(
         ({"cpus_per_actor": 4}, 6, 8, (1, 4, 1)),
     ],
 )
-def test_what_an_actor_holds(asked: dict, cpus: float, gpus: float, shape: tuple) -> None:
+def test_what_an_actor_holds(asked: dict[str, Any], cpus: float, gpus: float, shape: tuple[int, float, float]) -> None:
     assert actor_shape(Resources(**asked), cpus=cpus, gpus=gpus) == shape
 
 
@@ -186,12 +186,11 @@ def test_work_goes_on_with_the_actors_that_get_their_resources(train_job: JobMak
     """Another job holds one of the two GPUs: the second actor never starts, and no pack waits for it."""
     import ray
 
-    @ray.remote(num_gpus=1, num_cpus=0)
     class Neighbour:
         def ready(self) -> bool:
             return True
 
-    neighbour = Neighbour.remote()
+    neighbour = ray.remote(num_gpus=1, num_cpus=0)(Neighbour).remote()
     assert ray.get(neighbour.ready.remote())
     outcome = harness.run(train_job(resources={"pack": 2}), results=store.root)
     ray.kill(neighbour)
@@ -221,6 +220,6 @@ def test_actors_that_do_not_see_the_drivers_folder_end_the_run(
 
 
 @pytest.mark.parametrize("asked", [{"actors": 5}, {"cpus_per_actor": 16}])
-def test_a_cluster_that_is_too_small_is_refused(asked: dict) -> None:
+def test_a_cluster_that_is_too_small_is_refused(asked: dict[str, Any]) -> None:
     with pytest.raises(ClusterError, match=r"the cluster has 4 CPUs and 0 GPUs, room for \d actors"):
         actor_shape(Resources(**asked), cpus=4, gpus=0)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -16,6 +17,7 @@ from harness.figures.probes import Selection
 from harness.job.parts.schedules import Linear
 from harness.storage.query import Results
 from harness.storage.store import Store, new_part
+from tests.figures.lines import xs, ys
 
 ITERATIONS = [1, 10, 100]
 # made up: seed s, epoch e -> cross-entropy at each iteration
@@ -62,20 +64,20 @@ def results(root: str) -> Results:
 
 
 def drawn(axes: Any) -> dict[str, list[float]]:
-    return {line.get_label(): [float(y) for y in line.get_ydata()] for line in axes.lines}
+    return {line.get_label(): [float(y) for y in ys(line)] for line in axes.lines}
 
 
 def test_figure_1_shows_medians_over_seeds_by_epoch(results: Results) -> None:
     error, right = probes.figure_1(results, "job", Selection()).axes
     assert drawn(error) == {"1": [2.0, 0.2, 0.02], "10": [1.2, 1.1, 0.9]}
     assert drawn(right)["1"] == pytest.approx([0.5, 0.95, 0.995])
-    assert list(error.lines[0].get_xdata()) == ITERATIONS
+    assert list(xs(error.lines[0])) == ITERATIONS
     assert (error.get_xscale(), error.get_yscale(), right.get_yscale()) == ("log", "log", "linear")
 
 
 def test_the_band_is_the_range_over_seeds(results: Results) -> None:
     error, _ = probes.figure_1(results, "job", Selection()).axes
-    heights = error.collections[0].get_paths()[0].vertices[:, 1]
+    heights = np.asarray(error.collections[0].get_paths()[0].vertices)[:, 1]
     assert (heights.min(), heights.max()) == (0.01, 3.0)
 
 
@@ -170,7 +172,7 @@ def test_schedules_are_drawn_by_the_command(tmp_path: Path) -> None:
 def test_a_schedule_is_drawn_as_its_formula() -> None:
     (axes,) = sigma.schedules({"linear": Linear(start=1.0, end=0.0)}).axes
     (line,) = axes.lines
-    assert line.get_ydata() == pytest.approx(1 - line.get_xdata())
+    assert ys(line) == pytest.approx(1 - xs(line))
 
 
 def test_the_noise_of_a_job_is_drawn_as_it_was(store: Store) -> None:
@@ -191,7 +193,7 @@ def test_the_noise_of_a_job_is_drawn_as_it_was(store: Store) -> None:
     store.write_part("job", "training", rows, part=part)
     (axes,) = sigma.noise_over_training(Results(store.root), "job").axes
     assert drawn(axes) == {"adaptive": [1.0, 0.5, 0.25]}
-    assert list(axes.lines[0].get_xdata()) == [10, 20, 40]
+    assert list(xs(axes.lines[0])) == [10, 20, 40]
 
 
 def test_paths_of_games_have_a_panel_each_and_say_how_they_ended(store: Store) -> None:
@@ -203,8 +205,8 @@ def test_paths_of_games_have_a_panel_each_and_say_how_they_ended(store: Store) -
         store.write_part("job", "trajectories", path, part=part)
     panels = paths.trajectories(Results(store.root), "job").axes
     assert [panel.get_title().splitlines()[-1] for panel in panels] == ["cycles", "converges"]
-    assert list(panels[0].lines[0].get_xdata()) == [1.0, 0.5, pytest.approx(1 / 3)]
-    assert list(panels[0].lines[0].get_ydata()) == [0.0, 0.5, 1.0]
+    assert list(xs(panels[0].lines[0])) == [1.0, 0.5, pytest.approx(1 / 3)]
+    assert list(ys(panels[0].lines[0])) == [0.0, 0.5, 1.0]
 
 
 def test_games_that_differ_in_their_learning_rate_have_panels_of_their_own(store: Store) -> None:
@@ -216,7 +218,7 @@ def test_games_that_differ_in_their_learning_rate_have_panels_of_their_own(store
         path = [{"cell_id": str(rate), "iteration": n, "theta": rate * n, "psi": 0.0} for n in range(3)]
         store.write_part("job", "trajectories", path, part=part)
     panels = paths.trajectories(Results(store.root), "job").axes
-    assert [list(panel.lines[0].get_xdata()) for panel in panels] == [[0, 0.1, 0.2], [0, 0.5, 1.0]]
+    assert [list(xs(panel.lines[0])) for panel in panels] == [[0, 0.1, 0.2], [0, 0.5, 1.0]]
     assert "learning rate 0.5" in panels[1].get_title()
 
 
@@ -250,5 +252,5 @@ def test_the_reference_results_are_complete_and_no_bound_is_violated() -> None:
 def test_the_papers_figures_regenerate_from_the_reference_results(draw: Any, tmp_path: Path) -> None:
     figure = draw(Results(REFERENCE), "figures", Selection())
     assert [line.get_label() for line in figure.axes[0].lines] == ["1", "10", "25"]
-    assert figure.axes[0].lines[0].get_xdata()[-1] == 4000
+    assert xs(figure.axes[0].lines[0])[-1] == 4000
     style.save(figure, tmp_path / "figure.png")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
 from harness.errors import HarnessError
@@ -20,6 +21,7 @@ from harness.figures.style import save
 from harness.search import importance as study
 from harness.storage.query import Results
 from harness.storage.store import Store, new_part
+from tests.figures.lines import xs
 
 Row = dict[str, Any]
 LINEAR = {"start": 1.0, "end": 0.25}
@@ -58,7 +60,12 @@ def draw(store: Store) -> Draw:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Mapping[str, Any]]]:
     """What importances were asked of; they are unknown."""
     calls: list[Sequence[Mapping[str, Any]]] = []
-    monkeypatch.setattr(study, "importances", lambda rows: calls.append(rows) or {})
+
+    def importances(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        calls.append(rows)
+        return {}
+
+    monkeypatch.setattr(study, "importances", importances)
     return calls
 
 
@@ -97,7 +104,7 @@ def test_the_five_best_schedules_are_drawn_as_their_formulas_and_the_best_strong
         trial(7, 0.01, state="fail"),
     ]
     axes = draw(rows).axes[0]
-    t = axes.lines[0].get_xdata()
+    t = xs(axes.lines[0])
     assert (t[0], t[-1]) == (0, 1)
     expected = {
         "2: 0.3, exponential 2 to 0.02, fraction 0.5": 2 * 0.01 ** np.minimum(t / 0.5, 1),
@@ -119,7 +126,7 @@ def test_the_five_best_schedules_are_drawn_as_their_formulas_and_the_best_strong
 
 def test_of_equal_trials_the_first_is_the_best(draw: Draw) -> None:
     axes = draw([trial(number, 1.0) for number in range(7)]).axes[0]
-    assert [line.get_label().split(":")[0] for line in axes.lines] == ["0", "1", "2", "3", "4"]
+    assert [str(line.get_label()).split(":")[0] for line in axes.lines] == ["0", "1", "2", "3", "4"]
 
 
 def test_an_adaptive_schedule_is_named_but_not_drawn(draw: Draw) -> None:
@@ -155,7 +162,7 @@ def test_the_course_has_every_value_and_the_least_of_the_complete_ones_so_far(dr
     best = [(6, 1.2), (9, 1.3), (3, 1.5), (4, 1.6), (5, 1.7)]
     assert {place for place, look in drawn.items() if look not in ("hollow", "grey")} == set(best)
     assert [drawn[place] for place in best] == [line.get_color() for line in found.lines]
-    assert [tuple(place) for place in course.collections[-1].get_offsets()] == best[::-1]  # the best on top
+    assert [tuple(place) for place in np.asarray(course.collections[-1].get_offsets())] == best[::-1]  # the best on top
     least = line(course, "least so far")
     assert list(least.get_xdata()) == [0, 1, 2, 3, 4, 5, 6, 7, 9, 10]
     assert list(least.get_ydata()) == [2.0, 2.0, 1.9, 1.5, 1.5, 1.5, 1.2, 1.2, 1.2, 1.2]
@@ -216,7 +223,12 @@ def test_importances_are_bars_the_largest_on_top(
     draw: Draw, monkeypatch: pytest.MonkeyPatch, asked: list[Sequence[Mapping[str, Any]]]
 ) -> None:
     shares = {"linear.start": 0.25, "learning_rate": 0.7, "linear.end": 0.05}
-    monkeypatch.setattr(study, "importances", lambda rows: asked.append(rows) or shares)
+
+    def importances(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        asked.append(rows)
+        return shares
+
+    monkeypatch.setattr(study, "importances", importances)
     rows = [
         trial(0, 1.0, family="constant", own={"sigma": 0.1}),
         trial(1, 0.5),
@@ -225,7 +237,8 @@ def test_importances_are_bars_the_largest_on_top(
     axes = draw(rows).axes[2]
     assert [[row["trial"] for row in call] for call in asked] == [[0, 1, 2]]
     names = [label.get_text() for label in axes.get_yticklabels()]
-    bars = sorted(zip(names, axes.patches, strict=True), key=lambda pair: -pair[1].get_y())
+    drawn = [bar for bar in axes.patches if isinstance(bar, Rectangle)]
+    bars = sorted(zip(names, drawn, strict=True), key=lambda pair: -pair[1].get_y())
     assert [(name, bar.get_width()) for name, bar in bars] == [
         ("learning_rate", 0.7),
         ("linear.start", 0.25),
@@ -302,7 +315,7 @@ def test_a_search_without_a_complete_trial_says_so(draw: Draw, state: str) -> No
     assert [text.get_text() for text in found.texts] == ["no trial completed"]
     assert [text.get_text() for text in mattered.texts] == ["too few trials"]
     assert mattered.get_title("left") == "c   what matters"
-    assert not any(line.get_label().startswith("least") for line in course.lines)
+    assert not any(str(line.get_label()).startswith("least") for line in course.lines)
     assert len(points(course)) == len(set(points(truth))) * 3 == (3 if state == "pruned" else 0)
     assert [len(axes.texts) for axes in (course, truth)] == ([0, 0] if state == "pruned" else [1, 1])
 
@@ -328,11 +341,11 @@ def texts(figure: Figure) -> dict[str, Bbox]:
             tick.label1
             for axis in (axes.xaxis, axes.yaxis)
             for tick in axis.get_major_ticks()
-            if axis.get_view_interval().min() <= tick.get_loc() <= axis.get_view_interval().max()
+            if min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
         ]
         legend = axes.get_legend()
         inside = [] if legend is None else [legend.get_title(), *legend.get_texts()]
-        own = [*titles, axes._left_title, *ticks, *inside]  # type: ignore[attr-defined]
+        own = [*titles, axes._left_title, *ticks, *inside]  # type: ignore[attr-defined]  # a private one
         found.update({f"{name}{index}: {text.get_text()}": text for index, text in enumerate(own) if text.get_text()})
     return {name: text.get_window_extent() for name, text in found.items()}
 

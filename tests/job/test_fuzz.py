@@ -8,6 +8,7 @@ import pytest
 
 from harness.errors import JobError
 from tests.job import fuzz
+from tests.job.mutations import mutated, texts
 
 
 def _told(found: list[fuzz.Finding]) -> str:
@@ -26,19 +27,19 @@ def test_10000_mutated_job_files_give_no_traceback_and_no_hang() -> None:
 
 
 def test_a_mutation_is_that_of_its_seed_and_number() -> None:
-    corpus = fuzz.texts()
-    some = [fuzz.mutated(3, number, corpus) for number in range(60)]
-    assert some == [fuzz.mutated(3, number, corpus) for number in range(60)]
+    corpus = texts()
+    some = [mutated(3, number, corpus) for number in range(60)]
+    assert some == [mutated(3, number, corpus) for number in range(60)]
     assert len(set(some)) > 50
-    assert some[7] != fuzz.mutated(4, 7, corpus)
+    assert some[7] != mutated(4, 7, corpus)
 
 
 def test_mutated_files_reach_every_stage_of_the_reading() -> None:
     answers = {"yaml": 0, "mistake": 0, "job": 0}
-    corpus = fuzz.texts()
+    corpus = texts()
     for number in range(100):
         try:
-            fuzz.read(fuzz.mutated(1, number, corpus))
+            fuzz.read(mutated(1, number, corpus))
         except JobError as error:
             answers["yaml" if "not YAML" in str(error) else "mistake"] += 1
         else:

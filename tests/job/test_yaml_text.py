@@ -15,7 +15,7 @@ from harness.errors import JobError
 from harness.job import yaml_text
 from harness.job.reading import dump_job, load_job, parse_job
 from harness.job.yaml_text import MAX_BYTES, MAX_DEPTH, MAX_NODES, decode, read_yaml
-from tests.job.fuzz import texts
+from tests.job.mutations import texts
 from tests.job.test_reading import GOOD
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -177,17 +177,21 @@ def _rt(text: str) -> Any:
     return YAML(typ="rt").load(text)
 
 
+def _places(node: Any) -> Any:
+    """Where the entries of a mapping or sequence are: ruamel's own attribute of its dicts and lists."""
+    return node.lc.data or {}
+
+
 def _same(ours: Any, other: Any) -> bool:
     """Equal, of equal kinds, in equal order, with equal places. ruamel's numbers are subclasses of Python's."""
     if isinstance(other, dict):
         return (
             list(ours) == list(other)
-            and (ours.lc.data or {}) == (other.lc.data or {})
+            and _places(ours) == _places(other)
             and all(_same(ours[key], other[key]) for key in other)
         )
     if isinstance(other, list):
-        places = (ours.lc.data or {}) == (other.lc.data or {})
-        return places and len(ours) == len(other) and all(map(_same, ours, other))
+        return _places(ours) == _places(other) and len(ours) == len(other) and all(map(_same, ours, other))
     kind = next((kind for kind in (bool, int, float, str) if isinstance(other, kind)), type(None))
     return type(ours) is kind and ours == other and str(ours) == str(kind(other) if other is not None else None)
 

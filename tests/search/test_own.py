@@ -49,7 +49,8 @@ def job(*pairs: tuple[str, str]) -> TuneJob:
 
 
 def trials(store: Store) -> list[dict[str, Any]]:
-    return Results(store.root).query("SELECT * FROM trials ORDER BY trial").to_pylist()
+    rows: list[dict[str, Any]] = Results(store.root).query("SELECT * FROM trials ORDER BY trial").to_pylist()
+    return rows
 
 
 def test_a_search_goes_by_a_sampler_and_a_pruner_of_ones_own(store: Store) -> None:

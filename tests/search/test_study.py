@@ -525,7 +525,8 @@ def test_trials_of_equal_parameters_are_one_finalist(opened: Open) -> None:
 def test_the_share_of_steps_is_of_what_whole_trials_would_have_taken(opened: Open) -> None:
     study = opened(make())
     assert analysis.share_of_member_steps(study.trials(), 6) == 1
-    for epoch, state in ((6, "complete"), (2, "pruned"), (4, "pruned"), (2, "fail")):
+    ends: list[tuple[int, Ending]] = [(6, "complete"), (2, "pruned"), (4, "pruned"), (2, "fail")]
+    for epoch, state in ends:
         study.finish(ask(study)[0], result(1.0, state, epoch=epoch))
     assert analysis.share_of_member_steps(study.trials(), 6) == pytest.approx((6 + 2 + 4 + 2) / (4 * 6))
 
@@ -624,7 +625,7 @@ def lines(objective: Callable[[float, float, str, str], float], *, num: int = 40
     for _ in range(num):
         start, end = draw.random(), draw.random()
         family, loss = draw.choice(["linear", "cosine"]), draw.choice(["minimax", "hinge"])
-        own = {f"{family}__start": start, f"{family}__end": end}
+        own: dict[str, Any] = {f"{family}__start": start, f"{family}__end": end}
         rows.append(row(objective(start, end, family, loss), schedule=family, loss=loss, **own))
     return rows
 

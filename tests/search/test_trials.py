@@ -14,11 +14,12 @@ from harness.job.space import Parameters
 from harness.job.tune import TuneJob
 from harness.planning.packs import TrainingPack
 from harness.search.scoring import Result, TrialScore, score_seeds, seed_values
-from harness.search.trials import Trials
+from harness.search.trials import Study, Trials
 from harness.storage.query import Results
 from harness.storage.store import Store
 from harness.worker import worker
 from harness.worker.messages import Event, Task
+from tests.conftest import near
 from tests.searches import HEAD, search_of
 
 TEXT = (
@@ -77,7 +78,7 @@ def packs(monkeypatch: pytest.MonkeyPatch) -> list[TrainingPack]:
     return seen
 
 
-def work(job: TuneJob, study: Script, store: Store) -> None:
+def work(job: TuneJob, study: Study, store: Store) -> None:
     with session(
         job,
         store=store,
@@ -248,7 +249,7 @@ def test_seeds_are_reduced_as_the_job_says(reduce: str, expected: float) -> None
     job = search_job(("search:", f"objective: {{reduce: {reduce}}}\nsearch:"))
     score = score_seeds(rows_of(("completed", 1.0, 3.0), ("completed", 2.0, 3.0), ("diverged", 10.0, 3.0)), job)
     assert score == TrialScore(
-        value=pytest.approx(expected), distance=score.distance, spread=9.0, seeds=3, completed=2, diameter=3.0
+        value=near(expected), distance=score.distance, spread=9.0, seeds=3, completed=2, diameter=3.0
     )
     assert score_seeds(rows_of(("failed", None, None)), job).value is None
 

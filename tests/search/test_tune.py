@@ -22,6 +22,7 @@ from harness.search.study import OptunaStudy
 from harness.search.tune import tune
 from harness.storage.query import Results
 from harness.storage.store import Store
+from tests.conftest import near
 from tests.searches import HEAD, search_of
 
 TEXT = (
@@ -43,7 +44,8 @@ def replaced(*pairs: tuple[str, str]) -> TuneJob:
 
 
 def trials(store: Store) -> list[dict[str, Any]]:
-    return Results(store.root).query("SELECT * FROM trials ORDER BY trial").to_pylist()
+    rows: list[dict[str, Any]] = Results(store.root).query("SELECT * FROM trials ORDER BY trial").to_pylist()
+    return rows
 
 
 def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(store: Store) -> None:
@@ -105,7 +107,7 @@ def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(
 def test_a_gain_is_the_mean_of_paired_differences_with_its_standard_error() -> None:
     ours, theirs = [1.0, 1.2, 0.9, 1.4], [1.1, 1.1, 1.3, 1.5]
     found = gain(ours, theirs, statistics.median)
-    assert (found.ours, found.theirs, found.wins) == (pytest.approx(1.1), pytest.approx(1.2), 3)
+    assert (found.ours, found.theirs, found.wins) == (near(1.1), near(1.2), 3)
     test = ttest_rel(ours, theirs)
     assert found.difference / found.error == pytest.approx(test.statistic)
     low, high = test.confidence_interval(0.95)

@@ -31,6 +31,7 @@ from harness.storage.records import Status
 from harness.storage.store import Store, new_part
 from harness.worker.provenance import Provenance
 from harness.worker.rows import cell_row
+from tests.conftest import near
 from tests.search.test_trials import work
 from tests.searches import changed, search_of
 
@@ -75,7 +76,13 @@ def grid_job(
 
 def as_its_sigma(cell: Cell) -> float:
     """A bound that is the first number of a cell's schedule, and a little more a seed."""
-    return cell.sigma.schedule.given().get("start", cell.sigma_value) + cell.seed / 1024
+    first = cell.sigma.schedule.given().get("start", cell.sigma_value)
+    assert first is not None
+    return first + cell.seed / 1024
+
+
+def always(value: float) -> Callable[[Cell], float]:
+    return lambda cell: value
 
 
 def keep(
@@ -176,12 +183,12 @@ def test_what_a_grid_has_computed_is_told_and_not_trained(store: Store) -> None:
     for number, point in enumerate(points):
         expected = script.results[number].score
         assert point.score == TrialScore(
-            value=pytest.approx(expected.value, rel=1e-6),
-            distance=pytest.approx(expected.distance, rel=1e-6),
-            spread=pytest.approx(expected.spread, rel=1e-4),
+            value=near(expected.value, rel=1e-6),
+            distance=near(expected.distance, rel=1e-6),
+            spread=near(expected.spread, rel=1e-4),
             seeds=2,
             completed=2,
-            diameter=pytest.approx(expected.diameter, rel=1e-6),
+            diameter=near(expected.diameter, rel=1e-6),
         )
     study = warm(job, store, None)
     work(job, study, store)
@@ -265,7 +272,7 @@ def test_with_two_objectives_computing_time_is_told_too(store: Store, memory: St
 
 def test_the_last_row_of_a_cell_counts(store: Store) -> None:
     for value in (9.0, 2.0):
-        keep(store, grid_job("[0.25]"), bound=lambda cell, value=value: value)
+        keep(store, grid_job("[0.25]"), bound=always(value))
     (point,) = known_points(search_job(), store, "swept")
     assert (point.value, point.score and point.score.value) == (2.0, 2.0)
 
@@ -350,7 +357,7 @@ def test_suggestions_are_beside_exact_values_not_instead_of_them(store: Store, m
 
 
 def test_suggestions_are_ordered_by_the_objective_at_their_last_epoch(store: Store) -> None:
-    bounds = {
+    bounds: dict[tuple[float | None, int], list[float]] = {
         (0.1, 1): [1.0, 1.0, 1.0],
         (0.1, 2): [1.0, 6.0, 8.0],
         (0.2, 1): [9.0, 9.0, 9.0],

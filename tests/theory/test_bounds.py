@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -29,14 +30,14 @@ CASES = pytest.mark.parametrize("case", oracle("noisy_point_sets"), ids=lambda c
 
 
 @CASES
-def test_bounds_at_the_given_jsd_match_the_oracle(case: dict) -> None:
+def test_bounds_at_the_given_jsd_match_the_oracle(case: dict[str, Any]) -> None:
     at = {"jsd": case["jsd"], "sigma": case["sigma"], "dimension": case["dimension"], "diameter": case["diameter"]}
     assert paper_bound(**at).value == pytest.approx(case["bound_paper"], abs=1e-9)
     assert sharp_bound(**at).value == pytest.approx(case["bound_sharp"], abs=1e-9)
 
 
 @CASES
-def test_the_diameter_matches_the_oracle(case: dict) -> None:
+def test_the_diameter_matches_the_oracle(case: dict[str, Any]) -> None:
     data_diameter = pooled_diameter(
         torch.tensor(case["real"], dtype=torch.float64), torch.tensor(case["fake"], dtype=torch.float64)
     )
@@ -53,12 +54,12 @@ def test_inverse_phi_inverts_phi(t: float) -> None:
 
 @given(st.floats(1e-6, math.log(2)))
 def test_the_sharp_form_never_exceeds_pinskers(jsd: float) -> None:
-    at = {"jsd": jsd, "sigma": 0.4, "dimension": 3, "diameter": 5.0}
+    at: dict[str, Any] = {"jsd": jsd, "sigma": 0.4, "dimension": 3, "diameter": 5.0}
     assert sharp_bound(**at).value <= paper_bound(**at).value + 1e-12
 
 
 def test_monte_carlo_values_outside_the_range_are_moved_to_its_ends() -> None:
-    at = {"sigma": 0.0, "dimension": 1, "diameter": 1.0}
+    at: dict[str, Any] = {"sigma": 0.0, "dimension": 1, "diameter": 1.0}
     assert paper_bound(jsd=-1e-3, **at).value == 0
     assert sharp_bound(jsd=0.7, **at).value == 1
 
@@ -68,7 +69,7 @@ def test_a_jsd_that_is_not_a_number_gives_no_bound() -> None:
         paper_bound(jsd=math.nan, sigma=1.0, dimension=1, diameter=1.0)
 
 
-NOISES = {
+NOISES: dict[str, Noise] = {
     "truncated": Truncated(),
     "gaussian": Gaussian(),
     "cauchy": Cauchy(),
@@ -104,7 +105,7 @@ def test_no_bound_is_below_exact_transport(
     real = torch.randn(sizes[0], dimension, generator=generator, dtype=torch.float64)
     fake = scale * torch.randn(sizes[1], dimension, generator=generator, dtype=torch.float64) + shift
     sigma, noise = math.exp(log_sigma), noise_of(family, dimension, generator)
-    at = {"sigma": sigma, "dimension": dimension}
+    at: dict[str, Any] = {"sigma": sigma, "dimension": dimension}
     (found,) = noisy_divergences(real, fake, sigmas=[sigma], num_draws=300, generator=generator, noise=noise)
     distance = w1(real, fake)
     # 4 standard errors: one in 30,000 draws of the noise would be beyond

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy import integrate
 from scipy.special import expit, log_expit
 from scipy.stats import norm
@@ -16,6 +18,7 @@ from harness.theory.dirac import (
     Array,
     Descent,
     DiracGAN,
+    Linearisation,
     LinearPenalty,
     critical_gamma,
     critical_sigma,
@@ -69,7 +72,21 @@ def games(row: dict[str, Any]) -> list[DiracGAN]:
     return [DiracGAN(LOSSES[name], penalty_of("r1", row["gamma"]), sigma=row["sigma"]) for name in names]
 
 
-def sorted_eigenvalues(pairs: list[complex] | Array) -> Array:
+def linearised(game: DiracGAN) -> Linearisation:
+    """The formulas of a game without a kink, which has them."""
+    linear = linearise(game)
+    assert linear is not None
+    return linear
+
+
+def jacobian_of(game: DiracGAN) -> Array:
+    """That of the quadrature, of a game without a kink."""
+    jacobian = game.jacobian()
+    assert jacobian is not None
+    return jacobian
+
+
+def sorted_eigenvalues(pairs: Sequence[complex] | NDArray[Any]) -> NDArray[np.complex128]:
     return np.sort_complex(np.round(np.array(pairs, dtype=complex), 9))
 
 
@@ -84,7 +101,7 @@ def distances(path: Array) -> Array:
 def test_eigenvalues_match_the_oracle_by_formula_and_by_autograd(row: dict[str, Any]) -> None:
     expected = sorted_eigenvalues([complex(*pair) for pair in row["eigenvalues"]])
     for game in games(row):
-        linear, jacobian = linearise(game), game.jacobian()
+        linear, jacobian = linearised(game), jacobian_of(game)
         np.testing.assert_allclose(sorted_eigenvalues(linear.eigenvalues), expected, atol=1e-6)
         np.testing.assert_allclose(sorted_eigenvalues(np.linalg.eigvals(jacobian)), expected, atol=1e-6)
 
@@ -97,7 +114,7 @@ def test_moduli_match_the_oracle_by_formula_and_by_simulation(row: dict[str, Any
     for updates in ("simultaneous", "alternating"):
         expected, descent = row[f"{updates}_modulus"], Descent(row["step"], updates)
         for game in games(row):
-            assert linearise(game).modulus(descent) == pytest.approx(expected, abs=tolerance)
+            assert linearised(game).modulus(descent) == pytest.approx(expected, abs=tolerance)
         assert measured_modulus(games(row)[0], descent) == pytest.approx(expected, abs=1e-3)
 
 
@@ -131,9 +148,9 @@ def test_critical_values_by_hand(name: str, sigma: float | None, gamma: float | 
 @pytest.mark.parametrize(("penalty", "strength"), [("none", 0), ("r1", 0.7), ("zero_centred", 0.7), ("weight_clip", 1)])
 def test_the_formula_is_the_jacobian_of_the_quadrature(loss: Loss, penalty: str, strength: float) -> None:
     game = DiracGAN(loss, penalty_of(penalty, strength), sigma=0.6)
-    linear, h = linearise(game), 1e-5
+    linear, h = linearised(game), 1e-5
     by_formula = [[0.0, linear.generator], [linear.discriminator, -linear.damping]]
-    np.testing.assert_allclose(game.jacobian(), by_formula, atol=1e-10)
+    np.testing.assert_allclose(jacobian_of(game), by_formula, atol=1e-10)
     differences = [
         (game.field(*(h * axis)) - game.field(*(-h * axis))).detach().numpy() / (2 * h) for axis in np.eye(2)
     ]
@@ -144,7 +161,7 @@ def test_the_formula_is_the_jacobian_of_the_quadrature(loss: Loss, penalty: str,
 @pytest.mark.parametrize("name", ["minimax", "relativistic_average", "relativistic_average_least_squares"])
 def test_measured_and_predicted_moduli_agree(name: str, descent: Descent) -> None:
     game = DiracGAN(LOSSES[name], penalty_of("r2", 0.3), sigma=0.5)
-    assert measured_modulus(game, descent, num_steps=2000) == pytest.approx(linearise(game).modulus(descent), abs=1e-3)
+    assert measured_modulus(game, descent, num_steps=2000) == pytest.approx(linearised(game).modulus(descent), abs=1e-3)
 
 
 @pytest.mark.parametrize("penalty", ["gradient_penalty", "dragan"])
@@ -179,7 +196,8 @@ def test_noisy_losses_match_adaptive_integration() -> None:
     theta, psi, sigma = 0.4, 0.9, 0.7
 
     def mean(function: Any, shift: float, scale: float) -> float:
-        return integrate.quad(lambda z: function(psi * (shift + scale * z)) * norm.pdf(z), -12, 12, epsabs=1e-12)[0]
+        value, *_ = integrate.quad(lambda z: function(psi * (shift + scale * z)) * norm.pdf(z), -12, 12, epsabs=1e-12)
+        return float(value)
 
     generator, discriminator = DiracGAN(LOSSES["non_saturating"], sigma=sigma).losses(theta, psi)
     on_fake = mean(lambda t: -log_expit(-t), theta, sigma)
@@ -264,7 +282,8 @@ def test_clipping_follows_every_discriminator_step() -> None:
 def spiral(growth: float, *, num_points: int = 1001) -> Array:
     """A path on ``r = growth^t``, one turn in 20 points."""
     t = np.arange(num_points)
-    return np.stack([np.cos(t * math.pi / 10), np.sin(t * math.pi / 10)], axis=1) * growth ** t[:, None]
+    path: Array = np.stack([np.cos(t * math.pi / 10), np.sin(t * math.pi / 10)], axis=1) * growth ** t[:, None]
+    return path
 
 
 def test_verdicts_on_spirals() -> None:
@@ -306,7 +325,9 @@ def test_noise_and_zero_centred_penalties_converge(
 ) -> None:
     path = simulate(DiracGAN(LOSSES["non_saturating"], penalty_of(penalty, strength), sigma), descent, num_steps=1000)
     assert verdict(path, TOLERANCE) == "converges"
-    assert steps_to_tolerance(path, TOLERANCE) < 900
+    steps = steps_to_tolerance(path, TOLERANCE)
+    assert steps is not None
+    assert steps < 900
 
 
 @pytest.mark.parametrize(

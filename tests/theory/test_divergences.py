@@ -29,7 +29,7 @@ def points(values: list[list[float]]) -> Tensor:
 
 
 @pytest.mark.parametrize("case", oracle("noisy_point_sets"), ids=lambda case: case["name"])
-def test_jsd_and_tv_match_the_oracle_within_four_standard_errors(case: dict) -> None:
+def test_jsd_and_tv_match_the_oracle_within_four_standard_errors(case: dict[str, Any]) -> None:
     (found,) = noisy_divergences(
         points(case["real"]), points(case["fake"]), sigmas=[case["sigma"]], num_draws=100_000, generator=seeded()
     )
@@ -38,7 +38,7 @@ def test_jsd_and_tv_match_the_oracle_within_four_standard_errors(case: dict) -> 
 
 
 @pytest.mark.parametrize("case", oracle("gaussians"), ids=lambda case: f"mean {case['mean']}")
-def test_single_points_give_the_divergence_of_two_gaussians(case: dict) -> None:
+def test_single_points_give_the_divergence_of_two_gaussians(case: dict[str, Any]) -> None:
     (found,) = noisy_divergences(
         points([[0.0]]), points([[case["mean"]]]), sigmas=[case["sigma"]], num_draws=100_000, generator=seeded(1)
     )
@@ -99,7 +99,7 @@ def test_more_noise_lowers_the_divergence() -> None:
 
 def test_a_sigma_has_the_same_value_in_any_company() -> None:
     real, fake = torch.randn(40, 3, generator=seeded(4)), torch.randn(30, 3, generator=seeded(5))
-    arguments = {"num_draws": 500}
+    arguments: dict[str, Any] = {"num_draws": 500}
     (alone,) = noisy_divergences(real, fake, sigmas=[0.5], generator=seeded(), **arguments)
     among = noisy_divergences(real, fake, sigmas=[2.0, 0.5, 0.1], generator=seeded(), **arguments)
     assert among[1] == alone
@@ -147,7 +147,7 @@ def test_bad_input_is_refused(real: Tensor, fake: Tensor, sigmas: list[float], m
 
 
 @pytest.mark.parametrize("case", oracle("gaussians"), ids=lambda case: f"mean {case['mean']}")
-def test_kl_of_single_points_is_that_of_two_gaussians(case: dict) -> None:
+def test_kl_of_single_points_is_that_of_two_gaussians(case: dict[str, Any]) -> None:
     (found,) = noisy_divergences(
         points([[0.0]]), points([[case["mean"]]]), sigmas=[case["sigma"]], num_draws=20_000, generator=seeded(2)
     )

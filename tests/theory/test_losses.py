@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def test_the_oracle_covers_every_loss() -> None:
 
 
 @pytest.mark.parametrize(("case", "name"), CASES, ids=lambda value: value if isinstance(value, str) else "")
-def test_values_and_gradients_match_the_oracle(case: dict, name: str) -> None:
+def test_values_and_gradients_match_the_oracle(case: dict[str, Any], name: str) -> None:
     real, fake = logits(case["real_logits"]), logits(case["fake_logits"])
     expected, loss = case["losses"][name], LOSSES[name]
     discriminator, generator = loss.discriminator(real, fake), loss.generator(real, fake)

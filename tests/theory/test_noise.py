@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,7 +107,8 @@ def test_whitening_and_colouring_are_inverse(name: str) -> None:
 
 @EVERY_FAMILY
 def test_moments_hold_for_the_draws_and_grow_with_sigma(name: str) -> None:
-    noise, at = FAMILIES[name], {"sigma": 0.5, "dimension": 3}
+    noise = FAMILIES[name]
+    at: dict[str, Any] = {"sigma": 0.5, "dimension": 3}
     norms = 0.5 * noise.unit(200_000, 3, generator=seeded(6)).norm(dim=1)
     assert norms.max().item() <= noise.radius(**at)
     if name == "cauchy":
@@ -131,7 +133,7 @@ def test_the_draws_of_full_covariance_have_that_covariance() -> None:
         (((1.0, 2.0), (2.0, 1.0)), "symmetric and positive definite"),
     ],
 )
-def test_a_covariance_checks_itself(covariance: tuple, message: str) -> None:
+def test_a_covariance_checks_itself(covariance: tuple[tuple[float, ...], ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FullCovariance(covariance)
 
@@ -142,7 +144,7 @@ def test_a_covariance_of_another_dimension_is_refused() -> None:
 
 
 @pytest.mark.parametrize("case", oracle("noisy_point_sets"), ids=lambda case: case["name"])
-def test_moments_match_the_oracle(case: dict) -> None:
+def test_moments_match_the_oracle(case: dict[str, Any]) -> None:
     at = {"sigma": case["sigma"], "dimension": case["dimension"]}
     assert truncation_radius(**at) == pytest.approx(case["truncation_radius"], abs=1e-12)
     assert noise_variance(**at) == pytest.approx(case["noise_variance"], abs=1e-12)

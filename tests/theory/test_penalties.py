@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def quadratic(matrix: Tensor):  # type: ignore[no-untyped-def]
+def quadratic(matrix: Tensor) -> Callable[[Tensor], Tensor]:
     """D(x) = x^T A x / 2 for symmetric A, whose gradient is A x: ``[k, b, d] -> [k, b]``."""
     return lambda x: ((x @ matrix) * x).sum(-1) / 2
 
@@ -36,7 +38,7 @@ def test_norms_are_those_of_the_closed_form(matrix: Tensor) -> None:
 
 
 @pytest.mark.parametrize("centre", [towards_one, towards_zero])
-def test_penalties_are_differentiable_in_the_discriminator(centre, matrix: Tensor) -> None:  # type: ignore[no-untyped-def]
+def test_penalties_are_differentiable_in_the_discriminator(centre: Callable[..., Tensor], matrix: Tensor) -> None:
     x = torch.randn(1, 4, 3, generator=seeded(2), dtype=torch.float64)
     assert torch.autograd.gradcheck(
         lambda a: centre(squared_gradient_norms(quadratic((a + a.T) / 2), x), weight=3.0), (matrix.requires_grad_(),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import ot
 import pytest
@@ -21,7 +22,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 @pytest.mark.parametrize("case", LINE, ids=lambda case: case["name"])
 @pytest.mark.parametrize("direction", [1.0, -1.0])
-def test_on_a_line_everything_is_the_one_dimensional_oracle(case: dict, direction: float) -> None:
+def test_on_a_line_everything_is_the_one_dimensional_oracle(case: dict[str, Any], direction: float) -> None:
     real, fake = (torch.tensor(case[key], dtype=torch.float64) for key in ("real", "fake"))
     projections = project(real, fake, torch.tensor([[direction]], dtype=torch.float64))
     assert projections.w1() == pytest.approx(case["w1"], abs=1e-9)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from tests.shapes import unchecked
 
 
 @pytest.mark.parametrize("case", oracle("noisy_point_sets"), ids=lambda case: case["name"])
-def test_w1_matches_the_oracle(case: dict) -> None:
+def test_w1_matches_the_oracle(case: dict[str, Any]) -> None:
     assert w1(
         torch.tensor(case["real"], dtype=torch.float64), torch.tensor(case["fake"], dtype=torch.float64)
     ) == pytest.approx(case["w1"], abs=1e-9)

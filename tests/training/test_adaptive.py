@@ -22,8 +22,8 @@ from harness.training.train import Epoch, train
 from tests.conftest import TRAIN, make_job
 
 CPU = torch.device("cpu")
-ADAPTIVE = {"schedule": "adaptive", "start": 0.2, "target": 0.6, "rate": 4.0}
-GENTLE = {"schedule": "adaptive", "start": 0.5, "target": 0.9, "rate": 1.0}
+ADAPTIVE: dict[str, Any] = {"schedule": "adaptive", "start": 0.2, "target": 0.6, "rate": 4.0}
+GENTLE: dict[str, Any] = {"schedule": "adaptive", "start": 0.5, "target": 0.9, "rate": 1.0}
 LINEAR = {"schedule": "linear", "start": 0.5, "end": 0.1}
 
 
@@ -79,7 +79,7 @@ def test_each_member_follows_its_own_rule(monkeypatch: pytest.MonkeyPatch) -> No
     *_, last = train(runs, source, num_epochs=2)
     assert isinstance(last, Epoch)
     rules = [{key: value for key, value in rule.items() if key != "schedule"} for rule in (ADAPTIVE, GENTLE)]
-    first, second = (closed_form(**rule, accuracy=1.0, done=20, total=20) for rule in rules)  # type: ignore[arg-type]
+    first, second = (closed_form(**rule, accuracy=1.0, done=20, total=20) for rule in rules)
     assert last.sigma == pytest.approx([first, 0.1, second, 0.3], rel=1e-5)
 
 
@@ -150,10 +150,10 @@ def test_the_row_has_the_sigma_that_was_reached(store: Store, monkeypatch: pytes
     outcome = harness.run(job, results=store.root, executor="serial")
     assert outcome.statuses == {"completed": 6}
     rows = Results(store.root).table("cells").to_pylist()
-    rule = {"start": 0.2, "target": 0.6, "rate": 4.0, "accuracy": 1.0, "total": 20}
+    rule: dict[str, Any] = {"start": 0.2, "target": 0.6, "rate": 4.0, "accuracy": 1.0, "total": 20}
     for row in rows:
         expected = {
-            "adaptive(rate=4, start=0.2, target=0.6)": closed_form(**rule, done=10 * row["epoch"]),  # type: ignore[arg-type]
+            "adaptive(rate=4, start=0.2, target=0.6)": closed_form(**rule, done=10 * row["epoch"]),
             "linear(end=0.1, start=0.5)": {1: 0.3, 2: 0.1}[row["epoch"]],
             "0.3": 0.3,
         }[row["schedule"]]

@@ -53,7 +53,8 @@ def run(job: Job, store: Store) -> harness.Outcome:
 
 
 def rows_of(store: Store) -> list[dict[str, Any]]:
-    return Results(store.root).table("cells").to_pylist()
+    rows: list[dict[str, Any]] = Results(store.root).table("cells").to_pylist()
+    return rows
 
 
 def family(name: str) -> Noise:

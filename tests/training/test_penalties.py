@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from harness.job.parts.penalties import PENALTIES
 from harness.planning.cells import Run
@@ -23,7 +25,7 @@ CPU = torch.device("cpu")
 GRADIENT_PENALTIES = [name for name in PENALTIES if name not in ("none", "weight_clip")]
 
 
-def members_of(base: dict, penalty: str, **grid: object) -> tuple[list[Run], Source]:
+def members_of(base: dict[str, Any], penalty: str, **grid: object) -> tuple[list[Run], Source]:
     axes = {"loss": ["minimax"], "sigma": [0.1], "epoch": [1], "seed": [0, 1, 2], "penalty": [penalty], **grid}
     job = make_job(base, protocol="train", grid=axes, **({"probe": None} if base is PROBE else {}))
     runs = unique((cell.run for cell in expand(job)), key=lambda run: run.run_id)
@@ -60,6 +62,7 @@ def test_the_value_is_that_of_a_plain_loop_over_samples(penalty: str) -> None:
             targets_one = penalty in ("gradient_penalty", "dragan")
             weight = 5 if penalty in ("r1", "r2") else 10  # gamma / 2, or the weight
             terms.append(weight * (norm - 1) ** 2 if targets_one else weight * norm**2)
+        assert isinstance(found, Tensor)
         assert found[k].item() == pytest.approx(sum(terms) / 32, rel=1e-4)
 
 

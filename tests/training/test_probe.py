@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 from harness.planning.cells import Probe
 from harness.planning.grid import expand
 from harness.planning.plan import unique
+from harness.problems.sources import Source
 from harness.theory.noise import Truncated
 from harness.training.measurement import Measurement
 from harness.training.probe import Probed, log_spaced, probe
@@ -19,9 +21,14 @@ from harness.training.streams import Streams
 from tests.conftest import PROBE, TRAIN, make_job
 
 CPU = torch.device("cpu")
+LOSSES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "minimax": lambda d: torch.log(1 - d),
+    "non_saturating": lambda d: -torch.log(d),
+}
+"""Of the generator, on D in (0, 1)."""
 
 
-def probes_of(**changes: object) -> tuple[list[Probe], torch.Tensor, object]:
+def probes_of(**changes: object) -> tuple[list[Probe], torch.Tensor, Source]:
     job = make_job(PROBE, **changes)
     probes = unique((cell.probe for cell in expand(job) if cell.probe), key=lambda p: p.probe_id)
     source = job.problem.source(job.problem.load(), device=CPU)
@@ -33,7 +40,7 @@ def probes_of(**changes: object) -> tuple[list[Probe], torch.Tensor, object]:
 def test_measured_gradients_are_those_of_a_plain_backward_pass() -> None:
     grid = {"loss": ["minimax"], "sigma": [0.5], "epoch": [1], "seed": [3]}
     probes, snapshots, source = probes_of(grid=grid, probe={"iterations": 3, "measurements": 1})
-    *_, measurement, _, probed = probe(probes, ["minimax"], snapshots, source)  # type: ignore[arg-type]
+    *_, measurement, _, probed = probe(probes, ["minimax"], snapshots, source)
     assert isinstance(measurement, Measurement)
     assert isinstance(probed, Probed)
     players = probed.players
@@ -43,21 +50,20 @@ def test_measured_gradients_are_those_of_a_plain_backward_pass() -> None:
     generator.load_state_dict(players.generator.unflatten(snapshots[0]))
     discriminator.load_state_dict(players.discriminator.unflatten(probed.discriminators[0].detach()))
     streams = Streams("probe", [3], device=CPU)
-    real = streams.real("measure data", source, 32)  # type: ignore[arg-type]
+    real = streams.real("measure data", source, 32)
     latents = streams.normal("measure latents", 32, 8)
     noises = [streams.unit_noise(f"measure {kind} noise", 32, (1, 8, 8), [Truncated()]) for kind in ("real", "fake")]
     norms: dict[str, list[float]] = {"minimax": [], "non_saturating": []}
     for _ in range(2):
         x = real.next()[0] + 0.5 * noises[0].next()[0]
         z, noise = latents.next()[0], noises[1].next()[0]
-        for name, of in (
-            ("minimax", lambda d: torch.log(1 - d)),
-            ("non_saturating", lambda d: -torch.log(d)),
-        ):
+        for name, of in LOSSES.items():
             generator.zero_grad()
             logits = discriminator(torch.cat([x, generator(z) + 0.5 * noise]))[32:]  # joint batch norm
             of(torch.sigmoid(logits)).mean().backward()
-            squares = [parameter.grad.square().sum() for parameter in generator.parameters()]
+            gradients = [parameter.grad for parameter in generator.parameters() if parameter.grad is not None]
+            assert len(gradients) == len(list(generator.parameters()))
+            squares = [gradient.square().sum() for gradient in gradients]
             norms[name].append(torch.stack(squares).sum().sqrt().item())
     for name, values in norms.items():
         assert measurement.grad_norm[name][0] == pytest.approx(sum(values) / 2, rel=1e-3)
@@ -72,8 +78,9 @@ def test_measuring_does_not_disturb_the_probe() -> None:
             dataclasses.replace(p, settings=p.settings.model_copy(update={"measurements": measurements}))
             for p in probes[:2]
         ]
-        *_, probed = probe(changed, ["minimax"], snapshots[:2], source)  # type: ignore[arg-type]
-        ends.append(probed.discriminators)  # type: ignore[union-attr]
+        *_, probed = probe(changed, ["minimax"], snapshots[:2], source)
+        assert isinstance(probed, Probed)
+        ends.append(probed.discriminators)
     assert torch.equal(ends[0], ends[1])
 
 

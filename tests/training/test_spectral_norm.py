@@ -31,7 +31,8 @@ LAYERS = {
 
 def singular_values(weights: Tensor) -> Tensor:
     """Of every member's matrix ``[out, rest]``, the largest first: ``[k, ...]``."""
-    return torch.linalg.svdvals(weights.double().flatten(2))
+    values: Tensor = torch.linalg.svdvals(weights.double().flatten(2))
+    return values
 
 
 def with_singular_values(values: Tensor, rows: int, columns: int, *, seed: int) -> Tensor:
@@ -41,7 +42,8 @@ def with_singular_values(values: Tensor, rows: int, columns: int, *, seed: int) 
         torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))[0][:, : len(values)]
         for size in (rows, columns)
     )
-    return ((left * values) @ right.mT)[None].float()
+    matrix: Tensor = ((left * values) @ right.mT)[None].float()
+    return matrix
 
 
 @pytest.mark.parametrize("shape", LAYERS.values(), ids=LAYERS)

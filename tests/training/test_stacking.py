@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from tests.conftest import PROBE, TRAIN, make_job
 CPU = torch.device("cpu")
 
 
-def runs_of(job_base: dict, **changes: object) -> tuple[list[Run], Source]:
+def runs_of(job_base: dict[str, Any], **changes: object) -> tuple[list[Run], Source]:
     job = make_job(job_base, **changes)
     runs = unique((cell.run for cell in expand(job)), key=lambda run: run.run_id)
     return runs, job.problem.source(job.problem.load(), device=CPU)

@@ -25,7 +25,7 @@ def plain_module(members: Members, which: str) -> nn.Module:
     """A module of the member's architecture and initial weights, without stacks or vmap."""
     stack = getattr(members.players, which)
     weights = getattr(members, f"{which}s")[0]
-    module = stack.template.to_empty(device="cpu")
+    module: nn.Module = stack.template.to_empty(device="cpu")
     module.load_state_dict(stack.unflatten(weights))
     return module
 

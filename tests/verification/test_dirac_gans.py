@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
+from torch import Tensor
 
 from harness.job.parts.penalties import ZeroCentred
 from harness.theory.dirac import DiracGAN
+from harness.theory.losses import LOSSES
 from harness.verification import dirac_gans
 
 
 @pytest.mark.parametrize("broken", [{"slope": 1.0}, {"loss": "least_squares"}], ids=str)
-def test_lemma_2_fails_with_another_slope_and_for_another_loss(broken: dict[str, object]) -> None:
+def test_lemma_2_fails_with_another_slope_and_for_another_loss(broken: dict[str, Any]) -> None:
     assert not dirac_gans.lemma_2(**broken).passed
 
 
 def test_lemma_2_fails_for_a_field_of_the_wrong_sign(monkeypatch: pytest.MonkeyPatch) -> None:
     right = DiracGAN.losses
 
-    def cooperative(self: DiracGAN, theta, psi):
+    def cooperative(self: DiracGAN, theta: Tensor | float, psi: Tensor | float) -> tuple[Tensor, Tensor]:
         generator, discriminator = right(self, theta, psi)
         return -generator, discriminator
 
@@ -28,19 +31,19 @@ def test_lemma_2_fails_for_a_field_of_the_wrong_sign(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("broken", [{"sigma": 0.5}, {"gamma": 0.1}, {"loss": "least_squares"}], ids=str)
-def test_lemma_2_3_fails_with_noise_with_a_penalty_and_for_another_loss(broken: dict[str, object]) -> None:
+def test_lemma_2_3_fails_with_noise_with_a_penalty_and_for_another_loss(broken: dict[str, Any]) -> None:
     assert not dirac_gans.lemma_2_3(**broken).passed
 
 
 @pytest.mark.parametrize(
     "broken", [{"curvature": 0.25}, {"curvature": -0.5}, {"slope": 1.0}, {"loss": "wasserstein"}], ids=str
 )
-def test_lemma_3_2_fails_with_other_derivatives_and_for_a_loss_noise_does_not_damp(broken: dict[str, object]) -> None:
+def test_lemma_3_2_fails_with_other_derivatives_and_for_a_loss_noise_does_not_damp(broken: dict[str, Any]) -> None:
     assert not dirac_gans.lemma_3_2(**broken).passed
 
 
 def test_lemma_3_2_fails_when_the_noise_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dirac_gans, "_game", lambda loss, *, sigma: DiracGAN(dirac_gans.LOSSES[loss]))
+    monkeypatch.setattr(dirac_gans, "_game", lambda loss, *, sigma: DiracGAN(LOSSES[loss]))
     assert not dirac_gans.lemma_3_2().passed
 
 
@@ -54,7 +57,7 @@ def twice_the_penalty(gamma: float) -> ZeroCentred:
     ids=["slope", "penalty", "loss"],
 )
 def test_lemma_3_3_fails_with_another_slope_for_twice_the_penalty_and_for_another_loss(
-    broken: dict[str, object],
+    broken: dict[str, Any],
 ) -> None:
     assert not dirac_gans.lemma_3_3(**broken).passed
 

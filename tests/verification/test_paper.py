@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from harness.theory import losses
-from harness.theory.bounds import Bound
+from harness.theory.bounds import Bound, noisy_diameter
+from harness.theory.divergences import noisy_divergences
 from harness.theory.losses import HINGE, LOSSES
-from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Truncated
+from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
 from harness.theory.sliced import Projections
 from harness.verification import discrimination, distances, games, generator_gradients, manifolds, smoothing
+from harness.verification.findings import Assessment
 
 DOUBLED = 4.0  # of squared distances: the kernel of half the sigma
 
@@ -23,7 +27,7 @@ DOUBLED = 4.0  # of squared distances: the kernel of half the sigma
 
 
 @pytest.mark.parametrize("broken", [{"offset": -math.log(2)}, {"tilt": 0.1}], ids=str)
-def test_optimal_fails_with_another_constant_or_another_discriminator(broken: dict[str, float]) -> None:
+def test_optimal_fails_with_another_constant_or_another_discriminator(broken: dict[str, Any]) -> None:
     assert not games.optimal_discriminator(**broken).passed
 
 
@@ -33,13 +37,13 @@ def test_optimal_fails_for_another_loss(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_optimal_fails_for_a_wrong_monte_carlo_divergence(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = games.noisy_divergences
+    right = noisy_divergences
     monkeypatch.setattr(games, "noisy_divergences", lambda *sets, sigmas, **rest: right(*sets, sigmas=[2.0], **rest))
     assert not games.optimal_discriminator().passed
 
 
 @pytest.mark.parametrize("broken", [{"paired": "minimax"}, {"average": "relativistic"}], ids=str)
-def test_relativistic_fails_for_another_loss(broken: dict[str, str]) -> None:
+def test_relativistic_fails_for_another_loss(broken: dict[str, Any]) -> None:
     assert not games.relativistic(**broken).passed
 
 
@@ -81,19 +85,19 @@ def test_lemma_3_fails_for_manifolds_that_align() -> None:
 
 
 @pytest.mark.parametrize("broken", [{"distance": 0.0}, {"num_steps": 20}], ids=str)
-def test_theorem_2_1_fails_on_one_segment_and_for_an_untrained_discriminator(broken: dict[str, float]) -> None:
+def test_theorem_2_1_fails_on_one_segment_and_for_an_untrained_discriminator(broken: dict[str, Any]) -> None:
     assert not discrimination.theorem_2_1(**broken).passed
 
 
 @pytest.mark.parametrize("broken", [{"angle": 0.0}, {"num_steps": 20}], ids=str)
-def test_theorem_2_2_fails_on_aligned_segments_and_for_an_untrained_discriminator(broken: dict[str, float]) -> None:
+def test_theorem_2_2_fails_on_aligned_segments_and_for_an_untrained_discriminator(broken: dict[str, Any]) -> None:
     assert not discrimination.theorem_2_2(**broken).passed
 
 
 @pytest.mark.parametrize(
     "broken", [{"sigma": 0.5}, {"distances": (1.0, 0.0)}, {"angles": (0.0,)}, {"jsd": 2 * math.log(2)}], ids=str
 )
-def test_theorem_2_3_fails_with_noise_without_distance_and_as_printed(broken: dict[str, object]) -> None:
+def test_theorem_2_3_fails_with_noise_without_distance_and_as_printed(broken: dict[str, Any]) -> None:
     assert not discrimination.theorem_2_3(**broken).passed
 
 
@@ -101,12 +105,12 @@ def test_theorem_2_3_fails_with_noise_without_distance_and_as_printed(broken: di
 
 
 @pytest.mark.parametrize("broken", [{"constant": 0.5}, {"loss": "non_saturating"}, {"loss": "wasserstein"}], ids=str)
-def test_theorem_2_4_fails_with_half_the_bound_and_for_losses_that_do_not_saturate(broken: dict[str, object]) -> None:
+def test_theorem_2_4_fails_with_half_the_bound_and_for_losses_that_do_not_saturate(broken: dict[str, Any]) -> None:
     assert not generator_gradients.theorem_2_4(**broken).passed
 
 
 @pytest.mark.parametrize("broken", [{"jsd_weight": 2.0}, {"kl_weight": 0.0}, {"loss": "minimax"}], ids=str)
-def test_theorem_2_5_fails_with_other_weights_and_for_another_loss(broken: dict[str, object]) -> None:
+def test_theorem_2_5_fails_with_other_weights_and_for_another_loss(broken: dict[str, Any]) -> None:
     assert not generator_gradients.theorem_2_5(**broken).passed
 
 
@@ -115,7 +119,7 @@ def test_the_original_loss_follows_twice_the_jsd_as_the_proof_of_theorem_2_5_use
 
 
 @pytest.mark.parametrize("broken", [{"value": 0.3}, {"slope": 2.0}], ids=str)
-def test_theorem_2_6_fails_where_the_discriminator_is_not_perfect(broken: dict[str, float]) -> None:
+def test_theorem_2_6_fails_where_the_discriminator_is_not_perfect(broken: dict[str, Any]) -> None:
     assert not generator_gradients.theorem_2_6(**broken).passed
 
 
@@ -140,7 +144,9 @@ def test_theorem_3_1_fails_without_noise(monkeypatch: pytest.MonkeyPatch) -> Non
         (Gaussian, smoothing.corollary_3_2),
     ],
 )
-def test_a_check_of_densities_fails_for_a_wrong_kernel(noise, check, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_of_densities_fails_for_a_wrong_kernel(
+    noise: type[Noise], check: Callable[[], Assessment], monkeypatch: pytest.MonkeyPatch
+) -> None:
     right = noise.log_kernel
     monkeypatch.setattr(
         noise, "log_kernel", lambda self, squared, *, dimension: right(self, squared * DOUBLED, dimension=dimension)
@@ -168,7 +174,9 @@ def test_theorem_3_2_fails_with_a_and_b_exchanged() -> None:
 
 
 @pytest.mark.parametrize("check", [smoothing.theorem_3_2, smoothing.corollary_3_2])
-def test_the_gradient_under_noise_fails_for_another_loss(check, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gradient_under_noise_fails_for_another_loss(
+    check: Callable[[], Assessment], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(LOSSES, "minimax", LOSSES["non_saturating"])
     assert not check().passed
 
@@ -190,13 +198,13 @@ def test_lemma_4_fails_for_more_noise_than_v_counts() -> None:
 
 
 @pytest.mark.parametrize("noise", [Truncated, Gaussian])
-def test_lemma_4_fails_when_v_forgets_the_dimension(noise, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lemma_4_fails_when_v_forgets_the_dimension(noise: type[Noise], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(noise, "variance", lambda self, *, sigma, dimension: sigma**2)
     assert not distances.lemma_4().passed
 
 
 @pytest.mark.parametrize("broken", [{"noise_weight": 0.0}, {"divergence_weight": 0.5}], ids=str)
-def test_theorem_3_3_fails_without_one_of_the_terms(broken: dict[str, float]) -> None:
+def test_theorem_3_3_fails_without_one_of_the_terms(broken: dict[str, Any]) -> None:
     assert not distances.theorem_3_3(**broken).passed
 
 
@@ -206,7 +214,7 @@ def test_theorem_3_3_fails_when_any_one_bound_loses_a_term(
     name: str, term: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, attribute = (Projections, "bound") if name == "sliced" else (distances, f"{name}_bound")
-    right = getattr(owner, attribute)
+    right: Callable[..., Bound] = getattr(owner, attribute)
 
     def crippled(*positional: object, **named: object) -> Bound:
         return dataclasses.replace(right(*positional, **named), **{term: 0.0})
@@ -216,6 +224,6 @@ def test_theorem_3_3_fails_when_any_one_bound_loses_a_term(
 
 
 def test_theorem_3_3_fails_with_the_radius_for_the_diameter(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = distances.noisy_diameter
+    right = noisy_diameter
     monkeypatch.setattr(distances, "noisy_diameter", lambda *args, **rest: right(*args, **rest) / 2)
     assert not distances.theorem_3_3().passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import hashlib
 import io
 import os
@@ -113,13 +114,13 @@ class TorchvisionImages(Problem):
             )
         return self
 
+    @abc.abstractmethod
     def needed(self) -> tuple[str, ...]:
         """Names of the files the data set consists of."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def files(self) -> list[Path] | None:
         """The data set's files under root, gzipped or not; None if any is missing."""
-        raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
         files = None if self.download else self.files()  # what is downloaded is the published data set

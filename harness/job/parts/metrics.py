@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import abc
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from ..extensions import is_own, resolve
-from ..spec import MistakesError
-from .part import Part, chooser, validated
+from ..extensions import resolve
+from .part import Part, chooser
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -35,6 +35,7 @@ class Metric(Part):
         ]
         return f"{self.name}({', '.join(given)})" if given else self.name
 
+    @abc.abstractmethod
     def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> float | tuple[float, float]:
         """The value, or value and standard error.
 
@@ -42,7 +43,6 @@ class Metric(Part):
           real, fake: Held-out and generated samples, ``[n, *shape]`` and ``[m, *shape]``, data units, float32.
           generator: Source of random numbers, the same for all generators of a seed.
         """
-        raise NotImplementedError
 
 
 class EnergyDistance(Metric):
@@ -70,20 +70,5 @@ class FunctionMetric(Metric):
 
 
 METRICS: Mapping[str, type[Metric]] = {"energy_distance": EnergyDistance}
-_choose: Callable[[Any], Any] = chooser(Metric, METRICS)
-
-
-def _class_or_function(value: Any) -> Any:
-    name = value.get("name") if isinstance(value, dict) else value
-    if isinstance(name, str) and is_own(name):
-        try:
-            found: Any = resolve(name, METRICS, kind=Metric.kind)
-        except ValueError as error:
-            raise MistakesError([((), str(error))]) from error
-        if callable(found) and not isinstance(found, type):
-            return validated(FunctionMetric, value if isinstance(value, dict) else {"name": name})
-    return _choose(value)
-
-
-AnyMetric = Annotated[SerializeAsAny[Metric], BeforeValidator(_class_or_function)]
+AnyMetric = Annotated[SerializeAsAny[Metric], BeforeValidator(chooser(Metric, METRICS, of_function=FunctionMetric))]
 """A metric as a job names it."""

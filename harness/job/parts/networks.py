@@ -6,6 +6,7 @@ numbers, so that a member's weights depend on its seed alone.
 
 from __future__ import annotations
 
+import abc
 import itertools
 import math
 from collections.abc import Mapping
@@ -67,13 +68,13 @@ class Network(Part):
         del shape
         return None
 
+    @abc.abstractmethod
     def generator(self, shape: Shape) -> nn.Module:
         """A module from latents ``[b, latent]`` to samples ``[b, *shape]``; called on the meta device."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def discriminator(self, shape: Shape) -> nn.Module:
         """A module from samples ``[b, *shape]`` to raw logits ``[b]``; called on the meta device."""
-        raise NotImplementedError
 
     def initial(self, layer: nn.Module, name: str, unit: Unit) -> Tensor:
         """One layer's parameter of this name, drawn afresh.

@@ -5,6 +5,7 @@ The mathematics of the families - draws, densities, moments - is `theory.noise`;
 
 from __future__ import annotations
 
+import abc
 import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -36,13 +37,13 @@ class Noise(Part):
         del dimension
         return None
 
+    @abc.abstractmethod
     def family(self, samples: Callable[[int], Tensor]) -> NoiseFamily:
         """The family's draws, densities and moments.
 
         Args:
           samples: Gives that many training samples of the problem, ``[at most num, *shape]``.
         """
-        raise NotImplementedError
 
     def as_in_a_job_file(self) -> str | dict[str, Any]:
         """The name alone where there are no parameters."""

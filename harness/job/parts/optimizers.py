@@ -1,4 +1,4 @@
-"""Optimisers: elementwise updates of stacked parameters, one learning rate a member.
+"""Optimisers: elementwise updates of stacked parameters, one learning rate per member.
 
 torch.optim has one learning rate a parameter group, so members that differ in it could not share a pack; the updates
 below are checked against torch.optim in the tests.
@@ -6,6 +6,7 @@ below are checked against torch.optim in the tests.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -40,12 +41,12 @@ class Optimizer(Part):
         del like
         return {}
 
+    @abc.abstractmethod
     def step(self, parameters: Tensor, gradient: Tensor, state: Mapping[str, Tensor], rates: Tensor) -> Tensor:
         """New parameters, ``[k, p], [k, p] -> [k, p]``, with the members' learning rates ``[k, 1]``.
 
         Nothing may be read back from the device, and no member may see another.
         """
-        raise NotImplementedError
 
 
 class Adam(Optimizer):

@@ -45,6 +45,11 @@ class Part(Spec):
         return {**values, "source": source_digest(self.name)} if is_own(self.name) else values
 
     @classmethod
+    def undefined(cls) -> list[str]:
+        """Methods that a class of this kind must define, and this one does not."""
+        return sorted(cls.__abstractmethods__)
+
+    @classmethod
     def parameters(cls) -> dict[str, bool]:
         """Names of the parameters, and whether each must be given."""
         return {name: field.is_required() for name, field in cls.model_fields.items() if name != "name"}
@@ -70,16 +75,19 @@ def find_class(name: str, base: type[P], builtin: Mapping[str, type[P]]) -> type
     Raises:
       ValueError: If there is none.
     """
-    found = resolve(name, builtin, kind=base.kind)
-    if not (isinstance(found, type) and issubclass(found, base)) or found is base:
-        raise ValueError(
-            f"'{name}' is no {base.kind}; it must be a class derived from {base.__module__}.{base.__qualname__}"
-        )
-    return found
+    return _class_of(resolve(name, builtin, kind=base.kind), name, base)
 
 
-def chooser(base: type[P], builtin: Mapping[str, type[P]]) -> Callable[[Any], Any]:
-    """A validator that makes the part which a job names: from a name, a mapping with a name, or a part as it is."""
+def chooser(
+    base: type[P], builtin: Mapping[str, type[P]], *, of_function: type[P] | None = None
+) -> Callable[[Any], Any]:
+    """A validator that makes the part which a job names: from a name, a mapping with a name, or a part as it is.
+
+    Args:
+      base: Of all parts of the kind.
+      builtin: Their names.
+      of_function: What a plain function of a user becomes, where the kind allows one.
+    """
 
     def choose(value: Any) -> Any:
         if isinstance(value, base):
@@ -89,14 +97,16 @@ def chooser(base: type[P], builtin: Mapping[str, type[P]]) -> Callable[[Any], An
             raise ValueError(f"must be the name of a {base.kind}, or a mapping with its name; got {value!r}")
         name = given.get("name")
         if name is None:
-            raise ValueError(f"needs a name.{suggest('', builtin)}")
+            raise ValueError(f"needs a name.{suggest('', builtin)}, or package.module:Name")
         if not isinstance(name, str):
             raise MistakesError([(("name",), f"unknown {base.kind} {name!r}.{suggest(name, builtin)}")])
         try:
-            found = find_class(name, base, builtin)
+            found: Any = resolve(name, builtin, kind=base.kind)
+            is_function = of_function is not None and callable(found) and not isinstance(found, type)
+            grammar = of_function if is_function and of_function else _class_of(found, name, base)
         except ValueError as error:
             raise MistakesError([(("name",) if given is value else (), str(error))]) from error
-        return validated(found, dict(given))
+        return validated(grammar, dict(given))
 
     return choose
 
@@ -107,3 +117,19 @@ def validated(grammar: type[P], values: dict[str, Any]) -> P:
         return grammar.model_validate(values)
     except ValidationError as error:
         raise InnerError(error.errors(), grammar) from error
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
+
+
+def _class_of(found: Any, name: str, base: type[P]) -> type[P]:
+    if not (isinstance(found, type) and issubclass(found, base)) or found is base:
+        raise ValueError(
+            f"'{name}' is no {base.kind}; it must be a class derived from {base.__module__}.{base.__qualname__}"
+        )
+    if missing := found.undefined():
+        raise ValueError(
+            f"'{name}' has no {' and no '.join(missing)}; {_article(base.kind)} {base.kind} must; see docs/extending.md"
+        )
+    return found

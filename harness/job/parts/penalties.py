@@ -34,6 +34,11 @@ class Penalty(Part):
 
     kind: ClassVar[str] = "penalty"
 
+    @classmethod
+    def undefined(cls) -> list[str]:
+        acts = cls.__call__ is not Penalty.__call__ or cls.constrain is not Penalty.constrain
+        return [] if acts or cls is NoPenalty else ["__call__ or constrain"]
+
     def draws(self, batch: int, shape: tuple[int, ...]) -> Mapping[str, tuple[int, ...]]:
         """Shapes, by name, of the uniform random numbers in [0, 1) that each member needs in a step."""
         del batch, shape

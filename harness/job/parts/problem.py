@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -32,6 +33,11 @@ class Problem(Part):
 
     kind: ClassVar[str] = "problem"
 
+    @classmethod
+    def undefined(cls) -> list[str]:
+        has_samples = cls.draw is not Problem.draw or cls.load is not Problem.load
+        return [*super().undefined(), *([] if has_samples else ["draw or load"])]
+
     def info(self) -> ProblemInfo:
         """Shape and counts, without loading the samples where possible; found once.
 
@@ -40,9 +46,9 @@ class Problem(Part):
         """
         return self._info
 
+    @abc.abstractmethod
     def find_info(self) -> ProblemInfo:
         """Finds out shape and counts."""
-        raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
         """What determines the samples; a path does not, the content behind it does."""
@@ -85,9 +91,9 @@ class DataSet(Problem):
 
     held_out: HeldOut = 1 / 3
 
+    @abc.abstractmethod
     def samples(self) -> FloatArray:
         """All samples, float32 ``[n, *shape]``, data units."""
-        raise NotImplementedError
 
     def find_info(self) -> ProblemInfo:
         """From the samples themselves."""
@@ -118,9 +124,11 @@ class DataSet(Problem):
         return samples
 
     def load(self) -> Samples | None:
+        import numpy as np
+
         from ...problems.sources import Samples
 
-        info, samples = self.info(), self.samples()
+        info, samples = self.info(), np.asarray(self.samples(), dtype=np.float32)
         if samples.shape[1:] != info.shape:
             raise ValueError(
                 f"problem {self.name} gave samples of {list(samples.shape[1:])}, promised {list(info.shape)}"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from ..extensions import is_own, resolve
-from ..spec import MAX_COUNT, FiniteFloat, MistakesError
+from ..extensions import resolve
+from ..spec import MAX_COUNT, FiniteFloat
 from .datasets import CIFAR10, MNIST, Arrays, Digits, FashionMNIST, ImageFolder
-from .part import chooser, validated
+from .part import chooser
 from .problem import DataSet, Problem, ProblemInfo
 
 if TYPE_CHECKING:
@@ -155,20 +155,5 @@ PROBLEMS: Mapping[str, type[Problem]] = {
     "cifar10": CIFAR10,
     "image_folder": ImageFolder,
 }
-_choose: Callable[[Any], Any] = chooser(Problem, PROBLEMS)
-
-
-def _class_or_function(value: Any) -> Any:
-    name = value.get("name") if isinstance(value, dict) else value
-    if isinstance(name, str) and is_own(name):
-        try:
-            found: Any = resolve(name, PROBLEMS, kind=Problem.kind)
-        except ValueError as error:
-            raise MistakesError([(("name",) if isinstance(value, dict) else (), str(error))]) from error
-        if callable(found) and not isinstance(found, type):
-            return validated(Custom, value if isinstance(value, dict) else {"name": name})
-    return _choose(value)
-
-
-AnyProblem = Annotated[SerializeAsAny[Problem], BeforeValidator(_class_or_function)]
+AnyProblem = Annotated[SerializeAsAny[Problem], BeforeValidator(chooser(Problem, PROBLEMS, of_function=Custom))]
 """A problem as a job names it."""

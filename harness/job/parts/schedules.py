@@ -10,6 +10,7 @@ discriminator does.
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -48,9 +49,9 @@ class Schedule(Part):
     adapts: ClassVar[bool] = False
     """Whether sigma is moved by what the discriminators do, from where the schedule begins (see `Adaptive`)."""
 
+    @abc.abstractmethod
     def __call__(self, t: float) -> float:
         """sigma, data units, after this fraction of training."""
-        raise NotImplementedError
 
     def given(self) -> dict[str, float]:
         """The parameters that are not their defaults, by name in the order of the alphabet."""

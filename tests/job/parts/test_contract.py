@@ -1,6 +1,6 @@
 """One contract for everything that acts inside a training step: losses, penalties, schedules and noise families.
 
-Each must give one number a member, the same in a pack as alone, in the type and on the device it is given, without
+Each must give one number per member, the same in a pack as alone, in the type and on the device it is given, without
 reading a value back (a ``meta`` tensor has none), and with the gradient that finite differences find.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -56,7 +57,8 @@ def penalty_of(penalty: Penalty) -> Callable[..., Tensor]:
 
 def schedule_of(family: type[Schedule]) -> Callable[[Tensor, Tensor], Tensor]:
     """sigma after a step: of sigma now and the discriminator's accuracy, which only an adaptive one looks at."""
-    schedule = family(**dict.fromkeys(family.parameters(), 0.4))
+    parameters: dict[str, Any] = dict.fromkeys(family.parameters(), 0.4)
+    schedule = family(**parameters)
     if isinstance(schedule, Adaptive):
         return lambda sigma, accuracy: schedule.next(sigma, accuracy, num_steps=10)
     return lambda sigma, accuracy: sigma * 0 + schedule(0.3) + accuracy * 0

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.job.parts.networks import DCGAN, MLP
+from harness.job.parts.networks import DCGAN, MLP, BatchNorm
 from harness.training.stacking import StackedModule
 
 
@@ -42,8 +42,8 @@ def test_mlp_keeps_the_shape_of_its_samples() -> None:
 
 
 @pytest.mark.parametrize(("mode", "layers"), [("joint", 1), ("separate", 1), ("none", 0)])
-def test_batch_norm_none_has_no_normalisation_in_the_discriminator(mode: str, layers: int) -> None:
-    spec = DCGAN(name="dcgan", width=4, latent=6, batch_norm=mode)  # type: ignore[arg-type]
+def test_batch_norm_none_has_no_normalisation_in_the_discriminator(mode: BatchNorm, layers: int) -> None:
+    spec = DCGAN(name="dcgan", width=4, latent=6, batch_norm=mode)
     for build, expected in ((spec.discriminator, layers), (spec.generator, 2)):
         found = sum(isinstance(layer, nn.BatchNorm2d) for layer in build((1, 8, 8)).modules())
         assert found == expected

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from noiselab.parts import Momentum
+from torch import Tensor
 
-from harness.job.parts.optimizers import SGD, Adam, RMSprop
+from harness.job.parts.optimizers import SGD, Adam, Optimizer, RMSprop
 from harness.training.optimizers import StackedOptimizer
 
-PAIRS = [
+PAIRS: list[tuple[Callable[[float], Optimizer], Callable[[Tensor, float], torch.optim.Optimizer]]] = [
     (lambda rate: Adam(learning_rate=rate, betas=(0.5, 0.9)), lambda p, rate: torch.optim.Adam([p], rate, (0.5, 0.9))),
     (lambda rate: RMSprop(name="rmsprop", learning_rate=rate), lambda p, rate: torch.optim.RMSprop([p], rate)),
     (lambda rate: SGD(name="sgd", learning_rate=rate), lambda p, rate: torch.optim.SGD([p], rate)),
@@ -18,7 +21,9 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("spec", "reference"), PAIRS, ids=["adam", "rmsprop", "sgd", "of a user"])
-def test_members_of_different_rates_follow_torch_optim(spec, reference) -> None:  # type: ignore[no-untyped-def]
+def test_members_of_different_rates_follow_torch_optim(
+    spec: Callable[[float], Optimizer], reference: Callable[[Tensor, float], torch.optim.Optimizer]
+) -> None:
     generator = torch.Generator().manual_seed(0)
     rates = [1e-3, 0.1]
     weights = torch.randn(2, 5, generator=generator, dtype=torch.float64)

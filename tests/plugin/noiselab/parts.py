@@ -33,7 +33,8 @@ class LogitNorm(Penalty):
         fake: Tensor,
         draws: Mapping[str, Tensor],
     ) -> Tensor:
-        return self.weight * HALF * sum(discriminator(x).square().mean(-1) for x in (real, fake))
+        on_real, on_fake = (discriminator(x).square().mean(-1) for x in (real, fake))
+        return self.weight * HALF * (on_real + on_fake)
 
     def on_linear(self) -> LinearPenalty:
         return LinearPenalty()  # D(0) = 0 on the Dirac-GAN's data, and theta is 0 at the equilibrium
@@ -116,7 +117,8 @@ class Added(nn.Module):
         self.layer = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.layer(x).relu()
+        step: Tensor = self.layer(x).relu()
+        return x + step
 
 
 class Momentum(Optimizer):
