@@ -107,6 +107,7 @@ def test_the_readers_own_test_passes(folder: Path) -> None:
     assert "1 passed" in python(folder, "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py")
 
 
+@pytest.mark.slow
 def test_the_whole_job_runs_as_the_page_has_it(folder: Path) -> None:
     (text,) = blocks("yaml job")
     (folder / "mine.yaml").write_text(text, encoding="utf-8")

@@ -82,8 +82,9 @@ def test_data_that_cannot_be_loaded_are_reported_before_any_work(
         harness.run(job, results=store.root, executor=executor)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.parametrize("gpus", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("gpus", [0, 1])
 def test_both_executors_give_identical_rows(
     gpus: int, probe_job: JobMaker, train_job: JobMaker, tmp_path: Path
 ) -> None:

@@ -51,7 +51,7 @@ WRONG = [
     Wrong("misspelt loss", "hinge", "hing", "9:19", "grid.loss[1]: unknown loss 'hing'. Did you mean 'hinge'?"),
     Wrong("valid names are listed", "hinge", "hing", "9:19", "least_squares, minimax, non_saturating"),
     Wrong("negative sigma", "[0, 0.1]", "[0, -0.1]", "10:14", "grid.sigma[1]: sigma must be finite and >= 0, got -0.1"),
-    Wrong("infinite sigma", "[0, 0.1]", "[.inf]", "10:11", "must be finite"),
+    Wrong("infinite sigma", "[0, 0.1]", "[.inf]", "10:11", "must be a finite number, got inf"),
     Wrong("sigma of a wrong type", "[0, 0.1]", "[big]", "10:11", "must be a number >= 0, a schedule such as"),
     Wrong("epoch 0", "[1, 2]", "[0, 2]", "11:11", "grid.epoch[0]: must be greater than or equal to 1, got 0"),
     Wrong("fractional epoch", "[1, 2]", "[1.5]", "11:11", "grid.epoch[0]: must be a valid integer, got 1.5"),
