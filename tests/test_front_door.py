@@ -87,6 +87,12 @@ def test_a_job_made_in_python_is_checked_as_one_from_a_file(changes: dict[str, A
         job_in_python(**changes)
 
 
+def test_a_dictionary_as_a_whole_is_called_what_it_is_once() -> None:
+    with pytest.raises(harness.JobError) as caught:
+        harness.load_job({name: part for name, part in TRAIN.items() if name != "networks"})
+    assert str(caught.value) == "job: 'networks' is missing"
+
+
 def test_short_answers() -> None:
     job = harness.load_job(TRAIN)
     assert repr(job) == "Job('tiny', protocol='train', problem='ring')"

@@ -106,11 +106,15 @@ def _lines(document: Any, mistakes: list[Mistake], source: str) -> list[str]:
     more = [] if len(mistakes) <= MAX_MISTAKES else [f"{source}: and {len(mistakes) - MAX_MISTAKES} more mistakes"]
     mistakes = mistakes[:MAX_MISTAKES]
     located = sorted({(locate(document, m) or (0, 0), dotted(m.place), m.text) for m in mistakes})
-    lines = [
-        f"{source}:{line}:{column}: {place}: {text}" if line else f"{source}: {place}: {text}"
-        for (line, column), place, text in located
-    ]
+    lines = [f"{_place(source, line, column, place)}: {text}" for (line, column), place, text in located]
     return lines + more
+
+
+def _place(source: str, line: int, column: int, place: str) -> str:
+    """In a file ``job.yaml:3:1: grid``; in a dictionary ``job: grid``, or ``job`` of the whole."""
+    if line:
+        return f"{source}:{line}:{column}: {place}"
+    return source if place == source else f"{source}: {place}"
 
 
 def _name(source: Source) -> str:

@@ -1,4 +1,1 @@
-"""Problems: where real samples come from.
-
-`specs` says what a job file may contain and needs no torch; `sources` holds the samples on a device.
-"""
+"""Problems: their samples. What a job says of them is in `job.parts.problems`, and needs no torch."""
