@@ -121,6 +121,7 @@ def test_a_grid_of_everything_runs_on_an_executor_that_the_package_brings(instal
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_the_same_grid_on_real_actors_has_the_same_numbers(installed: Path, tmp_path: Path) -> None:
     tables = []

@@ -115,6 +115,7 @@ def test_gpu_actors_hold_one_gpu_each(train_job: JobMaker, store: Store) -> None
     assert max(running for _, running in seen) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_the_pack_of_an_actor_killed_in_the_middle_is_done_again(
     train_job: JobMaker, store: Store, tmp_path: Path
