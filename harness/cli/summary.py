@@ -113,7 +113,8 @@ def _means(job: Job) -> _Overview:
         importance=["bounds hold", *(name.replace("_", " ") for name in (*distances, *of_training)), "cells"],
         where=f"{where} AND epoch = {job.last_epoch} AND status = 'completed'",
         order=", ".join(("loss", *optional, "min(cells.sigma)")),
-        further=f"SELECT loss, sigma, epoch, avg(w1), avg(bound_best) FROM cells WHERE {where} GROUP BY ALL",
+        further=f"SELECT loss, sigma, epoch, avg(w1), avg(bound_best) FROM cells WHERE {where} "
+        "GROUP BY ALL ORDER BY ALL",
     )
 
 
@@ -127,7 +128,7 @@ def _games(job: DiracJob) -> _Overview:
         importance=["verdict", "modulus", "predicted modulus", "steps to tolerance"],
         where=f"job = '{job.name}' AND status = 'completed'",
         order="loss, penalty, sigma, updates DESC",
-        further=f"SELECT verdict, count(*) FROM cells WHERE job = '{job.name}' GROUP BY ALL",
+        further=f"SELECT verdict, count(*) FROM cells WHERE job = '{job.name}' GROUP BY ALL ORDER BY ALL",
     )
 
 
