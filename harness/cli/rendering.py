@@ -74,7 +74,7 @@ def write_file(table: pa.Table, path: Path, *, form: Format) -> None:
 
 
 def print_table(table: pa.Table, *, title: str = "", stack_headers: bool = False, wrap: bool = True) -> None:
-    """Prints all rows and columns: side by side where the terminal has room, or else a block of lines a row.
+    """Prints all rows and columns: side by side where the terminal has room, or else a block of lines per row.
 
     Text may be folded, numbers never are; without `wrap` nothing is, and lines may be longer than the terminal's.
     """

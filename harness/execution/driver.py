@@ -96,7 +96,7 @@ class PackSource(Protocol):
 class Driver:
     """Runs packs of one job until all have ended: given ones, and those that a source makes of what came of others.
 
-    Work is O(1) a pack, and one look at the store a snapshot that packs of the plan need.
+    Work is O(1) per pack, and one look at the store per snapshot that packs of the plan need.
 
     Args:
       store: Where workers write, and where failures are written.

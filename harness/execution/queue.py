@@ -10,7 +10,7 @@ from ..worker.messages import Task
 
 
 class PackQueue:
-    """Tasks in the order in which they are to start; O(1) a task and snapshot.
+    """Tasks in the order in which they are to start; O(1) per task and snapshot.
 
     Args:
       snapshots: Those that are in the store already.

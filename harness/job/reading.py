@@ -102,7 +102,7 @@ def _checked(document: Any, values: dict[str, Any], *, source: str) -> AnyJob | 
 
 
 def _lines(document: Any, mistakes: list[Mistake], source: str) -> list[str]:
-    """A text a mistake, in the order of the file."""
+    """One text per mistake, in the order of the file."""
     more = [] if len(mistakes) <= MAX_MISTAKES else [f"{source}: and {len(mistakes) - MAX_MISTAKES} more mistakes"]
     mistakes = mistakes[:MAX_MISTAKES]
     located = sorted({(locate(document, m) or (0, 0), dotted(m.place), m.text) for m in mistakes})

@@ -62,9 +62,6 @@ def as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, (str, int)) else to_tuple(value)
 
 
-Steps = Annotated[int, Field(ge=1, le=MAX_COUNT)]
-
-
 class Space(Spec):
     """What a trial may be: families of schedules and of penalties with their own parameters, and further choices.
 

@@ -11,10 +11,9 @@ from ..job.parts.losses import find_loss
 from ..planning.cells import Run
 from ..problems.sources import Source
 from ..theory.losses import Loss, accuracy
-from ..theory.noise import Noise
 from .adaptive import Adaptation
 from .measurement import Measurement
-from .noise import noise_families
+from .noise import drawn_families
 from .optimizers import StackedOptimizer
 from .penalties import StackedPenalty
 from .players import Players
@@ -52,9 +51,7 @@ class Members:
             source,
             seeds=[run.seed for run in runs],
             batch=first.batch,
-            families=noise_families([run.sigma.noise for run in runs], source)
-            if any(r.is_noisy for r in runs)
-            else None,
+            families=drawn_families([run.sigma.noise for run in runs], source, is_noisy=[run.is_noisy for run in runs]),
         )
         self.objective = find_loss(first.loss).objective
         self._groups = group_by_loss([run.loss for run in runs], device)
@@ -166,12 +163,6 @@ class Members:
             iteration=list(step),
             monitor=self.monitor,
         )
-
-
-def _families(runs: Sequence[Run], source: Source) -> list[Noise] | None:
-    if not any(run.is_noisy for run in runs):
-        return None
-    return noise_families([run.sigma.noise for run in runs], source)
 
 
 def grouped_generator_loss(

@@ -17,7 +17,7 @@ from ..job.parts.losses import find_loss
 from ..planning.cells import Probe
 from ..problems.sources import Source
 from .measurement import Measurement
-from .noise import noise_families
+from .noise import drawn_families
 from .optimizers import StackedOptimizer
 from .penalties import StackedPenalty
 from .players import Players
@@ -63,9 +63,9 @@ def probe(
         source,
         seeds=[member.run.seed for member in probes],
         batch=settings.batch,
-        families=noise_families([member.noise for member in probes], source)
-        if any(member.sigma > 0 for member in probes)
-        else None,
+        families=drawn_families(
+            [member.noise for member in probes], source, is_noisy=[member.sigma > 0 for member in probes]
+        ),
     )
     sigma = torch.tensor([member.sigma for member in probes], dtype=torch.float32, device=device)
     weights = players.initial(players.discriminator, "discriminator")
