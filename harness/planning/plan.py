@@ -6,7 +6,8 @@ works in the packs of the first attempt and gets the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from .cells import Probe, Run
 from .difference import AnyCell, Difference, StoreView, difference_from_store
 from .grid import expand
 from .packing import cut_game_packs, cut_packs
-from .packs import Pack, SnapshotKey, T
+from .packs import Pack, SnapshotKey
 
 _EXPAND: Mapping[str, Callable[[Any], Sequence[AnyCell]]] = {"probe": expand, "train": expand, "dirac": expand_games}
 _CUT: Mapping[str, Callable[..., tuple[Pack, ...]]] = {"probe": cut_packs, "train": cut_packs, "dirac": cut_game_packs}
@@ -30,15 +31,14 @@ class Plan:
     Attributes:
       cells: All cells of the job.
       difference: How they stand against the store.
-      packs: What is to be executed, cut so that all of `slots` actors are busy.
       runs, probes: All of the job.
       snapshots: Those that missing cells need and the store has.
+      slots: Actors that can work at once.
     """
 
     job: AnyJob
     cells: tuple[AnyCell, ...]
     difference: Difference
-    packs: tuple[Pack, ...]
     runs: tuple[Run, ...]
     probes: tuple[Probe, ...]
     snapshots: frozenset[SnapshotKey]
@@ -57,7 +57,12 @@ class Plan:
 
     def for_slots(self, slots: int) -> Plan:
         """The same work in packs for so many actors."""
-        return replace(self, slots=slots, packs=_cut(self.job, self.cells, self.missing, self.snapshots, slots))
+        return replace(self, slots=slots)
+
+    @functools.cached_property
+    def packs(self) -> tuple[Pack, ...]:
+        """What is to be executed, cut so that all actors are busy."""
+        return _CUT[self.job.protocol](self.job, self.cells, self.missing, self.snapshots, self.slots)
 
     @property
     def epochs_shared(self) -> int:
@@ -104,23 +109,8 @@ def make_plan(job: AnyJob, store: StoreView, *, slots: int, retry: Iterable[str]
         job=job,
         cells=cells,
         difference=difference,
-        packs=_cut(job, cells, difference.missing, snapshots, slots),
-        runs=tuple(unique((cell.run for cell in cells if cell.run is not None), key=lambda run: run.run_id)),
-        probes=tuple(unique((c.probe for c in cells if c.probe is not None), key=lambda probe: probe.probe_id)),
+        runs=tuple({cell.run.run_id: cell.run for cell in cells if cell.run is not None}.values()),
+        probes=tuple({cell.probe.probe_id: cell.probe for cell in cells if cell.probe is not None}.values()),
         snapshots=snapshots,
         slots=slots,
     )
-
-
-def _cut(
-    job: AnyJob, cells: Sequence[AnyCell], missing: Sequence[AnyCell], snapshots: frozenset[SnapshotKey], slots: int
-) -> tuple[Pack, ...]:
-    return _CUT[job.protocol](job, cells, missing, snapshots, slots)
-
-
-def unique(items: Iterable[T], key: Callable[[T], Hashable]) -> list[T]:
-    """The first of all items of each key."""
-    found: dict[Hashable, T] = {}
-    for item in items:
-        found.setdefault(key(item), item)
-    return list(found.values())

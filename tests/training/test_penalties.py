@@ -12,7 +12,6 @@ from torch import Tensor
 from harness.job.parts.penalties import PENALTIES
 from harness.planning.cells import Run
 from harness.planning.grid import expand
-from harness.planning.plan import unique
 from harness.problems.sources import Source
 from harness.theory.losses import LOSSES
 from harness.training.members import Members
@@ -28,7 +27,7 @@ GRADIENT_PENALTIES = [name for name in PENALTIES if name not in ("none", "weight
 def members_of(base: dict[str, Any], penalty: str, **grid: object) -> tuple[list[Run], Source]:
     axes = {"loss": ["minimax"], "sigma": [0.1], "epoch": [1], "seed": [0, 1, 2], "penalty": [penalty], **grid}
     job = make_job(base, protocol="train", grid=axes, **({"probe": None} if base is PROBE else {}))
-    runs = unique((cell.run for cell in expand(job)), key=lambda run: run.run_id)
+    runs = list({cell.run.run_id: cell.run for cell in expand(job)}.values())
     return runs, job.problem.source(job.problem.load(), device=CPU)
 
 

@@ -11,7 +11,6 @@ import torch
 
 from harness.planning.cells import Probe
 from harness.planning.grid import expand
-from harness.planning.plan import unique
 from harness.problems.sources import Source
 from harness.theory.noise import Truncated
 from harness.training.measurement import Measurement
@@ -30,7 +29,7 @@ LOSSES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 def probes_of(**changes: object) -> tuple[list[Probe], torch.Tensor, Source]:
     job = make_job(PROBE, **changes)
-    probes = unique((cell.probe for cell in expand(job) if cell.probe), key=lambda p: p.probe_id)
+    probes = list({cell.probe.probe_id: cell.probe for cell in expand(job) if cell.probe}.values())
     source = job.problem.source(job.problem.load(), device=CPU)
     stack = StackedModule.generator(job.networks, source.shape)
     weights = torch.stack([stack.initial(torch.Generator().manual_seed(9)) for _ in probes])

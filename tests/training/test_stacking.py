@@ -11,7 +11,6 @@ import torch
 
 from harness.planning.cells import Run
 from harness.planning.grid import expand
-from harness.planning.plan import unique
 from harness.problems.sources import Source
 from harness.theory.noise import TRUNCATED
 from harness.training.members import Members
@@ -26,7 +25,7 @@ CPU = torch.device("cpu")
 
 def runs_of(job_base: dict[str, Any], **changes: object) -> tuple[list[Run], Source]:
     job = make_job(job_base, **changes)
-    runs = unique((cell.run for cell in expand(job)), key=lambda run: run.run_id)
+    runs = list({cell.run.run_id: cell.run for cell in expand(job)}.values())
     return runs, job.problem.source(job.problem.load(), device=CPU)
 
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from harness.planning.grid import expand
-from harness.planning.plan import unique
 from harness.theory.noise import Truncated
 from harness.training.members import Members, sigma_table
 from harness.training.streams import Streams
@@ -85,7 +84,7 @@ def test_weights_stay_within_the_clip() -> None:
 def test_sigma_follows_its_schedule_step_by_step() -> None:
     sigma = {"schedule": "linear", "start": 1.0, "end": 0.0}
     job = make_job(TRAIN, grid={"loss": ["minimax"], "sigma": [sigma, 0.5], "epoch": [2, 4], "seed": [0]})
-    runs = unique((cell.run for cell in expand(job)), key=lambda run: run.run_id)
+    runs = list({cell.run.run_id: cell.run for cell in expand(job)}.values())
     table = sigma_table(runs, num_epochs=4, starts=[0] * len(runs))
     assert table.shape == (40, 2)
     torch.testing.assert_close(table[:, 0], 1 - torch.arange(40) / 40)
