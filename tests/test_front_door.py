@@ -103,7 +103,10 @@ def test_plan_run_and_results_from_a_path(tmp_path: Path, capsys: pytest.Capture
     path, root = tmp_path / "job.yaml", tmp_path / "results"
     path.write_text(harness.dump_job(harness.load_job({**TRAIN, "grid": {**TRAIN["grid"], "seed": [0]}})))
     assert repr(harness.plan(path, results=root)).startswith("Plan(tiny: 8 cells, 8 missing, ")
-    outcome = harness.run(path, results=root, executor="serial", progress=True)
+    seen: list[int] = []
+    watch: dict[str, Any] = {"progress": True, "observer": lambda state: seen.append(state.num_ended)}
+    outcome = harness.run(path, results=root, executor="serial", **watch)
+    assert seen[-1] == 8
     assert repr(outcome).startswith("Outcome(tiny: 8 completed; 8 computed in ")
     assert "this process" in capsys.readouterr().err
     assert harness.plan(path, results=root).missing == ()

@@ -94,20 +94,10 @@ def run(
     parsed = load_grid(job)
     statuses = parse_statuses(retry)
 
-    from ..execution.progress import ProgressDisplay
     from ..execution.run import run as run_job
     from .summary import print_summary
 
-    with ProgressDisplay(err, enabled=not quiet) as display:
-        outcome = run_job(
-            parsed,
-            results=results,
-            executor=executor,
-            address=address,
-            retry=statuses,
-            observer=display,
-            announce=None if quiet else lambda text: say(f"{parsed.name}: {text}", to=err),
-        )
+    outcome = run_job(parsed, results=results, executor=executor, address=address, retry=statuses, progress=not quiet)
     where = ("" if executor == "ray" else f" --executor {executor}") + (f" --address {address}" if address else "")
     print_summary(outcome, results=results, job_file=job, options=where)
     raise typer.Exit(0 if outcome.is_complete else 1)

@@ -19,8 +19,8 @@ _LINE_INTERVAL_SECONDS = 10.0
 class ProgressDisplay:
     """Shows a `State` whenever it is called with one."""
 
-    def __init__(self, console: Console, *, enabled: bool = True) -> None:
-        self._console, self._enabled = console, enabled
+    def __init__(self, console: Console) -> None:
+        self._console = console
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=30),
@@ -33,7 +33,7 @@ class ProgressDisplay:
         self._last_text = ""
 
     def __enter__(self) -> ProgressDisplay:
-        if self._enabled and self._console.is_terminal:
+        if self._console.is_terminal:
             self._bar.start()
         return self
 
@@ -42,9 +42,11 @@ class ProgressDisplay:
     ) -> None:
         self._bar.stop()
 
+    def say(self, text: str) -> None:
+        """Prints a line, above the bar where there is one."""
+        self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
     def __call__(self, state: State) -> None:
-        if not self._enabled:
-            return
         text = describe(state)
         if self._console.is_terminal:
             if self._task is None:
@@ -55,7 +57,7 @@ class ProgressDisplay:
             time.monotonic() - self._last_line >= _LINE_INTERVAL_SECONDS
         ):
             self._last_line, self._last_text = time.monotonic(), text
-            self._console.print(text, highlight=False, soft_wrap=True)
+            self.say(text)
 
 
 @contextmanager

@@ -93,7 +93,6 @@ def run(
     retry: Iterable[str] = (),
     progress: bool = False,
     observer: Observer | None = None,
-    announce: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Computes the cells of a job that the store does not have yet.
 
@@ -105,9 +104,8 @@ def run(
       executor: ``ray``, ``serial`` for one pack at a time in this process, or that of an installed package.
       address: Of an existing Ray cluster; RAY_ADDRESS counts too. Without either, Ray is started on this machine.
       retry: Statuses to compute again: ``failed``, ``diverged``, ``timeout``, ``lost``.
-      progress: Whether to show how far it is, on standard error.
+      progress: Whether to show what runs where and how far it is, on standard error.
       observer: Called whenever something happened.
-      announce: Told, once, what is going to run where.
 
     Returns:
       An `Outcome`; its `is_complete` is False if any cell did not complete.
@@ -118,19 +116,25 @@ def run(
     checked = load_grid(job)
     check_executor(executor)
     store, retry = Store(results), tuple(retry)
-    if progress:
-        console = Console(stderr=True, highlight=False)
-        with ProgressDisplay(console) as display:
-            return run(
-                checked,
-                results=results,
-                executor=executor,
-                address=address,
-                retry=retry,
-                observer=display,
-                announce=announce or (lambda text: console.print(f"{checked.name}: {text}", markup=False)),
-            )
-    return _run(checked, store, executor, address, retry, observer, announce)
+    display = ProgressDisplay(Console(stderr=True, highlight=False)) if progress else None
+    if display is None:
+        return _run(checked, store, executor, address, retry, observer, announce=None)
+
+    def observe(state: State) -> None:
+        display(state)
+        if observer is not None:
+            observer(state)
+
+    with display:
+        return _run(
+            checked,
+            store,
+            executor,
+            address,
+            retry,
+            observe,
+            announce=lambda text: display.say(f"{checked.name}: {text}"),
+        )
 
 
 def _run(
