@@ -18,7 +18,7 @@ from .optimizers import StackedOptimizer
 from .penalties import StackedPenalty
 from .players import Players
 from .streams import Stream
-from .updates import DivergenceMonitor, descend
+from .updates import DivergenceMonitor, descend, gradient_of
 
 MemberState = Mapping[str, Tensor]
 """One member between two epochs: all its training needs to go on as if it had not been interrupted."""
@@ -33,7 +33,7 @@ class Members:
 
     Attributes:
       starts: Epochs each member had done when the pack began.
-      generators, discriminators: Weights ``[k, p]``; those of a dead member are its last finite ones.
+      generators, discriminators: Weights ``[k, p]``, moved in place; those of a dead member are its last finite ones.
     """
 
     def __init__(
@@ -114,16 +114,22 @@ class Members:
         with torch.no_grad():
             self._real = self._batches.real(sigma)
             fake = self._batches.fake(self.generators, sigma)
-        weights = self.discriminators.requires_grad_()
+        weights = self.discriminators.detach().requires_grad_()
         logits = self.players.logits(weights, self._real, fake)
         loss = self.objective(*logits)
         if self._adaptation is not None:
             self._adaptation.note(accuracy(self.objective, *(values.detach() for values in logits)))
-        penalty = self._penalty(weights, self._real, fake)
-        self.discriminators = descend(
-            weights, loss, penalty, self._discriminator_optimizer, self.monitor, constrain=self._penalty.constrain
+        gradient = gradient_of(loss + self._penalty(weights, self._real, fake), weights)
+        loss = loss.detach()
+        descend(
+            self.discriminators,
+            gradient,
+            loss,
+            self._discriminator_optimizer,
+            self.monitor,
+            constrain=self._penalty.constrain,
         )
-        return loss.detach()
+        return loss
 
     def generator_step(self, sigma: Tensor) -> Tensor:
         """One update of the generators at sigma ``[k]``; their losses ``[k]``.
@@ -131,15 +137,17 @@ class Members:
         Noise is added to the generator's samples here too, and backpropagated through (Cor. 3.2). Losses that compare
         with real samples see the batch of the last discriminator step.
         """
-        weights = self.generators.requires_grad_()
+        weights = self.generators.detach().requires_grad_()
         fake = self._batches.fake(weights, sigma)
         if self._needs_real:
             logits: tuple[Tensor | None, Tensor] = self.players.logits(self.discriminators, self._real, fake)
         else:
             logits = None, self.players.discriminator(self.discriminators, fake)
         loss = grouped_generator_loss(self._groups, *logits)
-        self.generators = descend(weights, loss, 0.0, self._generator_optimizer, self.monitor)
-        return loss.detach()
+        gradient = gradient_of(loss, weights)
+        loss = loss.detach()
+        descend(self.generators, gradient, loss, self._generator_optimizer, self.monitor)
+        return loss
 
     def sigma_after(self, epochs: Sequence[int]) -> list[float]:
         """sigma of every member at the end of its epoch."""

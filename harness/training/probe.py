@@ -22,7 +22,7 @@ from .optimizers import StackedOptimizer
 from .penalties import StackedPenalty
 from .players import Players
 from .progress import Progress, ProgressThrottle
-from .updates import DivergenceMonitor, descend
+from .updates import DivergenceMonitor, descend, gradient_of
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,12 @@ def probe(
     for iteration in range(1, settings.iterations + 1):
         with torch.no_grad():
             real, fake = batches.real(sigma), batches.fake(snapshots, sigma)
-        loss = objective(*players.logits(weights.requires_grad_(), real, fake))
-        term = penalty(weights, real, fake)
-        weights = descend(weights, loss, term, update, monitor, constrain=penalty.constrain)
-        monitor.note(iteration, loss.detach())
+        moving = weights.detach().requires_grad_()
+        loss = objective(*players.logits(moving, real, fake))
+        gradient = gradient_of(loss + penalty(moving, real, fake), moving)
+        loss = loss.detach()
+        descend(weights, gradient, loss, update, monitor, constrain=penalty.constrain)
+        monitor.note(iteration, loss)
         if iteration in due:
             yield players.measure(
                 generators=snapshots,

@@ -1,8 +1,8 @@
 """Packs: members of equal architecture executed together.
 
-A pack keeps the parameters of its k members as one tensor ``[k, p]`` and runs one batched step for all of them
-(`torch.func.functional_call` under `vmap`). One member is the plain case, not a second path. Each member draws from
-generators of its own, in blocks whose length does not depend on the pack, so its stream is the same in any company.
+A pack keeps the parameters of its k members as one tensor ``[k, p]`` and runs one batched step for all of them: by
+layers that are stacked themselves (`training/layers.py`), or, for modules of a user's own that are no chain of known
+layers, by `torch.func.functional_call` under `vmap`. One member is the plain case, not a second path.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 from torch.func import functional_call, vmap
 
 from ..job.parts.networks import Network, Unit
+from .layers import StackedChain
 
 
 class StackedModule:
@@ -27,6 +28,7 @@ class StackedModule:
 
     def __init__(self, network: Network, template: nn.Module, *, spectral_norm: bool = False) -> None:
         self.template, self._network = template, network
+        self._chain = StackedChain.of(template)
         self._normalised = weight_matrices(template) if spectral_norm else ()
         named = [
             (f"{prefix}.{name}" if prefix else name, parameter)
@@ -74,6 +76,8 @@ class StackedModule:
         parameters = self.unflatten(flat)
         for name in self._normalised:
             parameters[name] = spectrally_normalised(parameters[name])
+        if self._chain is not None:
+            return self._chain(parameters, inputs)
         result: Tensor = vmap(self._one)(parameters, inputs)
         return result
 

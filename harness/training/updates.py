@@ -28,8 +28,8 @@ class DivergenceMonitor:
     def note(self, step: int | Tensor, d_loss: Tensor) -> None:
         """Remembers the discriminators' losses ``[k]``, and `step` for the members that died since the last call."""
         not_dead_before = self.diverged_at < 0
-        self.last_d_loss = torch.where(not_dead_before & is_finite(d_loss), d_loss, self.last_d_loss)
-        self.diverged_at = torch.where(~self.active & not_dead_before, step, self.diverged_at)
+        torch.where(not_dead_before & is_finite(d_loss), d_loss, self.last_d_loss, out=self.last_d_loss)
+        self.diverged_at.copy_(torch.where(~self.active & not_dead_before, step, self.diverged_at))
 
 
 def is_finite(loss: Tensor) -> Tensor:
@@ -39,37 +39,45 @@ def is_finite(loss: Tensor) -> Tensor:
 
 def descend(
     weights: Tensor,
+    gradient: Tensor,
     loss: Tensor,
-    penalty: Tensor | float,
     update: Callable[[Tensor, Tensor], Tensor],
     monitor: DivergenceMonitor,
     *,
     constrain: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
-    """One update of every living member: new weights ``[k, p]``; members that cease to be sound keep the old ones.
+) -> None:
+    """One update of every living member, in place; members that cease to be sound keep their weights.
 
-    `loss` and `penalty` are ``[k]``; only their sum is differentiated, and only the loss is judged for soundness.
-    The gradient of the sum over members is every member's own, since no loss depends on another member's weights.
+    Args:
+      weights: ``[k, p]``.
+      gradient: Of what is descended, by the weights, ``[k, p]``.
+      loss: ``[k]``; it alone is judged for soundness, without its penalty.
+      update: From weights and gradient to new weights.
+      constrain: What becomes of the new weights.
     """
-    (gradient,) = torch.autograd.grad((loss + penalty).sum(), weights)
     with torch.no_grad():
-        weights = weights.detach()
         updated = update(weights, gradient)
         if constrain is not None:
             updated = constrain(updated)
-        weights, monitor.active = keep_finite(weights, updated, monitor.active & is_finite(loss))
-    return weights
+        monitor.active &= is_finite(loss)
+        keep_finite(weights, updated, monitor.active)
 
 
-def keep_finite(old: Tensor, new: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
-    """New parameters where they and the member are sound, else the last finite ones.
+def gradient_of(loss: Tensor, weights: Tensor) -> Tensor:
+    """The gradient of each member's loss ``[k]`` by its own weights ``[k, p]``.
+
+    It is that of the sum over members, since no loss depends on another member's weights.
+    """
+    (gradient,) = torch.autograd.grad(loss.sum(), weights)
+    return gradient
+
+
+def keep_finite(weights: Tensor, updated: Tensor, active: Tensor) -> None:
+    """Moves members whose updated weights are finite there, in place; the others are active no more.
 
     Args:
-      old, new: Parameters before and after an update, ``[k, p]``.
-      active: Members whose values have been finite so far, ``[k]``.
-
-    Returns:
-      Parameters ``[k, p]`` and the members still active ``[k]``. Nothing is read back from the device.
+      weights, updated: Before and after an update, ``[k, p]``.
+      active: Members whose values have been finite so far, ``[k]``. Nothing is read back from the device.
     """
-    active = active & torch.isfinite(new).all(dim=1)
-    return torch.where(active[:, None], new, old), active
+    active &= torch.isfinite(updated.sum(1))  # one pass; a sum that overflows has weights beyond all use
+    torch.where(active[:, None], updated, weights, out=weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -139,10 +140,10 @@ def test_flatten_inverts_unflatten() -> None:
 
 
 def test_a_member_that_ceases_to_be_finite_keeps_its_last_weights_and_spares_the_others() -> None:
-    old, new = torch.zeros(3, 2), torch.tensor([[1.0, 1.0], [float("nan"), 1.0], [1.0, float("inf")]])
-    kept, alive = keep_finite(old, new, torch.tensor([True, True, True]))
-    assert alive.tolist() == [True, False, False]
-    assert torch.equal(kept, torch.tensor([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]))
+    weights, active = torch.zeros(4, 2), torch.tensor([True, True, True, False])
+    keep_finite(weights, torch.tensor([[1.0, 1.0], [nan, 1.0], [1.0, -inf], [1.0, 1.0]]), active)
+    assert active.tolist() == [True, False, False, False]
+    assert torch.equal(weights, torch.tensor([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]))
 
 
 def test_a_diverging_member_leaves_its_pack_mates_alone() -> None:

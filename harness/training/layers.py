@@ -1,0 +1,238 @@
+"""Layers of k networks at once, each with weights of its own: batched matrix products and grouped convolutions.
+
+A module that is a chain of known layers becomes a chain of functions of stacked activations. Images travel apart,
+``[k, b, c, h, w]``, or with their channels joined, ``[b, k c, h, w]``, as grouped convolutions want them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+MAX_CHANNELS_OF_PATCHES = 4
+"""Convolutions from or to so few channels are products of patches: as convolutions torch is several times slower."""
+
+
+class _Layout(Enum):
+    APART = auto()
+    JOINED = auto()
+
+
+_Own = Mapping[str, Tensor]  # a layer's parameters by name, [k, *shape] each
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A layer of a chain.
+
+    Attributes:
+      run: From its parameters, its input and k to its output.
+      takes, gives: Layouts of input and output; None for any, and for that of the input.
+      is_fresh: Whether the output is memory of its own (a view costs more to overwrite than to copy) that no derivative
+        needs, so that it may be overwritten.
+    """
+
+    run: Callable[[_Own, Tensor, int], Tensor]
+    takes: _Layout | None = None
+    gives: _Layout | None = None
+    is_fresh: bool = False
+
+
+class StackedChain:
+    """A chain of layers of k networks.
+
+    Args:
+      links: Each with the name of its layer in the module, which its parameters' names begin with.
+    """
+
+    def __init__(self, links: Sequence[tuple[str, _Link]]) -> None:
+        self._links = links
+
+    @staticmethod
+    def of(module: nn.Module) -> StackedChain | None:
+        """The chain that a module is; None if it is none, or has a layer that is not known here."""
+        links: list[tuple[str, _Link]] = []
+        layout, is_fresh = _Layout.APART, False
+        for name, layer in _layers(module, ""):
+            link = _translated(layer, may_overwrite=is_fresh)
+            if link is None:
+                return None
+            if link.takes not in (None, layout):
+                links.append(("", _CONVERSIONS[link.takes]))
+            links.append((f"{name}." if name else "", link))
+            layout = link.gives or link.takes or layout
+            is_fresh = link.is_fresh
+        if layout is not _Layout.APART:
+            links.append(("", _CONVERSIONS[_Layout.APART]))
+        return StackedChain(links)
+
+    def __call__(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        """``[k, *shape]`` by name, ``[k, b, ...] -> [k, b, ...]``."""
+        values = inputs
+        for prefix, link in self._links:
+            own = {name: parameters[prefix + name] for name in ("weight", "bias") if prefix + name in parameters}
+            values = link.run(own, values, len(inputs))
+        return values
+
+
+def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    """The layers of nested sequences in order, with their names."""
+    if type(module) is not nn.Sequential or _has_hooks(module):
+        yield name, module
+        return
+    for child, layer in module._modules.items():  # `named_children` passes over a layer that occurs twice
+        assert layer is not None
+        yield from _layers(layer, f"{name}.{child}" if name else child)
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+
+
+def _translated(layer: nn.Module, *, may_overwrite: bool) -> _Link | None:
+    kind = type(layer)
+    if _has_hooks(layer) or not layer.training:
+        return None
+    if kind in _ACTIVATIONS:
+        return _Link(_activation(layer, in_place=may_overwrite))
+    return _KNOWN[kind](layer) if kind in _KNOWN else None
+
+
+# --- the layers
+
+
+def _activation(layer: Any, *, in_place: bool) -> Callable[[_Own, Tensor, int], Tensor]:
+    function = _ACTIVATIONS[type(layer)](layer, in_place)
+    return lambda _own, values, _k: function(values)
+
+
+def _leaky(layer: nn.LeakyReLU, in_place: bool) -> Callable[[Tensor], Tensor]:
+    slope = layer.negative_slope
+    return lambda values: functional.leaky_relu(values, slope, inplace=in_place and slope > 0)
+
+
+_ACTIVATIONS: Mapping[type[nn.Module], Callable[[Any, bool], Callable[[Tensor], Tensor]]] = {
+    nn.ReLU: lambda _layer, in_place: torch.relu_ if in_place else torch.relu,
+    nn.LeakyReLU: _leaky,
+    nn.Tanh: lambda _layer, in_place: torch.tanh_ if in_place else torch.tanh,
+    nn.Sigmoid: lambda _layer, in_place: torch.sigmoid_ if in_place else torch.sigmoid,
+}
+
+
+def _linear(_layer: nn.Linear) -> _Link:
+    def run(own: _Own, values: Tensor, _k: int) -> Tensor:
+        weights = own["weight"].mT  # [k, in, out]
+        if values.ndim > 3:
+            return run(own, values.flatten(1, -2), _k).view(*values.shape[:-1], -1)
+        return torch.baddbmm(own["bias"][:, None], values, weights) if "bias" in own else values @ weights
+
+    return _Link(run, takes=_Layout.APART, is_fresh=True)
+
+
+def _convolution(layer: nn.Conv2d) -> _Link | None:
+    if layer.groups != 1 or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+        return None
+    window: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+
+    def in_groups(own: _Own, values: Tensor, k: int) -> Tensor:
+        return functional.conv2d(values, own["weight"].flatten(0, 1), _joined(own.get("bias")), groups=k, **window)
+
+    def by_patches(own: _Own, values: Tensor, k: int) -> Tensor:
+        kernel, batch = layer.kernel_size, values.shape[1]
+        patches = functional.unfold(values.flatten(0, 1), kernel, **window)  # [k b, c h' w', places]
+        columns = patches.unflatten(0, (k, batch)).transpose(1, 2).flatten(2)  # [k, c h' w', b places]
+        found = _matrices(own["weight"].flatten(2), columns, own.get("bias"))
+        height = _size_after(values.shape[3], layer, axis=0)
+        return found.view(k, -1, batch, height, patches.shape[2] // height).permute(2, 0, 1, 3, 4).flatten(1, 2)
+
+    if layer.in_channels <= MAX_CHANNELS_OF_PATCHES:
+        return _Link(by_patches, takes=_Layout.APART, gives=_Layout.JOINED, is_fresh=True)
+    return _Link(in_groups, takes=_Layout.JOINED, is_fresh=True)
+
+
+def _transposed_convolution(layer: nn.ConvTranspose2d) -> _Link | None:
+    if layer.groups != 1 or layer.padding_mode != "zeros":
+        return None
+    window: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+
+    def in_groups(own: _Own, values: Tensor, k: int) -> Tensor:
+        weights, bias = own["weight"].flatten(0, 1), _joined(own.get("bias"))
+        return functional.conv_transpose2d(
+            values, weights, bias, groups=k, output_padding=layer.output_padding, **window
+        )
+
+    def by_patches(own: _Own, values: Tensor, k: int) -> Tensor:
+        batch, height, width = values.shape[0], *values.shape[2:]
+        columns = values.view(batch, k, -1, height * width).permute(1, 2, 0, 3).flatten(2)  # [k, c, b h w]
+        patches = own["weight"].flatten(2).mT @ columns  # [k, c' h' w', b h w]
+        patches = patches.unflatten(2, (batch, -1)).transpose(1, 2).flatten(0, 1)
+        size = tuple(_size_before(length, layer, axis=axis) for axis, length in enumerate((height, width)))
+        found = functional.fold(patches, size, layer.kernel_size, **window).unflatten(0, (k, batch))
+        return found + own["bias"][:, None, :, None, None] if "bias" in own else found
+
+    if layer.out_channels <= MAX_CHANNELS_OF_PATCHES:
+        return _Link(by_patches, takes=_Layout.JOINED, gives=_Layout.APART, is_fresh=layer.bias is not None)
+    return _Link(in_groups, takes=_Layout.JOINED, is_fresh=True)
+
+
+def _batch_norm(layer: nn.BatchNorm2d) -> _Link | None:
+    if layer.track_running_stats:
+        return None
+
+    def run(own: _Own, values: Tensor, _k: int) -> Tensor:
+        weight, bias = _joined(own.get("weight")), _joined(own.get("bias"))
+        return functional.batch_norm(values, None, None, weight, bias, training=True, eps=layer.eps)
+
+    return _Link(run, takes=_Layout.JOINED, is_fresh=True)
+
+
+def _flatten(layer: nn.Flatten) -> _Link:
+    start, end = (axis + 1 if axis >= 0 else axis for axis in (layer.start_dim, layer.end_dim))
+    return _Link(lambda _own, values, _k: values.flatten(start, end), takes=_Layout.APART)
+
+
+def _unflatten(layer: nn.Unflatten) -> _Link | None:
+    axis, sizes = layer.dim, layer.unflattened_size
+    if not isinstance(axis, int):
+        return None
+    axis = axis + 1 if axis >= 0 else axis
+    return _Link(lambda _own, values, _k: values.unflatten(axis, sizes), takes=_Layout.APART)
+
+
+_KNOWN: Mapping[type[nn.Module], Callable[[Any], _Link | None]] = {
+    nn.Linear: _linear,
+    nn.Conv2d: _convolution,
+    nn.ConvTranspose2d: _transposed_convolution,
+    nn.BatchNorm2d: _batch_norm,
+    nn.Flatten: _flatten,
+    nn.Unflatten: _unflatten,
+}
+_CONVERSIONS: Mapping[_Layout, _Link] = {
+    _Layout.JOINED: _Link(lambda _own, values, _k: values.transpose(0, 1).flatten(1, 2), gives=_Layout.JOINED),
+    _Layout.APART: _Link(lambda _own, values, k: values.unflatten(1, (k, -1)).transpose(0, 1), gives=_Layout.APART),
+}
+
+
+def _joined(parameter: Tensor | None) -> Tensor | None:
+    """``[k, c] -> [k c]``"""
+    return None if parameter is None else parameter.flatten()
+
+
+def _matrices(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
+    return left @ right if bias is None else torch.baddbmm(bias[:, :, None], left, right)
+
+
+def _size_after(length: int, layer: nn.Conv2d, *, axis: int) -> int:
+    padding, kernel = int(layer.padding[axis]), layer.dilation[axis] * (layer.kernel_size[axis] - 1)
+    return (length + 2 * padding - kernel - 1) // layer.stride[axis] + 1
+
+
+def _size_before(length: int, layer: nn.ConvTranspose2d, *, axis: int) -> int:
+    padding, kernel = int(layer.padding[axis]), layer.dilation[axis] * (layer.kernel_size[axis] - 1)
+    return (length - 1) * layer.stride[axis] - 2 * padding + kernel + layer.output_padding[axis] + 1
