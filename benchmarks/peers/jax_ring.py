@@ -94,8 +94,8 @@ def train(sigma: jax.Array, saturating: jax.Array, seed: jax.Array, num_steps: i
         g, g_state = adam(g, jax.grad(g_loss)(g), g_state, index + 1.0)
         return (g, d, g_state, d_state), None
 
-    state = (g, d, (zeros(g), zeros(g)), (zeros(d), zeros(d)))
-    (g, *_), _ = jax.lax.scan(step, state, jnp.arange(num_steps, dtype=jnp.float32).astype(jnp.int32))
+    state: Any = (g, d, (zeros(g), zeros(g)), (zeros(d), zeros(d)))
+    (g, *_), _ = jax.lax.scan(step, state, jnp.arange(num_steps))
     return forward(g, jax.random.normal(last, (1000, LATENT)), 0.0)
 
 

@@ -80,14 +80,8 @@ class Evaluator:
         Sample sets that cells share are measured once.
         """
         cell_of = dict(sorted(zip(members, cells, strict=True), key=lambda pair: pair[0]))
-        samples = generate(
-            trained.players,
-            trained.generators[list(cell_of)],
-            seeds=[cell.seed for cell in cell_of.values()],
-            num=len(self.real),
-        )
-        fakes = dict(zip(cell_of, samples, strict=True))
-        judged = self._of_discriminators(cell_of, samples, trained)
+        fakes = self._samples(cell_of, trained)
+        judged = self._of_discriminators(cell_of, torch.stack(list(fakes.values())), trained)
         compared = self._of_sets(cell_of, fakes, trained.sigma)
         metrics = self._of_generators(cell_of, fakes)
         return [
@@ -111,6 +105,20 @@ class Evaluator:
         if spec not in self._noises:
             self._noises[spec] = spec.family(self.source.training_samples)
         return self._noises[spec]
+
+    def _samples(self, cell_of: Mapping[int, Cell], trained: Trained) -> dict[int, Tensor]:
+        """Samples of each member's generator ``[n, *shape]``; members that share one share its samples."""
+        member_of: dict[SnapshotKey, int] = {}
+        for member, cell in cell_of.items():
+            member_of.setdefault(cell.generator, member)
+        samples = generate(
+            trained.players,
+            trained.generators[list(member_of.values())],
+            seeds=[cell_of[member].seed for member in member_of.values()],
+            num=len(self.real),
+        )
+        of_generator = dict(zip(member_of, samples, strict=True))
+        return {member: of_generator[cell.generator] for member, cell in cell_of.items()}
 
     def _of_discriminators(self, cell_of: Mapping[int, Cell], fakes: Tensor, trained: Trained) -> dict[int, Columns]:
         """What the discriminators say of held-out samples and of the fakes ``[k, n, *shape]``, by member."""

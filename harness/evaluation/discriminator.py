@@ -62,8 +62,8 @@ def evaluate_discriminators(
     num_batches = -(-num // players.batch)
     streams = Streams("evaluation", seeds, device=weights.device)
     noise = [streams.unit_noise(f"{kind} noise", num, tuple(real.shape[1:]), noises) for kind in ("real", "fake")]
-    noisy_real = add_noise(real[:num].expand(len(weights), *[-1] * real.ndim), sigma, noise[0])
-    noisy_fake = add_noise(fake[:, :num], sigma, noise[1])
+    noisy_real = add_noise(real[:num].expand(len(weights), *[-1] * real.ndim), sigma, noise[0].next())
+    noisy_fake = add_noise(fake[:, :num], sigma, noise[1].next())
     batches = zip(noisy_real.tensor_split(num_batches, dim=1), noisy_fake.tensor_split(num_batches, dim=1), strict=True)
     logits = [players.logits(weights, reals, fakes) for reals, fakes in batches]
     real_logits, fake_logits = (torch.cat(parts, dim=1) for parts in zip(*logits, strict=True))

@@ -130,7 +130,8 @@ def _linear(_layer: nn.Linear) -> _Link:
         weights = own["weight"].mT  # [k, in, out]
         if values.ndim > 3:
             return run(own, values.flatten(1, -2), _k).view(*values.shape[:-1], -1)
-        return torch.baddbmm(own["bias"][:, None], values, weights) if "bias" in own else values @ weights
+        bias = own.get("bias")
+        return torch.bmm(values, weights) if bias is None else torch.baddbmm(bias[:, None], values, weights)
 
     return _Link(run, takes=_Layout.APART, is_fresh=True)
 
@@ -198,8 +199,9 @@ def _flatten(layer: nn.Flatten) -> _Link:
 
 
 def _unflatten(layer: nn.Unflatten) -> _Link | None:
-    axis, sizes = layer.dim, layer.unflattened_size
-    if not isinstance(axis, int):
+    axis: int | str = layer.dim  # named axes are strings
+    sizes = layer.unflattened_size
+    if isinstance(axis, str):
         return None
     axis = axis + 1 if axis >= 0 else axis
     return _Link(lambda _own, values, _k: values.unflatten(axis, sizes), takes=_Layout.APART)

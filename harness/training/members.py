@@ -111,9 +111,8 @@ class Members:
 
     def discriminator_step(self, sigma: Tensor) -> Tensor:
         """One update of the discriminators at sigma ``[k]``; their losses ``[k]``."""
-        with torch.no_grad():
-            self._real = self._batches.real(sigma)
-            fake = self._batches.fake(self.generators, sigma)
+        self._real = self._batches.real(sigma)
+        fake = self._batches.frozen_fake(self.generators, sigma)
         weights = self.discriminators.detach().requires_grad_()
         logits = self.players.logits(weights, self._real, fake)
         loss = self.objective(*logits)

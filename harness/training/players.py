@@ -5,7 +5,8 @@ What training and probing have in common; the one moves both players, the other 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -55,10 +56,14 @@ class Players:
         generators = self.streams.generators(f"{name} weights", device=torch.device("cpu"))
         return torch.stack([module.initial(generator) for generator in generators]).to(self.source.device)
 
-    def batches(self, purpose: str | Sequence[str]) -> Batches:
-        """Batches from streams that belong to this purpose alone, or to each member's own."""
+    def batches(self, purpose: str | Sequence[str], *, sharing: Sharing | None = None) -> Batches:
+        """Batches from streams that belong to this purpose alone, or to each member's own.
+
+        Args:
+          sharing: Which members have equal generators, seeds and families of noise; None if none are known to have.
+        """
         num_members = len(self.streams.seeds)
-        return Batches(self, [purpose] * num_members if isinstance(purpose, str) else purpose)
+        return Batches(self, [purpose] * num_members if isinstance(purpose, str) else purpose, sharing)
 
     def logits(self, discriminators: Tensor, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of both batches, ``[k, b]`` each."""
@@ -107,17 +112,45 @@ class Players:
         )
 
 
+@dataclass(frozen=True)
+class Sharing:
+    """Members that have generators, seeds and families of noise in common, and so their samples before noise.
+
+    Attributes:
+      first: A member of each of the u kinds, ``[u]``.
+      kind: Of every member, ``[k]``.
+    """
+
+    first: Sequence[int]
+    kind: Tensor
+
+    @staticmethod
+    def of(kinds: Sequence[Hashable], device: torch.device) -> Sharing | None:
+        """That of members of these kinds; None if no two are alike."""
+        distinct = list(dict.fromkeys(kinds))
+        if len(distinct) == len(kinds):
+            return None
+        place = {kind: index for index, kind in enumerate(distinct)}
+        return Sharing(
+            first=[kinds.index(kind) for kind in distinct],
+            kind=torch.tensor([place[kind] for kind in kinds], device=device),
+        )
+
+
 class Batches:
     """Noisy batches of both kinds; each kind has streams of its own, so one may be drawn without the other.
 
     Attributes:
-      streams: By what they are for.
+      streams: By what they are for; one per member, or one per kind of members that share.
     """
 
-    def __init__(self, players: Players, purposes: Sequence[str]) -> None:
+    def __init__(self, players: Players, purposes: Sequence[str], sharing: Sharing | None) -> None:
         source, batch, families = players.source, players.batch, players.families
         streams = players.streams.prefixed([f"{purpose} " for purpose in purposes])
-        self._generator = players.generator
+        if sharing is not None:
+            streams = streams.of_members(sharing.first)
+            families = None if families is None else [families[member] for member in sharing.first]
+        self._generator, self._sharing = players.generator, sharing
         self.streams = {
             "data": streams.real("data", source, batch),
             "latents": streams.normal("latents", batch, players.latent),
@@ -128,9 +161,24 @@ class Batches:
 
     def real(self, sigma: Tensor) -> Tensor:
         """Real samples with noise of each member's sigma ``[k]``: ``[k, b, *shape]``."""
-        return add_noise(self.streams["data"].next(), sigma, self.streams.get("real noise"))
+        return self._with_noise("real noise", self._next("data"), sigma)
 
     def fake(self, generators: Tensor, sigma: Tensor) -> Tensor:
         """The generators' samples with noise, differentiable in their weights ``[k, p]``: ``[k, b, *shape]``."""
-        samples = self._generator(generators, self.streams["latents"].next())
-        return add_noise(samples, sigma, self.streams.get("fake noise"))
+        return self._with_noise("fake noise", self._generator(generators, self._next("latents")), sigma)
+
+    @torch.no_grad()
+    def frozen_fake(self, generators: Tensor, sigma: Tensor) -> Tensor:
+        """The same without derivatives: members that share a generator have its samples computed once."""
+        if self._sharing is None:
+            return self.fake(generators, sigma)
+        samples = self._generator(generators[self._sharing.first], self.streams["latents"].next())
+        return self._with_noise("fake noise", samples[self._sharing.kind], sigma)
+
+    def _next(self, name: str) -> Tensor:
+        """The next step of a stream for every member."""
+        step = self.streams[name].next()
+        return step if self._sharing is None else step[self._sharing.kind]
+
+    def _with_noise(self, name: str, samples: Tensor, sigma: Tensor) -> Tensor:
+        return add_noise(samples, sigma, self._next(name) if name in self.streams else None)

@@ -20,7 +20,7 @@ from .measurement import Measurement
 from .noise import drawn_families
 from .optimizers import StackedOptimizer
 from .penalties import StackedPenalty
-from .players import Players
+from .players import Players, Sharing
 from .progress import Progress, ProgressThrottle
 from .updates import DivergenceMonitor, descend, gradient_of
 
@@ -72,12 +72,12 @@ def probe(
     update = StackedOptimizer([member.optimizer for member in probes], weights)
     penalty = StackedPenalty(first.penalty, players)
     monitor = DivergenceMonitor(len(probes), device)
-    batches, measuring = players.batches("train"), players.batches("measure")
+    sharing = Sharing.of([(member.run.run_id, member.epoch, member.noise) for member in probes], device)
+    batches, measuring = (players.batches(purpose, sharing=sharing) for purpose in ("train", "measure"))
     due = set(log_spaced(settings.measurements, last=settings.iterations))
     reporter = ProgressThrottle(len(probes))
     for iteration in range(1, settings.iterations + 1):
-        with torch.no_grad():
-            real, fake = batches.real(sigma), batches.fake(snapshots, sigma)
+        real, fake = batches.real(sigma), batches.frozen_fake(snapshots, sigma)
         moving = weights.detach().requires_grad_()
         loss = objective(*players.logits(moving, real, fake))
         gradient = gradient_of(loss + penalty(moving, real, fake), moving)

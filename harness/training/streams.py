@@ -86,6 +86,15 @@ class Streams:
         """Other streams of the same members, whose purposes begin with these words, one per member."""
         return Streams(self._role, self.seeds, device=self._device, prefixes=prefixes)
 
+    def of_members(self, members: Sequence[int]) -> Streams:
+        """Those of some of the members."""
+        return Streams(
+            self._role,
+            [self.seeds[member] for member in members],
+            device=self._device,
+            prefixes=[self._prefixes[member] for member in members],
+        )
+
     def generators(self, purpose: str, *, device: torch.device | None = None) -> list[Generator]:
         """One generator per member, seeded by (role, purpose, member seed)."""
         return [
@@ -146,8 +155,6 @@ def _block_steps(elements_per_step: int) -> int:
     return max(1, min(256, _BLOCK_ELEMENTS // elements_per_step))
 
 
-def add_noise(samples: Tensor, sigma: Tensor, unit_noise: Stream | None) -> Tensor:
-    """Samples ``[k, b, ...]`` plus noise of each member's sigma ``[k]``; no noise at all for None."""
-    if unit_noise is None:
-        return samples
-    return samples + sigma.view(-1, *[1] * (samples.ndim - 1)) * unit_noise.next()
+def add_noise(samples: Tensor, sigma: Tensor, unit_noise: Tensor | None) -> Tensor:
+    """Samples ``[k, b, ...]`` plus unit noise of that shape times each member's sigma ``[k]``; no noise for None."""
+    return samples if unit_noise is None else samples + sigma.view(-1, *[1] * (samples.ndim - 1)) * unit_noise

@@ -173,7 +173,7 @@ def corollary_3_2(
     added = sigma if generator_sigma is None else generator_sigma
     samples = fake.repeat_interleave(len(nodes), 0)  # [latents * nodes, 1]
     stream = Stream([lambda: nodes.repeat(len(latents))[None, :, None]])
-    noisy = add_noise(samples[None], torch.tensor([added], dtype=torch.float64), stream)[0]
+    noisy = add_noise(samples[None], torch.tensor([added], dtype=torch.float64), stream.next())[0]
     logits = _log_density(noisy, real, sigma=sigma) - _log_density(noisy, fake.detach(), sigma=sigma)
     values = LOSSES["minimax"].generator_fake(logits).view(len(latents), len(nodes))
     (left,) = torch.autograd.grad((values @ weights).mean(), parameters)

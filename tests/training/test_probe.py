@@ -110,3 +110,23 @@ def test_measurements_are_log_spaced_and_include_both_ends() -> None:
     assert log_spaced(4, last=1000) == [1, 10, 100, 1000]
     assert log_spaced(1, last=50) == [50]
     assert log_spaced(20, last=5) == [1, 2, 3, 4, 5]
+
+
+def test_members_that_share_a_generator_have_its_samples_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = {"loss": ["minimax"], "sigma": [0, 0.3, 1.0], "epoch": [1], "seed": [0, 1]}
+    probes, snapshots, source = probes_of(grid=grid, probe={"iterations": 5, "measurements": 1})
+    computed: list[int] = []
+    plain = StackedModule.__call__
+
+    def counting(self: StackedModule, flat: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        if not torch.is_grad_enabled():
+            computed.append(len(flat))
+        return plain(self, flat, inputs)
+
+    monkeypatch.setattr(StackedModule, "__call__", counting)
+    *_, probed = probe(probes, ["minimax"], snapshots, source)
+    assert computed == [2] * 5
+    assert isinstance(probed, Probed)
+    *_, alone = probe([probes[4]], ["minimax"], snapshots[4:5], source)
+    assert isinstance(alone, Probed)
+    torch.testing.assert_close(probed.discriminators[4], alone.discriminators[0], atol=1e-4, rtol=1e-4)
