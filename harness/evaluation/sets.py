@@ -104,6 +104,7 @@ class SetPair:
     def columns(self, sigmas: Sequence[float], noise: Noise = TRUNCATED) -> dict[float, Columns]:
         """All columns at each sigma (data units): the distances, what `best` and `at` say, and `bound_holds`."""
         self._measure(sigmas, noise)
+        self._measure_sliced(sigma for sigma in sigmas if sigma > 0)
         shared = {
             "w1": self.w1,
             "w1_sliced": self.w1_sliced,
@@ -116,6 +117,7 @@ class SetPair:
     def at(self, sigma: float, noise: Noise = TRUNCATED) -> Columns:
         """Divergences and bounds at a sigma (data units, >= 0) of a family; of the bounds those that hold there."""
         self._measure([sigma], noise)
+        self._measure_sliced([sigma] if sigma > 0 else [])
         divergence, dimension = self._divergences[noise, sigma], self.geometry.dimension
         columns = {
             "jsd_mixture": divergence.jsd.value,
@@ -124,7 +126,7 @@ class SetPair:
             "kl_real_fake": divergence.kl_real_fake.value,
             "kl_fake_real": divergence.kl_fake_real.value,
             # the quadrature needs noise; without any, a projection's bound is the trivial one of disjoint supports
-            "bound_sliced": self._sliced_bound(sigma) if sigma > 0 else None,
+            "bound_sliced": self._sliced[sigma] if sigma > 0 else None,
         }
         if math.isfinite(noise.variance(sigma=sigma, dimension=dimension)):
             columns |= self._with_variance(divergence, noise)
@@ -138,14 +140,15 @@ class SetPair:
         self._measure((), TRUNCATED)
         over_grid = [self._divergences[TRUNCATED, sigma] for sigma in self.grid]
         best = min(over_grid, key=lambda divergence: self.geometry.paper(divergence).value)
-        best_sliced = min(self.grid, key=self._sliced_bound)
+        self._measure_sliced(self.grid)
+        best_sliced = min(self.grid, key=self._sliced.__getitem__)
         return {
             "bound_best": self.geometry.paper(best).value,
             "bound_best_upper": self.geometry.paper(best, upper=True).value,
             "bound_best_sigma": best.sigma,
             "bound_sharp_best": min(self.geometry.sharp(divergence).value for divergence in over_grid),
             "bound_weighted_best": min(self.geometry.weighted(divergence, TRUNCATED).value for divergence in over_grid),
-            "bound_sliced_best": self._sliced_bound(best_sliced),
+            "bound_sliced_best": self._sliced[best_sliced],
             "bound_sliced_best_sigma": best_sliced,
         }
 
@@ -189,10 +192,12 @@ class SetPair:
         )
         self._divergences |= {(noise, divergence.sigma): divergence for divergence in found}
 
-    def _sliced_bound(self, sigma: float) -> float:
-        if sigma not in self._sliced:
-            self._sliced[sigma] = self._projections.bound(sigma).value
-        return self._sliced[sigma]
+    def _measure_sliced(self, sigmas: Iterable[float]) -> None:
+        """Sees to the sliced bounds at these sigmas (> 0) and, the first time, at those of the grid."""
+        missing = [sigma for sigma in dict.fromkeys([*sigmas, *self.grid]) if sigma not in self._sliced]
+        if missing:
+            bounds = self._projections.bounds(missing)
+            self._sliced |= {sigma: bound.value for sigma, bound in zip(missing, bounds, strict=True)}
 
     def _with_variance(self, divergence: NoisyDivergence, noise: Noise) -> Columns:
         """What there is for noise of finite variance."""

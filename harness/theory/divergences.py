@@ -22,13 +22,11 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Generator, Tensor
 
+from .kernels import Centres, Draws, log_kernel_sums
 from .noise import TRUNCATED, Noise
 from .samples import ProgressCallback, SampleSet, check_pair, chunks, pooled_mean, rows
 
 LOG2 = math.log(2.0)
-_ROUNDING = 1e-14  # of a squared distance, relative to the squared norms it comes from
-_MAX_EXPONENT = 650.0  # sums of millions stay finite; a centre nearer than that settles the logit anyway
-_DRAWS_AT_ONCE = 256  # times ROWS_AT_ONCE: a kernel matrix of 2 MB, which stays in cache
 
 
 @dataclass(frozen=True)
@@ -202,48 +200,25 @@ class _Draws:
         self, real: SampleSet, fake: SampleSet, sigmas: Sequence[float], *, progress: ProgressCallback | None
     ) -> Float64[Tensor, "k {len(sigmas)}"]:
         """``log p(x) - log q(x)`` of every draw at every sigma, possibly infinite."""
-        num = len(self.centres)
-        sums = torch.zeros(2, num, len(sigmas), dtype=torch.float64, device=self.centres.device)
+        num, device = len(self.centres), self.centres.device
+        descending = sorted(sigmas, reverse=True)
+        sums = torch.full((2, num, len(sigmas)), -math.inf, dtype=torch.float64, device=device)
+        blocks = list(Draws(self.centres, self.units).in_blocks())
         read, total = 0, len(real) + len(fake)
         for which, samples in enumerate((real, fake)):
-            own = torch.zeros(num, dtype=torch.bool, device=self.centres.device)
-            own[which * num // 2 : (which + 1) * num // 2] = True
-            index = torch.where(own, self.chosen, -1)
-            for part, points in chunks(samples, device=self.centres.device):
-                others = self.noise.whiten(points - self.mean)
-                for start in range(0, num, _DRAWS_AT_ONCE):
-                    block = slice(start, start + _DRAWS_AT_ONCE)
-                    sums[which, block] += self._kernels(block, others, index[block] - part.start, sigmas)
+            own = torch.full_like(self.chosen, -1)
+            half = slice(which * num // 2, (which + 1) * num // 2)
+            own[half] = self.chosen[half]
+            for part, points in chunks(samples, device=device):
+                others = Centres(self.noise.whiten(points - self.mean))
+                for index, draws in blocks:
+                    found = log_kernel_sums(draws, own[index] - part.start, others, sigmas=descending, noise=self.noise)
+                    sums[which, index] = torch.logaddexp(sums[which, index], found)
                 read += len(points)
                 if progress is not None:
                     progress(read / total)
-        log_sums = sums.log()
-        logits: Tensor = log_sums[0] - log_sums[1] + (math.log(len(fake)) - math.log(len(real)))
-        return logits
-
-    def _kernels(
-        self, block: slice, others: Float64[Tensor, "m d"], own: Int64[Tensor, " b"], sigmas: Sequence[float]
-    ) -> Float64[Tensor, "b {len(sigmas)}"]:
-        """Summed densities of the kernels at `others`, relative to the own centre's, of a block of b draws.
-
-        With x = c + sigma z:  ||x - c_j||^2 / sigma^2 = ||c - c_j||^2 / sigma^2 + 2 z.(c - c_j) / sigma + ||z||^2
-        """
-        centres, units, dimension = self.centres[block], self.units[block], self.centres.shape[1]
-        norms = centres.square().sum(1, keepdim=True) + others.square().sum(1)
-        between = (norms - 2 * centres @ others.T).clamp_(min=0)
-        along = (centres * units).sum(1, keepdim=True) - units @ others.T  # [b, m]
-        # points that coincide, here or in both sets, must not be told apart by the rounding of large norms
-        coincide = (between <= _ROUNDING * norms) | (own[:, None] == torch.arange(len(others), device=own.device))
-        between.masked_fill_(coincide, 0.0)
-        along.masked_fill_(coincide, 0.0)
-        lengths = units.square().sum(1, keepdim=True)
-        own_kernel = self.noise.log_kernel(lengths.clone(), dimension=dimension)
-        sums = []
-        for sigma in sigmas:
-            squared = (between * (1 / sigma**2)).add_(along, alpha=2 / sigma).add_(lengths).clamp_(min=0)
-            relative = self.noise.log_kernel(squared, dimension=dimension).sub_(own_kernel)
-            sums.append(relative.clamp_(max=_MAX_EXPONENT).exp_().sum(1))
-        return torch.stack(sums, dim=1)
+        logits: Tensor = sums[0] - sums[1] + (math.log(len(fake)) - math.log(len(real)))
+        return logits[:, [descending.index(sigma) for sigma in sigmas]]
 
 
 def _balanced(num_own: int, num_draws: int, generator: Generator) -> Int64[Tensor, " {num_draws}"]:

@@ -26,6 +26,7 @@ from typing import Protocol
 import torch
 from scipy.special import gammainc, gammaln
 from torch import Generator, Tensor
+from torch.nn import functional
 
 
 class Noise(Protocol):
@@ -100,8 +101,9 @@ class Truncated(_Isotropic):
         return confine(_normal(*shape, generator=generator), dimension=shape[-1])
 
     def log_kernel(self, squared: Tensor, *, dimension: int) -> Tensor:
-        largest = truncation_radius(sigma=1.0, dimension=dimension) ** 2 * (1 + 1e-12)
-        return squared.masked_fill_(squared > largest, math.inf).mul_(-0.5)
+        rounding = max(1e-12, 8 * torch.finfo(squared.dtype).eps)
+        largest = truncation_radius(sigma=1.0, dimension=dimension) ** 2 * (1 + rounding)
+        return functional.threshold(squared.mul_(-0.5), -0.5 * largest, -math.inf, inplace=True)
 
     def variance(self, *, sigma: float, dimension: int) -> float:
         return noise_variance(sigma=sigma, dimension=dimension)
@@ -219,6 +221,10 @@ class Cauchy(_Isotropic):
 
 
 TRUNCATED = Truncated()
+ISOTROPIC = (Truncated, Gaussian, Cauchy)
+"""Families whose whitening changes nothing."""
+NORMAL = (Truncated, Gaussian, FullCovariance)
+"""Families whose log density is ``-||z||^2 / 2`` where it is not -inf."""
 
 
 def data_covariance(samples: Tensor) -> Tensor:

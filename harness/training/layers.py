@@ -131,7 +131,8 @@ def _linear(_layer: nn.Linear) -> _Link:
         if values.ndim > 3:
             return run(own, values.flatten(1, -2), _k).view(*values.shape[:-1], -1)
         bias = own.get("bias")
-        return torch.bmm(values, weights) if bias is None else torch.baddbmm(bias[:, None], values, weights)
+        found: Tensor = torch.bmm(values, weights) if bias is None else torch.baddbmm(bias[:, None], values, weights)
+        return found
 
     return _Link(run, takes=_Layout.APART, is_fresh=True)
 
@@ -174,7 +175,7 @@ def _transposed_convolution(layer: nn.ConvTranspose2d) -> _Link | None:
         patches = own["weight"].flatten(2).mT @ columns  # [k, c' h' w', b h w]
         patches = patches.unflatten(2, (batch, -1)).transpose(1, 2).flatten(0, 1)
         size = tuple(_size_before(length, layer, axis=axis) for axis, length in enumerate((height, width)))
-        found = functional.fold(patches, size, layer.kernel_size, **window).unflatten(0, (k, batch))
+        found: Tensor = functional.fold(patches, size, layer.kernel_size, **window).unflatten(0, (k, batch))
         return found + own["bias"][:, None, :, None, None] if "bias" in own else found
 
     if layer.out_channels <= MAX_CHANNELS_OF_PATCHES:

@@ -382,7 +382,7 @@ def test_the_size_of_the_parts_does_not_change_the_numbers(monkeypatch: pytest.M
         monkeypatch.setattr(samples, "ROWS_AT_ONCE", size)
         assert [len(part) for _, part in samples.chunks(fake)] == [size] * (33 // size) + [33 % size] * (33 % size > 0)
         parts, _ = compare(real, fake, **settings)
-        assert_alike(parts, whole, tolerance=1e-10)
+        assert_alike(parts, whole, tolerance=1e-6)  # log densities are sums in float32, see theory/kernels.py
 
 
 def test_sets_larger_than_a_part_that_lie_apart_can_be_compared() -> None:

@@ -25,12 +25,13 @@ CHAINS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         ),
         (3, 8, 10),
     ),
-    "dilated": (nn.Sequential(nn.Conv2d(2, 5, 2, dilation=2), nn.Tanh(), nn.Conv2d(5, 3, 2, dilation=(1, 2))), (2, 7, 6)),
+    "dilated": (nn.Sequential(nn.Conv2d(2, 5, 2, dilation=2), nn.Tanh(), nn.Conv2d(5, 3, 2)), (2, 7, 6)),
     "images from latents": (
         nn.Sequential(
             nn.Linear(4, 6 * 3 * 2, bias=False), nn.Unflatten(1, (6, 3, 2)),
             nn.BatchNorm2d(6, affine=False, track_running_stats=False), nn.ReLU(),
-            nn.ConvTranspose2d(6, 5, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(5, 3, 3, 2, 1, output_padding=1), nn.Tanh(),
+            nn.ConvTranspose2d(6, 5, 4, 2, 1), nn.ReLU(),
+            nn.ConvTranspose2d(5, 3, 3, 2, 1, output_padding=1), nn.Tanh(),
         ),
         (4,),
     ),

@@ -1,0 +1,206 @@
+"""Densities of noisy sample sets at draws from them: logs of sums of kernels, at many sigmas in one pass.
+
+A draw is ``x = c + sigma z`` and its squared distance from another centre, in units of sigma^2,
+
+    ||x - c_j||^2 / sigma^2 = ||c - c_j||^2 / sigma^2 + 2 z.(c - c_j) / sigma + ||z||^2,
+
+so that two matrices, without sigma, serve all sigmas. They are made in blocks that stay in cache.
+
+The exponents are taken from these matrices in float32: terms are rounded to 6e-8 of themselves, exponentials to some
+20 units in the last place, so that a log density is good to about ``1e-6 + 2e-7 ||z||^2``. In many dimensions the two
+products are float32 as well, and good to 3e-7 of the squared norms; pairs nearer than a tenth of their norms, of which
+that would not be little, are measured one by one in float64. Points that coincide have distance 0, so that equal sets
+stay equal.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float32, Float64, Int64
+from torch import Tensor
+
+from .noise import ISOTROPIC, NORMAL, Noise
+
+DRAWS_AT_ONCE = 256  # times `ROWS_AT_ONCE`: matrices of 1 MB, which stay in cache
+_DRAWS_OF_PRODUCTS = 512  # where products take longer than all else, and gain by larger blocks
+_MAX_DIRECT = 8  # dimensions in which differences are taken coordinate by coordinate
+_MIN_SINGLE = 64  # dimensions from which on products are taken in float32
+_NEAR = 1e-2  # of the squared norms: pairs nearer than that are measured in float64 there
+_MAX_NEAR = 8  # such pairs a draw, on average in a block
+_ROUNDING = 1e-14  # of a squared distance, relative to the squared norms it comes from
+_NEGLIGIBLE = 25.0  # in the exponent: e^-25 of the largest term, a ten-thousandth of what float32 resolves
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Some draws ``x = c + sigma z``.
+
+    Attributes:
+      centres: c, whitened.
+      units: z, whitened.
+    """
+
+    centres: Float64[Tensor, "b d"]
+    units: Float64[Tensor, "b d"]
+
+    def in_blocks(self) -> Iterator[tuple[Int64[Tensor, " b"], Draws]]:
+        """Some at once, with their indices; in few dimensions neighbours, which few kernels can reach."""
+        size = DRAWS_AT_ONCE if self.centres.shape[1] < _MIN_SINGLE else _DRAWS_OF_PRODUCTS
+        pending = [torch.arange(len(self.centres), device=self.centres.device)]
+        while pending:
+            block = pending.pop()
+            if len(block) <= size:
+                yield block, Draws(self.centres[block], self.units[block])
+                continue
+            if self.centres.shape[1] <= _MAX_DIRECT:
+                points = self.centres[block]
+                axis = (points.amax(0) - points.amin(0)).argmax()
+                block = block[points[:, axis].argsort()]
+            middle = size * (-(-len(block) // size) // 2)
+            pending += [block[middle:], block[:middle]]
+
+    @functools.cached_property
+    def lengths(self) -> Float64[Tensor, "b 1"]:
+        """``||z||^2``"""
+        return self.units.square().sum(1, keepdim=True)
+
+    @functools.cached_property
+    def norms(self) -> Float64[Tensor, "b 1"]:
+        """``||c||^2``"""
+        return self.centres.square().sum(1, keepdim=True)
+
+    @functools.cached_property
+    def products(self) -> Float64[Tensor, "b 1"]:
+        """``c.z``"""
+        return (self.centres * self.units).sum(1, keepdim=True)
+
+    @functools.cached_property
+    def single(self) -> tuple[Float32[Tensor, "b d"], Float32[Tensor, "b d"]]:
+        """Centres and units in float32."""
+        return self.centres.float(), self.units.float()
+
+
+@dataclass(frozen=True)
+class Centres:
+    """Some centres of kernels, whitened."""
+
+    points: Float64[Tensor, "m d"]
+
+    @functools.cached_property
+    def norms(self) -> Float64[Tensor, " m"]:
+        """``||c_j||^2``"""
+        return self.points.square().sum(1)
+
+    @functools.cached_property
+    def single(self) -> Float32[Tensor, "d m"]:
+        """In float32, as products want them."""
+        return self.points.float().T
+
+
+def log_kernel_sums(
+    draws: Draws, own: Int64[Tensor, " b"], others: Centres, *, sigmas: Sequence[float], noise: Noise
+) -> Float64[Tensor, "b {len(sigmas)}"]:
+    """``log sum_j K((x - c_j) / sigma)`` of a block of draws, at each sigma; possibly -inf.
+
+    Args:
+      draws: Of the noise's family.
+      own: Which of the others each draw's centre is; a number that is no index if it is none of them.
+      others: c_j.
+      sigmas: In descending order: a normal kernel out of reach at one is so at the next.
+      noise: Its family; K is its density up to a constant.
+    """
+    dimension = draws.centres.shape[1]
+    is_direct = dimension <= _MAX_DIRECT and isinstance(noise, ISOTROPIC)
+    between, along = _by_coordinates(draws, others) if is_direct else _by_products(draws, own, others)
+    lengths = draws.lengths.float()
+    reach = None
+    if is_direct and isinstance(noise, NORMAL) and between.device.type == "cpu":
+        reach = _Reach(draws, others)
+    sums = []
+    for sigma in sigmas:
+        if reach is not None and (kept := reach.within(sigma)) is not None:
+            between, along = between.index_select(1, kept), along.index_select(1, kept)
+        squared = torch.add(lengths, along, alpha=2 / sigma).add_(between, alpha=sigma**-2)
+        sums.append(_log_sum_exp(noise.log_kernel(squared, dimension=dimension)))
+    return torch.stack(sums, dim=1).double()
+
+
+def _log_sum_exp(logs: Float32[Tensor, "b m"]) -> Float32[Tensor, " b"]:
+    """Over the last axis; -inf where all are. By softmax, which makes one pass of what logsumexp does in four."""
+    largest = logs.amax(1)
+    share: Tensor = torch.log_softmax(logs, 1).amax(1)  # of the largest
+    return torch.where(torch.isfinite(largest), largest - share, largest)
+
+
+def _by_coordinates(draws: Draws, others: Centres) -> tuple[Float32[Tensor, "b m"], Float32[Tensor, "b m"]]:
+    """``||c - c_j||^2`` and ``z.(c - c_j)``: exact to rounding, and 0 for points that coincide."""
+    between = draws.centres.new_zeros(len(draws.centres), len(others.points))
+    along = torch.zeros_like(between)
+    for axis in range(draws.centres.shape[1]):
+        difference = draws.centres[:, axis, None] - others.points[:, axis]
+        between.addcmul_(difference, difference)
+        along.addcmul_(difference, draws.units[:, axis, None])
+    return between.float(), along.float()
+
+
+def _by_products(
+    draws: Draws, own: Int64[Tensor, " b"], others: Centres
+) -> tuple[Float32[Tensor, "b m"], Float32[Tensor, "b m"]]:
+    """``||c - c_j||^2`` and ``z.(c - c_j)`` by matrix products, corrected where points are near one another."""
+    if draws.centres.shape[1] >= _MIN_SINGLE and (found := _in_single(draws, others)) is not None:
+        return found
+    norms = draws.norms + others.norms
+    between = (norms - 2 * draws.centres @ others.points.T).clamp_(min=0)
+    along = draws.products - draws.units @ others.points.T
+    # points that coincide, here or in both sets, must not be told apart by the rounding of large norms
+    coincide = (between <= _ROUNDING * norms) | (own[:, None] == torch.arange(len(others.points), device=own.device))
+    between.masked_fill_(coincide, 0.0)
+    along.masked_fill_(coincide, 0.0)
+    return between.float(), along.float()
+
+
+def _in_single(draws: Draws, others: Centres) -> tuple[Float32[Tensor, "b m"], Float32[Tensor, "b m"]] | None:
+    """`_by_products` in float32, with near pairs one by one in float64; None if too many are near one another."""
+    centres, units = draws.single
+    norms = draws.norms.float() + others.norms.float()
+    between = norms.addmm(centres, others.single, alpha=-2)
+    row, column = (between <= _NEAR * norms).nonzero(as_tuple=True)
+    if len(row) > _MAX_NEAR * len(centres):
+        return None
+    along = torch.addmm(draws.products.float(), units, others.single, alpha=-1)
+    difference = draws.centres[row] - others.points[column]
+    squared = difference.square().sum(1)
+    coincide = squared <= _ROUNDING * norms[row, column]
+    between[row, column] = squared.masked_fill(coincide, 0.0).float()
+    along[row, column] = (difference * draws.units[row]).sum(1).masked_fill(coincide, 0.0).float()
+    return between, along
+
+
+class _Reach:
+    """Which normal kernels can matter to a block of draws, told from distances to the middle of the block.
+
+    With r the distance of a kernel's centre from a draw's and r* that of the nearest, its exponent is less than the
+    nearest one's by at least ``(r^2 - r*^2) / 2 sigma^2 - ||z|| (r + r*) / sigma``, which only grows as sigma falls.
+    """
+
+    def __init__(self, draws: Draws, others: Centres) -> None:
+        middle = draws.centres.mean(0)
+        radius = float((draws.centres - middle).norm(dim=1).max())
+        distances = (others.points - middle).norm(dim=1)
+        self._nearest = float(distances.min()) + radius
+        self._least = (distances - radius).clamp_(min=0)
+        self._longest = float(draws.lengths.max()) ** 0.5
+
+    def within(self, sigma: float) -> Int64[Tensor, " kept"] | None:
+        """Which of the kernels left can matter from this sigma downwards; None if most can, and all are kept."""
+        sums, differences = self._least + self._nearest, self._least - self._nearest
+        drop = sums * (differences / sigma - 2 * self._longest) > 2 * _NEGLIGIBLE * sigma
+        kept: Tensor = (~drop).nonzero()[:, 0]
+        if len(kept) > 0.8 * len(drop):
+            return None
+        self._least = self._least[kept]
+        return kept

@@ -1,0 +1,114 @@
+"""Log densities in float32 and by blocks against the sums written out in float64."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness.theory import kernels
+from harness.theory.kernels import Centres, Draws, log_kernel_sums
+from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
+
+NOISES: list[Noise] = [Truncated(), Gaussian(), Cauchy()]
+
+
+def written_out(draws: Draws, others: Tensor, sigma: float, noise: Noise) -> Tensor:
+    """``log sum_j K((x - c_j) / sigma)`` by its definition: differences, in float64."""
+    x = draws.centres + sigma * draws.units
+    squared = (x[:, None] - others).square().sum(2) / sigma**2
+    dimension = others.shape[1]
+    if isinstance(noise, Cauchy):
+        logs = -(dimension + 1) / 2 * squared.log1p()
+    else:
+        logs = -squared / 2
+        if isinstance(noise, Truncated):
+            logs[squared.sqrt() > math.sqrt(dimension) + 5] = -math.inf
+    return logs.logsumexp(1)
+
+
+def setting(dimension: int, *, spread: float, num: int = 250) -> tuple[Draws, Tensor, Tensor]:
+    """Draws about clustered centres, some of which are points of the other set."""
+    generator = torch.Generator().manual_seed(dimension)
+    clusters = 3 * torch.randn(5, dimension, generator=generator, dtype=torch.float64)
+    which = torch.randint(5, (num,), generator=generator)
+    others = clusters[which] + spread * torch.randn(num, dimension, generator=generator, dtype=torch.float64)
+    own = torch.randint(num, (300,), generator=generator)
+    own[:100] = -1
+    centres = others[own] + 0.0
+    centres[:100] = clusters[0] + spread * torch.randn(100, dimension, generator=generator, dtype=torch.float64)
+    units = torch.randn(300, dimension, generator=generator, dtype=torch.float64)
+    return Draws(centres, units), own, others
+
+
+@pytest.mark.parametrize("noise", NOISES, ids=lambda noise: noise.name)
+@pytest.mark.parametrize("dimension", [1, 2, 8, 9, 64, 200])
+def test_log_densities_are_those_written_out(noise: Noise, dimension: int) -> None:
+    draws, own, others = setting(dimension, spread=0.3)
+    sigmas = [3.0, 0.7, 0.2, 0.05, 1e-3]
+    found = torch.empty(300, len(sigmas), dtype=torch.float64)
+    for index, block in draws.in_blocks():
+        found[index] = log_kernel_sums(block, own[index], Centres(others), sigmas=sigmas, noise=noise)
+    for column, sigma in enumerate(sigmas):
+        expected = written_out(draws, others, sigma, noise)
+        finite = expected.isfinite()
+        assert torch.equal(found[:, column].isfinite(), finite)
+        # of the bound that the module states, with what a tenth of the norms leaves to float32 in many dimensions
+        scale = 1 + expected[finite].abs()
+        assert ((found[finite, column] - expected[finite]).abs() / scale).max() < (3e-6 if dimension < 64 else 3e-4)
+        with_own = finite & (own >= 0)
+        assert (found[with_own, column] - expected[with_own]).abs().max() < 1e-5 + 4e-7 * dimension
+
+
+def test_blocks_hold_every_draw_once_and_neighbours_together() -> None:
+    draws, _, _ = setting(2, spread=0.1)
+    indices, blocks = zip(*draws.in_blocks(), strict=True)
+    assert torch.cat(list(indices)).sort().values.tolist() == list(range(300))
+    whole = float((draws.centres - draws.centres.mean(0)).norm(dim=1).max())
+    for index, block in zip(indices, blocks, strict=True):
+        assert torch.equal(block.centres, draws.centres[index])
+        assert len(index) <= kernels.DRAWS_AT_ONCE
+        assert float((block.centres - block.centres.mean(0)).norm(dim=1).max()) < whole
+
+
+def test_kernels_out_of_reach_are_left_out_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws, own, others = setting(2, spread=0.1)
+    sizes: list[int] = []
+    plain = kernels._log_sum_exp
+
+    def counting(logs: Tensor) -> Tensor:
+        sizes.append(logs.shape[1])
+        return plain(logs)
+
+    monkeypatch.setattr(kernels, "_log_sum_exp", counting)
+    of_one_cluster = Draws(draws.centres[:100], draws.units[:100])
+    log_kernel_sums(of_one_cluster, own[:100], Centres(others), sigmas=[3.0, 0.01], noise=Gaussian())
+    assert sizes[0] == 250
+    assert sizes[1] < 200
+
+
+@pytest.mark.parametrize("dimension", [2, 20, 100])
+def test_points_that_coincide_are_at_distance_0_however_far_from_the_middle(dimension: int) -> None:
+    points = 1e3 + torch.randn(5, dimension, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    draws = Draws(points, torch.zeros_like(points))
+    found = log_kernel_sums(draws, torch.full((5,), -1), Centres(points), sigmas=[1e-6], noise=Gaussian())
+    assert found.abs().max() == 0  # the log of one kernel at its centre
+
+
+def test_many_near_pairs_are_left_to_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws, own, others = setting(100, spread=1e-3)  # all pairs of a cluster are near one another
+    index, block = next(iter(draws.in_blocks()))
+    assert kernels._in_single(block, Centres(others)) is None
+    found = log_kernel_sums(block, own[index], Centres(others), sigmas=[0.05, 1e-3], noise=Gaussian())
+    for column, sigma in enumerate([0.05, 1e-3]):
+        torch.testing.assert_close(found[:, column], written_out(block, others, sigma, Gaussian()), rtol=0, atol=5e-5)
+
+
+def test_a_coloured_noise_is_measured_after_whitening() -> None:
+    noise = FullCovariance(torch.tensor([[2.0, 0.5], [0.5, 1.0]]))
+    draws, own, others = setting(2, spread=0.3)
+    index, block = next(iter(draws.in_blocks()))
+    found = log_kernel_sums(block, own[index], Centres(others), sigmas=[0.4], noise=noise)
+    torch.testing.assert_close(found[:, 0], written_out(block, others, 0.4, Gaussian()), rtol=0, atol=1e-5)
