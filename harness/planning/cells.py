@@ -16,11 +16,11 @@ from ..job.parts.problem import Problem
 from ..job.parts.settings import Evaluation, ProbeSettings
 from ..storage.records import CellKey
 
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """Raised when the same settings give other generators, so that old snapshots are not used."""
 
-METRIC_VERSION = 1
-"""Raised when a measured column changes its meaning, so that old rows count as stale."""
+METRIC_VERSION = 2
+"""Raised when a measured column changes its meaning or its rounding, so that old rows count as stale."""
 
 
 @dataclass(frozen=True)

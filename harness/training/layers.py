@@ -138,22 +138,25 @@ def _linear(_layer: nn.Linear) -> _Link:
 
 
 def _convolution(layer: nn.Conv2d) -> _Link | None:
-    if layer.groups != 1 or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+    padding = layer.padding
+    if layer.groups != 1 or layer.padding_mode != "zeros" or isinstance(padding, str):
         return None
-    window: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+    above, beside = padding
+    window: dict[str, Any] = {"stride": layer.stride, "padding": padding, "dilation": layer.dilation}
 
     def in_groups(own: _Own, values: Tensor, k: int) -> Tensor:
         return functional.conv2d(values, own["weight"].flatten(0, 1), _joined(own.get("bias")), groups=k, **window)
 
-    def by_patches(own: _Own, values: Tensor, k: int) -> Tensor:
-        kernel, batch = layer.kernel_size, values.shape[1]
-        patches = functional.unfold(values.flatten(0, 1), kernel, **window)  # [k b, c h' w', places]
-        columns = patches.unflatten(0, (k, batch)).transpose(1, 2).flatten(2)  # [k, c h' w', b places]
-        found = _matrices(own["weight"].flatten(2), columns, own.get("bias"))
-        height = _size_after(values.shape[3], layer, axis=0)
-        return found.view(k, -1, batch, height, patches.shape[2] // height).permute(2, 0, 1, 3, 4).flatten(1, 2)
+    def by_patches(own: _Own, values: Tensor, _k: int) -> Tensor:
+        kernel, stride = layer.kernel_size, layer.stride
+        padded = functional.pad(values, (beside, beside, above, above))
+        patches = padded.unfold(3, kernel[0], stride[0]).unfold(4, kernel[1], stride[1])  # [k, b, c, h, w, ., .]
+        columns = patches.permute(0, 2, 5, 6, 1, 3, 4).flatten(1, 3)  # [k, c . ., b, h, w]
+        found = _matrices(own["weight"].flatten(2), columns.flatten(2), own.get("bias"))
+        in_images: Tensor = found.unflatten(2, columns.shape[2:]).permute(2, 0, 1, 3, 4).flatten(1, 2)
+        return in_images.contiguous()
 
-    if layer.in_channels <= MAX_CHANNELS_OF_PATCHES:
+    if layer.in_channels <= MAX_CHANNELS_OF_PATCHES and layer.dilation == (1, 1):
         return _Link(by_patches, takes=_Layout.APART, gives=_Layout.JOINED, is_fresh=True)
     return _Link(in_groups, takes=_Layout.JOINED, is_fresh=True)
 
@@ -229,11 +232,6 @@ def _joined(parameter: Tensor | None) -> Tensor | None:
 
 def _matrices(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
     return left @ right if bias is None else torch.baddbmm(bias[:, :, None], left, right)
-
-
-def _size_after(length: int, layer: nn.Conv2d, *, axis: int) -> int:
-    padding, kernel = int(layer.padding[axis]), layer.dilation[axis] * (layer.kernel_size[axis] - 1)
-    return (length + 2 * padding - kernel - 1) // layer.stride[axis] + 1
 
 
 def _size_before(length: int, layer: nn.ConvTranspose2d, *, axis: int) -> int:
