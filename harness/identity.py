@@ -7,6 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+SnapshotKey = tuple[str, int]
+"""A generator's name: (run_id, epoch)."""
+
 
 def canonical_json(value: Any) -> str:
     """One text for equal values: sorted keys, no spaces, floats by their shortest exact form."""

@@ -31,9 +31,9 @@ LAYERS = {
     # searches: a study asks for trials, trials become packs, rows become objectives
     "search": "execution planning job storage errors identity",
     # where packs run: the queue of the driver, and the executors
-    "execution": "worker planning problems job storage training errors",
+    "execution": "worker planning problems job storage training errors identity",
     # a pack -> events and rows, in a process of its own
-    "worker": "evaluation training planning dirac problems job storage",
+    "worker": "evaluation training planning dirac problems job storage identity",
     # generators and sample sets -> columns
     "evaluation": "training planning problems job storage theory errors identity",
     # the theorems as checks that can fail
@@ -49,7 +49,7 @@ LAYERS = {
     # the samples of a problem: drawn, or read from files
     "problems": "identity",
     # schemas, files, queries
-    "storage": "errors",
+    "storage": "errors identity",
     # pure mathematics: arrays in, arrays out; a leaf
     "theory": "",
     # mistakes of users

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from ..identity import stream_seed
+from ..identity import SnapshotKey, stream_seed
 from ..job.parts.losses import find_loss
 from ..job.parts.noise import TRUNCATED as TRUNCATED_SPEC
 from ..job.parts.noise import AnyNoise
 from ..job.parts.settings import Evaluation
 from ..planning.cells import Cell
-from ..planning.packs import SnapshotKey
 from ..problems.sources import Source
 from ..storage.records import Columns, finite
 from ..theory.bounds import pooled_diameter
@@ -73,6 +72,7 @@ class Evaluator:
         self.sigmas = sigma_grid(self.real, evaluation)
         self._halves = self._pair(*halves, seed=stream_seed("baseline", "draws"))
         self._noises: dict[AnyNoise, Noise] = {}
+        self._baselines: dict[tuple[AnyNoise, float], Columns] = {}
 
     def evaluate(self, cells: Sequence[Cell], members: Sequence[int], trained: Trained) -> list[Evaluated]:
         """Measures the members that answer the cells, one for each cell.
@@ -167,11 +167,10 @@ class Evaluator:
 
     def _baseline(self, sigmas: Sequence[float], noise: AnyNoise) -> dict[float, Columns]:
         """The same of two halves of held-out data: what a perfect generator would get."""
-        measured = self._halves.columns(sigmas, self.noise(noise))
-        return {
-            sigma: {f"real_{name}": columns.get(name) for name in _OF_THE_BASELINE}
-            for sigma, columns in measured.items()
-        }
+        missing = [sigma for sigma in sigmas if (noise, sigma) not in self._baselines]
+        for sigma, columns in self._halves.columns(missing, self.noise(noise)).items() if missing else ():
+            self._baselines[noise, sigma] = {f"real_{name}": columns.get(name) for name in _OF_THE_BASELINE}
+        return {sigma: self._baselines[noise, sigma] for sigma in sigmas}
 
     def _pair(self, real: Tensor, fake: Tensor, *, seed: int) -> SetPair:
         return SetPair(

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
+from ..identity import SnapshotKey
 from ..planning.difference import AnyCell
-from ..planning.packs import Pack, SnapshotKey
+from ..planning.packs import Pack
 from ..planning.plan import Plan
 from ..storage.records import Status
 from ..storage.store import Store, new_part
@@ -22,7 +23,7 @@ from ..worker.messages import (
     PackDone,
     PackFailed,
     SnapshotImpossible,
-    SnapshotWritten,
+    SnapshotsWritten,
     Task,
     WorkerDied,
 )
@@ -96,7 +97,7 @@ class PackSource(Protocol):
 class Driver:
     """Runs packs of one job until all have ended: given ones, and those that a source makes of what came of others.
 
-    Work is O(1) per pack, and one look at the store per snapshot that packs of the plan need.
+    Work is O(1) per pack, and one look at the store's snapshots.
 
     Args:
       store: Where workers write, and where failures are written.
@@ -122,7 +123,7 @@ class Driver:
         self._running: set[Task] = set()
         self._ended: set[str] = set()
         required = {key for pack in packs for key in pack.requires}
-        self._snapshots: set[SnapshotKey] = {key for key in required if self._store.has_snapshot(*key)}
+        self._snapshots: set[SnapshotKey] = set(self._store.snapshots_among(required))
         self._queue = PackQueue(self._snapshots)
         for pack in packs:
             self._queue.append(Task(job, pack, attempt=1))
@@ -151,8 +152,8 @@ class Driver:
         match event:
             case Progress():
                 self._state.work_done += event.member_steps / task.pack.member_steps * task.pack.seconds
-            case SnapshotWritten():
-                self._note_snapshots({(event.run_id, event.epoch)})
+            case SnapshotsWritten():
+                self._note_snapshots(event.keys)
             case SnapshotImpossible():
                 self._give_up_snapshot(event)
             case CellsWritten():
@@ -197,7 +198,7 @@ class Driver:
             row = stored.get(cell.key)
             if cell.cell_id not in self._ended and row is not None and row.cell_id == cell.cell_id:
                 self._count({cell.cell_id: cast(Status, row.status)})
-        self._note_snapshots({key for key in pack.snapshots if self._store.has_snapshot(*key)})
+        self._note_snapshots(self._store.snapshots_among(pack.snapshots))
 
     def _give_up(self, task: Task, status: Status, error: str) -> None:
         """Writes rows for the cells a failed pack leaves, and for those that waited for its snapshots."""

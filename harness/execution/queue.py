@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from ..planning.packs import SnapshotKey
+from ..identity import SnapshotKey
 from ..worker.messages import Task
 
 

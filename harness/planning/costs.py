@@ -14,10 +14,10 @@ def seconds_per_update(run: Run, num_members: int, batch: int) -> float:
     40 GFLOP/s; calibrated on one core of a current server.
     """
     cost = run.networks.cost(run.problem.info().shape)
-    return 1e-3 + num_members * (cost.dispatch_seconds + 2 * cost.multiplications * batch * 6 / 40e9)
+    return 4e-4 + num_members * (cost.dispatch_seconds + 2 * cost.multiplications * batch * 6 / 40e9)
 
 
 def evaluation_seconds(cells: Sequence[Cell]) -> float:
     """Expected time to measure the generators of these cells: exact transport and divergences, quadratic in samples."""
     generators = {cell.generator: cell.evaluation.samples for cell in cells}
-    return sum(2.5e-6 * samples**2 for samples in generators.values())
+    return sum(3e-3 + 3.5e-7 * samples**2 for samples in generators.values())

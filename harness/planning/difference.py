@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..dirac.cells import DiracCell
+from ..identity import SnapshotKey
 from ..storage.records import CellKey, StoredCell
 from .cells import Cell
 
@@ -19,8 +20,8 @@ class StoreView(Protocol):
         """The latest row at each of the grid's coordinates (`Cell.key`)."""
         ...
 
-    def has_snapshot(self, run_id: str, epoch: int) -> bool:
-        """Whether a snapshot is complete."""
+    def snapshots_among(self, keys: Collection[SnapshotKey]) -> frozenset[SnapshotKey]:
+        """Those of the generators that are there."""
         ...
 
 

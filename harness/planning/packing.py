@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
 
 from ..dirac.cells import DiracCell, DiracPack
-from ..identity import canonical_json
+from ..identity import SnapshotKey, canonical_json
 from ..job.dirac import DiracJob
 from ..job.job import Job
 from ..job.parts.losses import find_loss
 from ..job.parts.optimizers import Optimizer
 from .cells import Cell, Probe, Run
-from .packs import ProbePack, SnapshotKey, T, TrainingPack
+from .packs import ProbePack, T, TrainingPack
+
+_MIN_SECONDS = 3.0  # of a pack, where members are so little work that it could have more of them
+_MAX_MEMBERS = 512  # of such a pack
 
 
 def cut_packs(
@@ -57,8 +61,14 @@ def _training_packs(
             needed.setdefault(cell.run.run_id, set()).add(cell.epoch)
     order = {cell.cell_id: index for index, cell in enumerate(cells)}
     runs = list({cell.run.run_id: cell.run for cell in cells}.values())
+    cells_of: dict[str, list[Cell]] = {}
+    for cell in cells:
+        cells_of.setdefault(cell.run.run_id, []).append(cell)
     for group in groups(runs, key=training_key):
-        for members in chunks(group, pack_size(job, len(runs), slots)):
+        first = group[0]
+        own_cells = tuple(cells_of[first.run_id])
+        alone = TrainingPack((first,), tuple({cell.epoch for cell in own_cells}), cells=own_cells)
+        for members in chunks(group, pack_size(job, len(runs), slots, seconds=alone.seconds)):
             epochs = set().union(*(needed.get(run.run_id, ()) for run in members))
             if epochs:
                 left = tuple(run for run in members if run.run_id in unfinished)
@@ -69,15 +79,18 @@ def _training_packs(
 
 def _probe_packs(job: Job, cells: Sequence[Cell], missing: Set[str], slots: int) -> Iterator[ProbePack]:
     wanted: dict[str, list[Cell]] = {}  # by probe
+    answered: dict[str, tuple[Cell, ...]] = {}  # by probe, one of its cells
     probes: dict[str, Probe] = {}
     for cell in cells:
         if cell.probe is not None:
+            answered.setdefault(cell.probe.probe_id, (cell,))
             probes.setdefault(cell.probe.probe_id, cell.probe)
             if cell.cell_id in missing:
                 wanted.setdefault(cell.probe.probe_id, []).append(cell)
     by_snapshot = sorted(probes.values(), key=lambda probe: (probe.epoch, probe.run.seed))
     for group in groups(by_snapshot, key=_probe_key):
-        for members in chunks(group, pack_size(job, len(probes), slots)):
+        alone = ProbePack((group[0],), cells=answered[group[0].probe_id])
+        for members in chunks(group, pack_size(job, len(probes), slots, seconds=alone.seconds)):
             left = tuple(probe for probe in members if probe.probe_id in wanted)
             if left:
                 yield ProbePack(probes=left, cells=tuple(cell for probe in left for cell in wanted[probe.probe_id]))
@@ -101,11 +114,20 @@ def _without_rate(optimizer: Optimizer) -> str:
     return canonical_json(optimizer.model_dump(mode="json", exclude={"learning_rate"}))
 
 
-def pack_size(job: Job, num_members: int, slots: int) -> int:
-    """Members a pack: what keeps every slot busy, up to what stacking gains on these networks."""
+def pack_size(job: Job, num_members: int, slots: int, *, seconds: float = math.inf) -> int:
+    """Members a pack: what keeps every slot busy, up to what stacking gains on these networks.
+
+    Where that is too little work to be worth a pack, as many as make some seconds of it: every pack takes its share of
+    the driver's attention, and has files of its own in the store.
+
+    Args:
+      seconds: Expected time of a pack of one.
+    """
     if job.resources.pack != "auto":
         return int(job.resources.pack)
-    return min(job.networks.cost(job.problem.info().shape).max_members, max(1, -(-num_members // slots)))
+    gaining = job.networks.cost(job.problem.info().shape).max_members
+    worthwhile = min(_MAX_MEMBERS, math.ceil(_MIN_SECONDS / seconds))
+    return min(max(gaining, worthwhile), max(1, -(-num_members // slots)))
 
 
 def chunks(members: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
 from ..dirac.cells import DiracPack
+from ..identity import SnapshotKey
 from .cells import Cell, Probe, Run
 from .costs import evaluation_seconds, seconds_per_update
 
 T = TypeVar("T")
-SnapshotKey = tuple[str, int]
-"""A snapshot's name: (run_id, epoch)."""
 
 
 @dataclass(frozen=True)

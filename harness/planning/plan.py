@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..dirac.cells import expand as expand_games
+from ..identity import SnapshotKey
 from ..job.reading import AnyJob
 from .cells import Probe, Run
 from .difference import AnyCell, Difference, StoreView, difference_from_store
 from .grid import expand
 from .packing import cut_game_packs, cut_packs
-from .packs import Pack, SnapshotKey
+from .packs import Pack
 
 _EXPAND: Mapping[str, Callable[[Any], Sequence[AnyCell]]] = {"probe": expand, "train": expand, "dirac": expand_games}
 _CUT: Mapping[str, Callable[..., tuple[Pack, ...]]] = {"probe": cut_packs, "train": cut_packs, "dirac": cut_game_packs}
@@ -104,7 +105,7 @@ def make_plan(job: AnyJob, store: StoreView, *, slots: int, retry: Iterable[str]
     cells = tuple(_EXPAND[job.protocol](job))
     difference = difference_from_store(cells, job.name, store, frozenset(retry))
     needed = {cell.generator for cell in difference.missing if cell.generator is not None and cell.probe is not None}
-    snapshots = frozenset(key for key in needed if store.has_snapshot(*key))
+    snapshots = store.snapshots_among(needed)
     return Plan(
         job=job,
         cells=cells,

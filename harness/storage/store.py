@@ -2,7 +2,7 @@
 
     <root>/<job>/job.yaml
     <root>/<job>/{cells,curves,training,metrics,trajectories,trials}/part-<uuid>.parquet
-    <root>/snapshots/<run_id>/epoch-<n>.safetensors    a generator
+    <root>/snapshots/<uuid>.safetensors                generators of a pack at one epoch; its metadata says whose
     <root>/snapshots/<run_id>/state-<n>.safetensors    of a run that is to go on, while it is
 
 A file is complete or absent, and a row of `cells` is the one sign that a cell is done: the store *is* the state.
@@ -11,10 +11,12 @@ A file is complete or absent, and a row of `cells` is the one sign that a cell i
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,12 @@ import pyarrow.parquet
 from filelock import FileLock, Timeout
 
 from ..errors import StoreError
+from ..identity import SnapshotKey
 from .records import TABLES, CellKey, StoredCell, to_table
 
 SNAPSHOTS = "snapshots"
 MARKERS = ".markers"
+_READS_AT_ONCE = 16
 
 
 class Store:
@@ -43,6 +47,8 @@ class Store:
                 self._files, self._base = pyarrow.fs.LocalFileSystem(), str(Path(self.root).absolute())
         except (pa.ArrowException, OSError) as error:
             raise StoreError(f"--results {self.root}: cannot be opened: {error}") from error
+        self._snapshots: dict[SnapshotKey, str] = {}  # known so far, with their files
+        self._known: set[str] = set()
         info = self._files.get_file_info(self._base)
         if info.type == pyarrow.fs.FileType.File:
             raise StoreError(f"--results {self.root}: is a file; name a folder or a URI such as s3://bucket/prefix")
@@ -80,9 +86,9 @@ class Store:
         self._put(f"{job}/{name}", text.encode())
         return f"{self.root}/{job}/{name}"
 
-    def write_snapshot(self, run_id: str, epoch: int, content: bytes) -> None:
-        """Keeps a generator, in safetensors format."""
-        self._put(_snapshot(run_id, epoch), content)
+    def write_snapshots(self, content: bytes) -> None:
+        """Keeps generators: a safetensors file whose metadata name them (`training/snapshots.py`)."""
+        self._put(f"{SNAPSHOTS}/{uuid.uuid4().hex}.safetensors", content)
 
     def write_state(self, run_id: str, epoch: int, content: bytes) -> None:
         """Keeps all that a run needs to go on from an epoch."""
@@ -146,13 +152,32 @@ class Store:
 
     # --- reading
 
-    def read_snapshot(self, run_id: str, epoch: int) -> bytes:
-        """A generator, in safetensors format."""
-        return self._get(_snapshot(run_id, epoch), f"snapshot of run {run_id} at epoch {epoch}")
+    def read_snapshots(self, keys: Collection[SnapshotKey]) -> list[bytes]:
+        """The files that hold these generators, each once.
 
-    def has_snapshot(self, run_id: str, epoch: int) -> bool:
-        """Whether a snapshot is complete."""
-        return self._has(_snapshot(run_id, epoch))
+        Raises:
+          StoreError: If one is not there.
+        """
+        missing = set(keys) - self.snapshots_among(keys)
+        if missing:
+            run_id, epoch = min(missing)
+            raise StoreError(f"{self.root}: no snapshot of run {run_id} at epoch {epoch}")
+        files = dict.fromkeys(self._snapshots[key] for key in keys)
+        return [self._get(f"{SNAPSHOTS}/{name}", f"file of snapshots {name}") for name in files]
+
+    def snapshots_among(self, keys: Collection[SnapshotKey]) -> frozenset[SnapshotKey]:
+        """Those of the generators that are there.
+
+        It costs at most a listing, and a look at each file that is new since the last.
+        """
+        if not all(key in self._snapshots for key in keys):
+            new = [name for name in self.names(SNAPSHOTS) if name.endswith(".safetensors") and name not in self._known]
+            with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+                for name, found in zip(new, pool.map(self._keys_in, new), strict=True):
+                    self._known.add(name)
+                    for key in found:
+                        self._snapshots.setdefault(key, name)
+        return frozenset(key for key in keys if key in self._snapshots)
 
     def read_state(self, run_id: str, epoch: int) -> bytes:
         """All that a run needs to go on from an epoch."""
@@ -206,6 +231,19 @@ class Store:
         }
 
     # --- private
+
+    def _keys_in(self, name: str) -> list[SnapshotKey]:
+        """Which generators a file holds, from its header."""
+        path = f"{self._base}/{SNAPSHOTS}/{name}"
+        try:
+            with self._files.open_input_file(path) as file:
+                length = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(min(length, file.size())))
+            return [(run_id, epoch) for run_id, epoch in json.loads(header["__metadata__"]["snapshots"])]
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{path}: holds no snapshots; delete it, and what it should hold is trained again"
+            ) from error
 
     def _get(self, name: str, what: str) -> bytes:
         try:
@@ -269,10 +307,6 @@ class Cursor:
 def new_part() -> str:
     """A fresh name for what one pack execution writes."""
     return uuid.uuid4().hex
-
-
-def _snapshot(run_id: str, epoch: int) -> str:
-    return f"{SNAPSHOTS}/{run_id}/epoch-{epoch}.safetensors"
 
 
 def _state(run_id: str, epoch: int) -> str:

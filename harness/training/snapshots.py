@@ -1,23 +1,26 @@
-"""Generators in safetensors format: named weights, and in the metadata what run and epoch they are of.
+"""Generators of a pack in safetensors format: weights by name, ``[k, *shape]``, and in the metadata whose they are.
 
 And the states of runs that are to go on.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 import safetensors.torch
 from torch import Tensor
 
+from ..identity import SnapshotKey
 from ..planning.cells import Run
 from .members import MemberState
 from .stacking import StackedModule
 
 
-def encode(generator: StackedModule, weights: Tensor, *, run: Run, epoch: int) -> bytes:
-    """One generator's weights ``[p]`` as a safetensors file, by parameter name."""
+def encode(generator: StackedModule, weights: Tensor, keys: Sequence[SnapshotKey]) -> bytes:
+    """The weights of k generators ``[k, p]`` as a safetensors file, which names them (`Store.snapshots_among`)."""
     named = {name: value.contiguous().cpu() for name, value in generator.unflatten(weights).items()}
-    metadata = {"run_id": run.run_id, "epoch": str(epoch), "run": run.identity}
-    return bytes(safetensors.torch.save(named, metadata=metadata))
+    return bytes(safetensors.torch.save(named, metadata={"snapshots": json.dumps(keys)}))
 
 
 def encode_state(state: MemberState, *, run: Run) -> bytes:
@@ -32,6 +35,9 @@ def decode_state(content: bytes) -> MemberState:
     return state
 
 
-def decode(generator: StackedModule, content: bytes) -> Tensor:
-    """The weights ``[p]`` in a safetensors file, on the CPU."""
-    return generator.flatten(safetensors.torch.load(content))
+def decode(generator: StackedModule, content: bytes) -> dict[SnapshotKey, Tensor]:
+    """The generators in a safetensors file and their weights ``[p]``, on the CPU."""
+    length = int.from_bytes(content[:8], "little")
+    keys = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["snapshots"])
+    weights = generator.flatten(safetensors.torch.load(content))
+    return {(run_id, epoch): member for (run_id, epoch), member in zip(keys, weights, strict=True)}

@@ -68,8 +68,11 @@ class StackedModule:
         }
 
     def flatten(self, parameters: dict[str, Tensor]) -> Tensor:
-        """The inverse of `unflatten` for one member: ``[p]``."""
-        return torch.cat([parameters[name].flatten() for name in self.names])
+        """The inverse of `unflatten`: ``{name: [..., *shape]} -> [..., p]``."""
+        parts = zip(self.names, self.shapes, strict=True)
+        return torch.cat(
+            [parameters[name].flatten(parameters[name].ndim - len(shape)) for name, shape in parts], dim=-1
+        )
 
     def __call__(self, flat: Tensor, inputs: Tensor) -> Tensor:
         """``[k, p], [k, b, ...] -> [k, b, ...]``."""

@@ -1,11 +1,12 @@
 """Random numbers: every member draws from generators of its own, named by role, purpose and seed.
 
-They are drawn in blocks whose length does not depend on the pack, so a member's stream is the same in any company.
+They are drawn in blocks whose lengths do not depend on the pack, so a member's stream is the same in any company.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -17,6 +18,7 @@ from ..problems.sources import Source
 from ..theory.noise import Noise
 
 _BLOCK_ELEMENTS = 2**18  # random numbers a stream draws at once
+_MAX_BLOCK_STEPS = 256
 
 
 class Stream:
@@ -104,41 +106,48 @@ class Streams:
 
     def normal(self, purpose: str, *shape: int) -> Stream:
         """Standard normal draws of a shape."""
-        steps = _block_steps(math.prod(shape))
         return self._stream(
-            purpose, lambda generator: torch.randn(steps, *shape, generator=generator, device=generator.device)
+            purpose,
+            lambda generator, steps: torch.randn(steps, *shape, generator=generator, device=generator.device),
+            numbers=math.prod(shape),
         )
 
     def uniform(self, purpose: str, *shape: int) -> Stream:
         """Draws from [0, 1) of a shape."""
-        steps = _block_steps(math.prod(shape))
         return self._stream(
-            purpose, lambda generator: torch.rand(steps, *shape, generator=generator, device=generator.device)
+            purpose,
+            lambda generator, steps: torch.rand(steps, *shape, generator=generator, device=generator.device),
+            numbers=math.prod(shape),
         )
 
     def unit_noise(self, purpose: str, batch: int, shape: tuple[int, ...], noises: Sequence[Noise]) -> Stream:
         """Noise of sigma 1 for a batch of samples, of each member's family: ``[k, batch, *shape]``."""
         dimension = math.prod(shape)
-        steps = _block_steps(batch * dimension)
 
-        def draw(noise: Noise, generator: Generator) -> Tensor:
+        def draw(noise: Noise, generator: Generator, steps: int) -> Tensor:
             return noise.training_draws(steps, batch, dimension, generator=generator).view(steps, batch, *shape)
 
         members = zip(noises, self.generators(purpose), strict=True)
-        return Stream([functools.partial(draw, noise, generator) for noise, generator in members])
+        return Stream(
+            [
+                _in_blocks(functools.partial(draw, noise, generator), numbers=batch * dimension)
+                for noise, generator in members
+            ]
+        )
 
-    def _stream(
-        self, purpose: str, draw: Callable[[Generator], Tensor], *, then: Callable[[Tensor], Tensor] | None = None
-    ) -> Stream:
-        return Stream([functools.partial(draw, generator) for generator in self.generators(purpose)], then=then)
+    def _stream(self, purpose: str, draw: Callable[[Generator, int], Tensor], *, numbers: int) -> Stream:
+        """A stream of which a step takes so many numbers."""
+        draws = (functools.partial(draw, generator) for generator in self.generators(purpose))
+        return Stream([_in_blocks(draw, numbers=numbers) for draw in draws])
 
     def real(self, purpose: str, source: Source, batch: int) -> Stream:
         """Batches of real samples ``[k, batch, *shape]``; a data set is reshuffled every epoch."""
         if source.draw is not None:
             draw_samples = source.draw
-            steps = _block_steps(batch * math.prod(source.shape))
             return self._stream(
-                purpose, lambda generator: draw_samples(steps * batch, generator).view(steps, batch, *source.shape)
+                purpose,
+                lambda generator, steps: draw_samples(steps * batch, generator).view(steps, batch, *source.shape),
+                numbers=batch * math.prod(source.shape),
             )
         assert source.training is not None
         training = source.training
@@ -148,11 +157,18 @@ class Streams:
             order = torch.randperm(len(training), generator=generator, device=generator.device)
             return order[: num_batches * batch].view(num_batches, batch)
 
-        return self._stream(purpose, shuffled, then=lambda indices: training[indices])
+        draws = [functools.partial(shuffled, generator) for generator in self.generators(purpose)]
+        return Stream(draws, then=lambda indices: training[indices])
 
 
-def _block_steps(elements_per_step: int) -> int:
-    return max(1, min(256, _BLOCK_ELEMENTS // elements_per_step))
+def _in_blocks(draw: Callable[[int], Tensor], *, numbers: int) -> Callable[[], Tensor]:
+    """Draws for 4, 16, 64 steps and then for as many as `_BLOCK_ELEMENTS` hold, a block at a call.
+
+    The first blocks are small for those who need a few steps alone, as measurements do.
+    """
+    largest = max(1, min(_MAX_BLOCK_STEPS, _BLOCK_ELEMENTS // numbers))
+    sizes = itertools.chain((size for size in (4, 16, 64) if size < largest), itertools.repeat(largest))
+    return lambda: draw(next(sizes))
 
 
 def add_noise(samples: Tensor, sigma: Tensor, unit_noise: Tensor | None) -> Tensor:

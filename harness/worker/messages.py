@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..identity import SnapshotKey
 from ..planning.packs import Pack
 from ..storage.records import Status
 from ..training.progress import Progress
@@ -41,11 +42,10 @@ class Task:
 
 
 @dataclass(frozen=True)
-class SnapshotWritten:
-    """A snapshot is in the store, so its probes can start."""
+class SnapshotsWritten:
+    """Snapshots are in the store, so their probes can start."""
 
-    run_id: str
-    epoch: int
+    keys: frozenset[SnapshotKey]
 
 
 @dataclass(frozen=True)
@@ -95,4 +95,4 @@ class WorkerDied:
     preempted: bool = False
 
 
-Event = Progress | SnapshotWritten | SnapshotImpossible | CellsWritten | PackFailed | PackDone | WorkerDied
+Event = Progress | SnapshotsWritten | SnapshotImpossible | CellsWritten | PackFailed | PackDone | WorkerDied

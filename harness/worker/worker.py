@@ -13,6 +13,7 @@ from torch import Tensor
 from ..dirac.cells import DiracPack
 from ..dirac.play import play
 from ..evaluation.cells import Evaluator, Trained
+from ..identity import SnapshotKey
 from ..job.parts.settings import Evaluation
 from ..planning.cells import Cell, Probe
 from ..planning.packs import Pack, ProbePack, TrainingPack
@@ -34,7 +35,7 @@ from .messages import (
     PackDone,
     PackFailed,
     SnapshotImpossible,
-    SnapshotWritten,
+    SnapshotsWritten,
     Task,
     WorkerSettings,
 )
@@ -118,17 +119,17 @@ class Worker:
         }
 
     def _write_snapshots(self, pack: TrainingPack, result: Epoch, due: Sequence[int]) -> Iterator[Event]:
-        generator = result.members.players.generator
+        epochs = result.epoch
+        sound = {(pack.runs[member].run_id, epochs[member]): member for member in due if result.diverged_at[member] < 0}
+        if sound:
+            weights = result.members.generators[list(sound.values())]
+            self._store.write_snapshots(encode(result.members.players.generator, weights, list(sound)))
+            yield SnapshotsWritten(frozenset(sound))
         for member in due:
             run, epoch, diverged_at = pack.runs[member], result.epoch[member], result.diverged_at[member]
             if diverged_at >= 0:
                 error = f"its reference run {run.run_id} diverged at step {diverged_at}, before epoch {epoch}"
                 yield SnapshotImpossible(run.run_id, epoch, "diverged", error)
-                continue
-            if not self._store.has_snapshot(run.run_id, epoch):
-                content = encode(generator, result.members.generators[member], run=run, epoch=epoch)
-                self._store.write_snapshot(run.run_id, epoch, content)
-            yield SnapshotWritten(run.run_id, epoch)
 
     def _write_states(self, pack: TrainingPack, result: Epoch, due: Sequence[int]) -> None:
         """Before the cells, whose presence says that the runs can be taken on."""
@@ -172,8 +173,11 @@ class Worker:
     def _read_snapshots(self, probes: Sequence[Probe], source: Source) -> Tensor:
         """Weights of the generators to be probed, ``[k, p]``."""
         generator = StackedModule.generator(probes[0].run.networks, source.shape)
-        contents = [self._store.read_snapshot(member.run.run_id, member.epoch) for member in probes]
-        return torch.stack([decode(generator, content) for content in contents]).to(self._device)
+        keys = [(member.run.run_id, member.epoch) for member in probes]
+        found: dict[SnapshotKey, Tensor] = {}
+        for content in self._store.read_snapshots(keys):
+            found |= decode(generator, content)
+        return torch.stack([found[key] for key in keys]).to(self._device)
 
     def _write_probed_cells(
         self, pack: ProbePack, result: Probed, snapshots: Tensor, measurements: Sequence[Measurement], attempt: Attempt

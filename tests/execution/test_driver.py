@@ -23,13 +23,14 @@ from harness.worker.messages import (
     Event,
     PackDone,
     PackFailed,
-    SnapshotWritten,
+    SnapshotsWritten,
     Task,
     WorkerDied,
     WorkerSettings,
 )
 from harness.worker.provenance import Provenance
 from harness.worker.rows import cell_row
+from tests.snapshots import snapshots
 
 JobMaker = Callable[..., Job]
 
@@ -119,8 +120,9 @@ def test_a_train_job_measures_every_requested_epoch(train_job: JobMaker, store: 
     training = Results(store.root).query("SELECT epoch, count(*) AS n FROM training GROUP BY epoch ORDER BY epoch")
     assert training.to_pylist() == [{"epoch": epoch, "n": 8} for epoch in (1, 2, 3)]
     for row in cells(store, "run_id, epoch"):
-        assert store.has_snapshot(row["run_id"], row["epoch"])
-        assert not store.has_snapshot(row["run_id"], 2)
+        assert store.snapshots_among([(row["run_id"], row["epoch"]), (row["run_id"], 2)]) == {
+            (row["run_id"], row["epoch"])
+        }
 
 
 def test_running_a_finished_job_again_computes_nothing(train_job: JobMaker, store: Store) -> None:
@@ -300,8 +302,8 @@ def succeed(store: Store, job: Job, task: Task) -> list[Event]:
     events: list[Event] = []
     if isinstance(pack, TrainingPack):
         for run_, epoch in itertools.product(pack.runs, pack.epochs):
-            store.write_snapshot(run_.run_id, epoch, b"")
-            events.append(SnapshotWritten(run_.run_id, epoch))
+            store.write_snapshots(snapshots([(run_.run_id, epoch)]))
+            events.append(SnapshotsWritten(frozenset({(run_.run_id, epoch)})))
     rows = [cell_row(cell, PROVENANCE, status="completed", attempt=task.attempt) for cell in pack.cells]
     store.write_part(job.name, "cells", rows, part=new_part())
     return [*events, CellsWritten({row["cell_id"]: row["status"] for row in rows}), PackDone()]
@@ -365,7 +367,7 @@ def test_a_pack_that_is_done_again_owes_only_the_epochs_that_are_missing(train_j
             return succeed(store, job, task)
         assert isinstance(task.pack, TrainingPack)
         early = [cell.cell_id for cell in task.pack.cells if cell.epoch == 1]
-        snapshots = [SnapshotWritten(run_.run_id, 1) for run_ in task.pack.runs]
+        snapshots = [SnapshotsWritten(frozenset({(run_.run_id, 1)})) for run_ in task.pack.runs]
         return [*snapshots, CellsWritten(dict.fromkeys(early, "completed")), WorkerDied("killed")]
 
     executor, state = drive(job, store, script)
@@ -399,13 +401,13 @@ def test_probes_start_as_soon_as_their_snapshot_exists(probe_job: JobMaker, stor
     def script(n: int, task: Task) -> Sequence[Event]:
         events = succeed(store, job, task)
         # the snapshots of epoch 1 first, as training makes them
-        return sorted(events, key=lambda event: event.epoch if isinstance(event, SnapshotWritten) else 9)
+        return sorted(events, key=lambda event: min(event.keys)[1] if isinstance(event, SnapshotsWritten) else 9)
 
     executor = Watching(store, script)
     drive_with(executor, job, store)
     assert [type(task.pack).__name__ for task in executor.started] == ["TrainingPack"] + ["ProbePack"] * 4
     first_probe_was_asked_for_after = log[: log.index("ProbePack CellsWritten")]
-    assert first_probe_was_asked_for_after.count("TrainingPack SnapshotWritten") == 4
+    assert first_probe_was_asked_for_after.count("TrainingPack SnapshotsWritten") == 4
     started_before_training_ended = len(executor.started)
     assert started_before_training_ended == 5
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,8 +32,8 @@ class Memory:
     def latest_cells(self, job: str) -> Mapping[CellKey, StoredCell]:
         return self.rows
 
-    def has_snapshot(self, run_id: str, epoch: int) -> bool:
-        return (run_id, epoch) in self.snapshots
+    def snapshots_among(self, keys: Collection[tuple[str, int]]) -> frozenset[tuple[str, int]]:
+        return frozenset(self.snapshots.intersection(keys))
 
 
 def plan(job: Job, memory: Memory | None = None, **arguments: Any) -> Plan:
@@ -85,8 +85,15 @@ def test_packs_are_no_larger_than_asked_and_as_equal_as_possible() -> None:
 def test_automatic_packs_keep_every_slot_busy() -> None:
     grid = {"loss": ["minimax"], "sigma": [0], "seed": list(range(18))}
     for slots, packs in ((1, 2), (2, 2), (4, 4), (18, 18)):
-        made = plan(make_job(TRAIN, grid=grid, resources={"pack": "auto"}), slots=slots)
-        assert len(made.packs) == packs
+        job = make_job(TRAIN, grid=grid, evaluation={"samples": 2000}, resources={"pack": "auto"})
+        assert len(plan(job, slots=slots).packs) == packs
+
+
+def test_members_that_are_little_work_fill_packs_that_are_worth_one() -> None:
+    grid = {"loss": ["minimax"], "sigma": [0], "seed": list(range(2000))}
+    made = plan(make_job(TRAIN, grid=grid, evaluation={"samples": 50}, resources={"pack": "auto"}), slots=2)
+    assert len(made.packs) <= 40  # not 125 of the 16 members that stacking gains by
+    assert sum(pack.num_members for pack in made.packs) == 2000
 
 
 def test_a_finished_job_has_nothing_left() -> None:

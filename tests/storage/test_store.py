@@ -16,6 +16,7 @@ from harness.errors import QueryError, StoreError
 from harness.storage.query import Results
 from harness.storage.records import TABLES
 from harness.storage.store import Store, new_part
+from tests.snapshots import snapshots
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -113,13 +114,24 @@ def test_a_failing_write_leaves_nothing_behind(store: Store, monkeypatch: pytest
 
 
 def test_snapshots_are_shared_by_all_jobs(store: Store) -> None:
-    assert not store.has_snapshot("run", 3)
-    store.write_snapshot("run", 3, b"weights")
-    assert store.has_snapshot("run", 3)
-    assert store.read_snapshot("run", 3) == b"weights"
+    assert store.snapshots_among([("run", 3)]) == frozenset()
+    other = Store(store.root)
+    content = snapshots([("run", 3), ("twin", 3)])
+    store.write_snapshots(content)
+    store.write_snapshots(snapshots([("run", 5)]))
+    for reader in (store, other):
+        assert reader.snapshots_among([("run", 3), ("run", 4), ("run", 5)]) == {("run", 3), ("run", 5)}
+        assert reader.read_snapshots([("twin", 3), ("run", 3)]) == [content]
+        assert len(reader.read_snapshots([("twin", 3), ("run", 5)])) == 2
     assert store.jobs() == []
     with pytest.raises(StoreError, match="no snapshot of run run at epoch 4"):
-        store.read_snapshot("run", 4)
+        store.read_snapshots([("run", 4)])
+
+
+def test_a_file_that_holds_no_snapshots_is_named(store: Store) -> None:
+    store.write_snapshots(b"not a safetensors file")
+    with pytest.raises(StoreError, match=r"snapshots/.*\.safetensors: holds no snapshots; delete it"):
+        store.snapshots_among([("run", 1)])
 
 
 def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ class MLP(Network):
 
     def cost(self, shape: Shape) -> NetworkCost:
         multiplications = math.prod(shape) * self.width + self.width**2 * (self.depth - 1) + self.width
-        return NetworkCost(multiplications, dispatch_seconds=2e-4, max_members=16)
+        return NetworkCost(multiplications, dispatch_seconds=2e-5, max_members=16)
 
     def _layers(self, inputs: int, outputs: int, activation: nn.Module, last: nn.Module) -> nn.Sequential:
         from torch import nn
@@ -228,7 +228,7 @@ class DCGAN(Network):
         while side >= (2 if shape[1] == 8 else 4):
             total += side * side * inputs * outputs * 16
             inputs, outputs, side = outputs, 2 * outputs, side // 2
-        return NetworkCost(total, dispatch_seconds=1.5e-3, max_members=8 if shape[1] <= 16 else 4)
+        return NetworkCost(total, dispatch_seconds=1e-3, max_members=8 if shape[1] <= 16 else 4)
 
 
 def _num_halvings(size: int) -> int:
