@@ -110,10 +110,8 @@ def noisy_divergences(
     if positive:
         draws = _Draws.make(real, fake, mean, num_draws=num_draws, generator=generator, noise=noise)
         logits = draws.logits(real, fake, positive, progress=progress)
-        noisy = {
-            sigma: _from_draws(sigma, logits[:, column], draws.distances(sigma))
-            for column, sigma in enumerate(positive)
-        }
+        distances = torch.stack([draws.distances(sigma) for sigma in positive])
+        noisy = dict(zip(positive, _from_draws(positive, logits.T.contiguous(), distances), strict=True))
     return [noisy[sigma] if sigma > 0 else discrete_divergence(real, fake) for sigma in sigmas]
 
 
@@ -229,21 +227,31 @@ def _balanced(num_own: int, num_draws: int, generator: Generator) -> Int64[Tenso
     ]
 
 
-def _from_draws(sigma: float, logits: Float64[Tensor, " k"], distances: Float64[Tensor, " k"]) -> NoisyDivergence:
-    """All divergences at one sigma from the optimal logits, which may be infinite, and the distances."""
-    on_real, on_fake = logits.chunk(2)
+def _from_draws(
+    sigmas: Sequence[float], logits: Float64[Tensor, "{len(sigmas)} k"], distances: Float64[Tensor, "{len(sigmas)} k"]
+) -> list[NoisyDivergence]:
+    """All divergences at each sigma from the optimal logits, which may be infinite, and the distances."""
     signed = (logits / 2).tanh().abs()  # |p - q| / (p + q)
-    return NoisyDivergence(
-        sigma=sigma,
-        jsd=_mean_of_both(*(LOG2 - _entropy(logits)).chunk(2)),
-        tv=_mean_of_both(*signed.chunk(2)),
-        kl_real_fake=_mean(on_real),
-        kl_fake_real=_mean(-on_fake),
-        weighted_tv=_mean_of_both(*(2 * distances * signed).chunk(2)),
+    on_both = torch.stack([LOG2 - _entropy(logits), signed, 2 * distances * signed])  # [3, sigmas, k]
+    mean, error = _means(on_both.unflatten(2, (2, -1)))  # [3, sigmas, 2]
+    of_both = torch.stack([mean.mean(2), error.square().sum(2).sqrt() / 2])
+    on_real, on_fake = logits.chunk(2, dim=1)
+    of_one = torch.stack(_means(torch.stack([on_real, -on_fake])))  # [2, 2, sigmas]
+    jsd, tv, weighted, real_fake, fake_real = (
+        [Estimate(*pair) for pair in zip(*column, strict=True)]
+        for column in torch.cat([of_both, of_one], dim=1).transpose(0, 1).tolist()
     )
+    columns = zip(sigmas, jsd, tv, real_fake, fake_real, weighted, strict=True)
+    return [NoisyDivergence(*column) for column in columns]
 
 
-def _entropy(logits: Float64[Tensor, " k"]) -> Float64[Tensor, " k"]:
+def _means(values: Float64[Tensor, "*a num"]) -> tuple[Float64[Tensor, "*a"], Float64[Tensor, "*a"]]:
+    """Means over draws and their standard errors; no error of an infinite mean."""
+    mean = values.mean(-1)
+    return mean, torch.where(mean.isinf(), 0.0, (values.var(-1) / values.shape[-1]).sqrt())
+
+
+def _entropy(logits: Float64[Tensor, "*k"]) -> Float64[Tensor, "*k"]:
     """Entropy of which set a draw came from, given the draw: that of a coin with these log odds, nats.
 
     ``JSD = log 2 - E[H(D*(x))]`` over draws from both noisy measures. It is the mean of ``log 2 D*`` on real and
@@ -253,15 +261,3 @@ def _entropy(logits: Float64[Tensor, " k"]) -> Float64[Tensor, " k"]:
     odds = logits.abs()
     ratio = (-odds).exp()
     return ratio.log1p() + (odds * ratio / (1 + ratio)).nan_to_num(0.0)  # infinite odds: 0
-
-
-def _mean(values: Float64[Tensor, " num"]) -> Estimate:
-    mean = float(values.mean())
-    if math.isinf(mean):
-        return Estimate(mean, 0.0)
-    return Estimate(mean, math.sqrt(float(values.var() / len(values))))
-
-
-def _mean_of_both(on_real: Float64[Tensor, " num"], on_fake: Float64[Tensor, " num"]) -> Estimate:
-    real, fake = _mean(on_real), _mean(on_fake)
-    return Estimate((real.value + fake.value) / 2, math.hypot(real.standard_error, fake.standard_error) / 2)

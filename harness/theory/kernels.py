@@ -32,6 +32,7 @@ _MIN_SINGLE = 64  # dimensions from which on products are taken in float32
 _NEAR = 1e-2  # of the squared norms: pairs nearer than that are measured in float64 there
 _MAX_NEAR = 8  # such pairs a draw, on average in a block
 _ROUNDING = 1e-14  # of a squared distance, relative to the squared norms it comes from
+_MIN_PAIRS = 2**14  # below which looking for what is out of reach takes longer than what it saves
 _NEGLIGIBLE = 25.0  # in the exponent: e^-25 of the largest term, a ten-thousandth of what float32 resolves
 
 
@@ -118,7 +119,7 @@ def log_kernel_sums(
     between, along = _by_coordinates(draws, others) if is_direct else _by_products(draws, own, others)
     lengths = draws.lengths.float()
     reach = None
-    if is_direct and isinstance(noise, NORMAL) and between.device.type == "cpu":
+    if is_direct and isinstance(noise, NORMAL) and between.device.type == "cpu" and between.numel() >= _MIN_PAIRS:
         reach = _Reach(draws, others)
     sums = []
     for sigma in sigmas:
