@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import exceptions
@@ -23,10 +23,11 @@ from ray import exceptions
 from ..errors import ClusterError, HarnessError
 from ..job.parts.problem import Problem
 from ..job.parts.settings import Resources
-from ..problems.sources import Samples
 from ..worker.messages import Event, PackDone, PackFailed, Task, WorkerDied, WorkerSettings
-from ..worker.worker import Worker
 from .executor import Executor
+
+if TYPE_CHECKING:
+    from ..problems.sources import Samples
 
 _WORKER_GONE = (
     exceptions.RayActorError,
@@ -65,6 +66,7 @@ class RayExecutor(Executor):
         self._starting: dict[Any, Any] = {}  # the reference an actor answers when it is ready -> the actor
         self._idle: list[Any] = []
         self._failed_starts = 0
+        self._samples: Any = None  # a reference
         self._running: dict[Any, _Call] = {}  # the stream of events -> what it belongs to
 
     @property
@@ -82,18 +84,21 @@ class RayExecutor(Executor):
         return len(self._idle)
 
     def open(self, settings: WorkerSettings, problem: Problem, *, num_tasks: int) -> None:
-        # loaded once by a task; actors of a node share the object store's copy without copying it again
-        load = ray.remote(_load).options(num_cpus=0, num_returns=2)
-        samples, checked = load.remote(problem)
+        self._settings, self._samples = settings, None
+        pending = []
+        if problem.has_samples:
+            # loaded once by a task; actors of a node share the object store's copy without copying it again
+            load = ray.remote(_load).options(num_cpus=0, num_returns=2)
+            self._samples, checked = load.remote(problem)
+            pending.append(checked)
+        for _ in range(min(self.num_slots, num_tasks)):  # they start while the data load
+            self._start_actor()
         try:
-            ray.get(checked)
+            ray.get(pending)
         except exceptions.RayTaskError as error:
             raise HarnessError(f"problem {problem.name}: {error.cause}") from error
         except _NO_ACTOR as error:
             raise ClusterError(f"the cluster cannot load the data: {error}") from error
-        self._settings, self._samples = settings, samples
-        for _ in range(min(self.num_slots, num_tasks)):
-            self._start_actor()
 
     def start(self, task: Task) -> None:
         actor = self._idle.pop()
@@ -123,9 +128,9 @@ class RayExecutor(Executor):
         actor = (
             ray.remote(_Actor)
             .options(num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0, max_task_retries=0)
-            .remote(self._settings, self._samples)
+            .remote()
         )
-        self._starting[actor.is_ready.remote()] = actor
+        self._starting[actor.prepare.remote(self._settings, self._samples)] = actor
 
     def _welcome(self, reference: Any) -> None:
         """An actor has got its resources and is ready, or will never be."""
@@ -236,14 +241,16 @@ def describe_actors(num: int, *, cpus: float, gpus: float, wanted_gpus: float, i
 
 
 class _Actor:
-    """A worker in a process of its own."""
+    """A worker in a process of its own. It alone imports torch, and does while the data load."""
 
-    def __init__(self, settings: WorkerSettings, samples: Samples | None) -> None:
-        self._settings, self._samples = settings, samples
+    def __init__(self) -> None:
+        from ..worker.worker import Worker
 
-    def is_ready(self) -> bool:
-        """Prepares the worker here, where an error reaches the driver as what it is."""
-        self._worker = Worker(self._settings, self._samples)
+        self._make = Worker
+
+    def prepare(self, settings: WorkerSettings, samples: Samples | None) -> bool:
+        """Makes the worker here, where an error reaches the driver as what it is."""
+        self._worker = self._make(settings, samples)
         return True
 
     def execute(self, task: Task) -> Iterator[Event]:

@@ -62,6 +62,11 @@ class Problem(Part):
         """
         return None
 
+    @property
+    def has_samples(self) -> bool:
+        """Whether there are any to `load`; else they are drawn."""
+        return type(self).load is not Problem.load
+
     def draw(self, num: int, generator: Generator) -> Tensor:
         """Fresh samples, float32, on the generator's device: ``[num, *shape]``, data units."""
         raise NotImplementedError
