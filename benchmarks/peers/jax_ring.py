@@ -1,4 +1,4 @@
-"""The 32 runs of `ring_32.yaml` in JAX: `jit` of `vmap` over runs of `scan` over steps. It trains and evaluates nothing.
+"""The 32 runs of `ring_32.yaml` in JAX: `jit` of `vmap` over runs of `scan` over steps. It evaluates nothing.
 
 python benchmarks/peers/jax_ring.py OUT [--runs 16 --repeat 5]
 """
@@ -6,6 +6,7 @@ python benchmarks/peers/jax_ring.py OUT [--runs 16 --repeat 5]
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ Weights = list[tuple[jax.Array, jax.Array]]
 def network(key: jax.Array, sizes: tuple[int, ...]) -> Weights:
     """Layers with weights and biases uniform in +-1/sqrt(fan in), as torch has them."""
     layers = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in itertools.pairwise(sizes):
         key, first, second = jax.random.split(key, 3)
         limit = inputs**-0.5
         layers.append(
@@ -73,7 +74,9 @@ def train(sigma: jax.Array, saturating: jax.Array, seed: jax.Array, num_steps: i
 
     def fakes(g: Weights, key: jax.Array) -> jax.Array:
         latent, noise = jax.random.split(key)
-        return forward(g, jax.random.normal(latent, (BATCH, LATENT)), 0.0) + sigma * jax.random.normal(noise, (BATCH, 2))
+        return forward(g, jax.random.normal(latent, (BATCH, LATENT)), 0.0) + sigma * jax.random.normal(
+            noise, (BATCH, 2)
+        )
 
     def step(state: Any, index: jax.Array) -> tuple[Any, None]:
         g, d, g_state, d_state = state
