@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test test-slow lint format clean
+.PHONY: run test test-slow lint format bench bench-full clean
 
 run: $(VENV)/.ready
 	$(BIN)/harness run jobs/quickstart.yaml
@@ -14,6 +14,17 @@ test: lint
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow
+
+# each comparison once; `bench-full`: medians of 5. BEFORE is a checkout of the commit to compare with (2d32b23)
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/compare.py $(if $(BEFORE),--before $(BEFORE))
+
+bench-full: $(VENV)/.bench
+	$(BIN)/python benchmarks/compare.py --repeat 5 $(if $(BEFORE),--before $(BEFORE))
+
+$(VENV)/.bench: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .

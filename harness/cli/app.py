@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from .. import __version__
-from ..errors import HarnessError
+from ..errors import HarnessError, suggest
 from . import checks, cluster, figure, tune
 from .options import Address, ExecutorOption, JobFile, Quiet, Results, Retry, err, parse_statuses, say
 
@@ -147,6 +147,22 @@ def query(
         write(to_text(answer, form=form))
     else:
         print_table(answer)
+
+
+@app.command()
+def compact(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Name of a job with results.")],
+    results: Results = "results",
+) -> None:
+    """Merge a job's many small files into few; queries answer the same, and sooner. It can be interrupted."""
+    from ..storage.query import open_results
+
+    store = open_results(results).store
+    if job not in store.jobs():
+        raise HarnessError(f"no job '{job}' in {results}.{suggest(job, store.jobs())}")
+    with store.locked(job):
+        for table, (before, after) in store.compact(job).items():
+            say(f"{table:<12} {before} files -> {after}")
 
 
 @app.command("list")

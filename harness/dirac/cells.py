@@ -113,6 +113,11 @@ class DiracPack:
         """Iterations over all games."""
         return sum(cell.dynamics.steps for cell in self.cells)
 
+    @property
+    def training_seconds(self) -> float:
+        """Expected time of one slot to play the games."""
+        return self.seconds
+
     @cached_property
     def seconds(self) -> float:
         """Expected time of one slot: the path, and 4,000 iterations for the modulus."""

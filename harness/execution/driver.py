@@ -32,6 +32,9 @@ from ..worker.rows import cell_row
 from .executor import Executor
 from .queue import PackQueue
 
+_PLANNED_SECONDS = 10.0
+"""How long the plan's rate of work outweighs the measured one."""
+
 
 @dataclass
 class State:
@@ -42,7 +45,8 @@ class State:
       statuses: Cells with a row, by status: those found in the store and those of this run.
       num_running: Packs under way.
       work_done, work_total: Expected seconds of the packs of this run.
-      seconds: Since the first pack started.
+      seconds: Since the job started.
+      first_start: When its first pack did.
     """
 
     num_cells: int
@@ -51,6 +55,7 @@ class State:
     num_running: int = 0
     work_done: float = 0.0
     started: float = field(default_factory=time.monotonic)
+    first_start: float | None = None
 
     @staticmethod
     def of(plan: Plan) -> State:
@@ -68,10 +73,21 @@ class State:
 
     @property
     def seconds_left(self) -> float | None:
-        """Remaining time, from the work done so far; None before there is any."""
-        if self.work_done <= 0:
+        """Remaining time; None before the first pack has started.
+
+        At first it is the plan's estimate, for as many slots as there are packs running; the longer the work has lasted,
+        the more it is what the rate so far says.
+        """
+        if self.first_start is None:
             return None
-        return self.seconds * max(0.0, self.work_total / self.work_done - 1)
+        elapsed = time.monotonic() - self.first_start
+        rate = (self.work_done + _PLANNED_SECONDS * max(1, self.num_running)) / (elapsed + _PLANNED_SECONDS)
+        return max(0.0, self.work_total - self.work_done) / rate
+
+    def note_start(self) -> None:
+        """Told that a pack starts."""
+        if self.first_start is None:
+            self.first_start = time.monotonic()
 
 
 Observer = Callable[[State], None]
@@ -146,18 +162,21 @@ class Driver:
     def _start_queued(self) -> None:
         while self._executor.num_free and (task := self._queue.pop()) is not None:
             self._running.add(task)
+            self._state.note_start()
             self._executor.start(task)
 
     def _handle(self, task: Task, event: Event) -> None:
         match event:
             case Progress():
-                self._state.work_done += event.member_steps / task.pack.member_steps * task.pack.seconds
+                self._state.work_done += event.member_steps / task.pack.member_steps * task.pack.training_seconds
             case SnapshotsWritten():
                 self._note_snapshots(event.keys)
             case SnapshotImpossible():
                 self._give_up_snapshot(event)
             case CellsWritten():
                 self._count(event.statuses)
+                measuring = task.pack.seconds - task.pack.training_seconds
+                self._state.work_done += measuring * len(event.statuses) / len(task.pack.cells)
             case PackDone():
                 self._running.remove(task)
             case PackFailed():

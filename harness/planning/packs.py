@@ -58,12 +58,16 @@ class TrainingPack:
         return self.num_epochs * sum(run.steps_per_epoch for run in self.runs)
 
     @functools.cached_property
-    def seconds(self) -> float:
-        """Expected time of one slot."""
+    def training_seconds(self) -> float:
+        """Expected time of one slot until the members are trained."""
         steps = self.num_epochs * self.runs[0].steps_per_epoch
         rounds = 1 + self.runs[0].discriminator_steps
-        update = seconds_per_update(self.runs[0], self.num_members, self.runs[0].batch)
-        return steps * rounds * update + evaluation_seconds(self.cells)
+        return steps * rounds * seconds_per_update(self.runs[0], self.num_members, self.runs[0].batch)
+
+    @functools.cached_property
+    def seconds(self) -> float:
+        """Expected time of one slot, cells measured."""
+        return self.training_seconds + evaluation_seconds(self.cells)
 
     @property
     def requires(self) -> frozenset[SnapshotKey]:
@@ -108,14 +112,17 @@ class ProbePack:
         return sum(probe.settings.iterations for probe in self.probes)
 
     @functools.cached_property
-    def seconds(self) -> float:
-        """Expected time of one slot."""
+    def training_seconds(self) -> float:
+        """Expected time of one slot until the discriminators are trained and their gradients measured."""
         probe = self.probes[0]
         batches = min(probe.settings.measurements, probe.settings.iterations) * probe.settings.generator_batches
         updates = probe.settings.iterations + 3 * batches
-        return updates * seconds_per_update(probe.run, self.num_members, probe.settings.batch) + (
-            evaluation_seconds(self.cells)
-        )
+        return updates * seconds_per_update(probe.run, self.num_members, probe.settings.batch)
+
+    @functools.cached_property
+    def seconds(self) -> float:
+        """Expected time of one slot, cells measured."""
+        return self.training_seconds + evaluation_seconds(self.cells)
 
     @property
     def snapshots(self) -> frozenset[SnapshotKey]:

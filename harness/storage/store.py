@@ -1,7 +1,7 @@
 """The result store: the only file IO of results, and the owner of every path.
 
     <root>/<job>/job.yaml
-    <root>/<job>/{cells,curves,training,metrics,trajectories,trials}/part-<uuid>.parquet
+    <root>/<job>/{cells,curves,training,metrics,trajectories,trials}/part-[merged-]<uuid>.parquet
     <root>/snapshots/<uuid>.safetensors                generators of a pack at one epoch; its metadata says whose
     <root>/snapshots/<run_id>/state-<n>.safetensors    of a run that is to go on, while it is
 
@@ -18,10 +18,9 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset
 import pyarrow.fs
 import pyarrow.parquet
 from filelock import FileLock, Timeout
@@ -30,9 +29,15 @@ from ..errors import StoreError
 from ..identity import SnapshotKey
 from .records import TABLES, CellKey, StoredCell, to_table
 
+if TYPE_CHECKING:
+    import pyarrow.dataset
+
 SNAPSHOTS = "snapshots"
 MARKERS = ".markers"
 _READS_AT_ONCE = 16
+_MERGED = "part-merged-"
+_MERGED_BYTES = 2**26  # of a merged part; it is made in memory
+_REPLACES = b"replaces"  # in a merged part's metadata: the names of those it stands for
 
 
 class Store:
@@ -64,18 +69,31 @@ class Store:
         """Adds rows to a table, all or none."""
         if not rows:
             return
-        sink = pa.BufferOutputStream()
         columns = to_table(table, [{**row, "job": job, "part": part} for row in rows])
-        floats = [field.name for field in columns.schema if pa.types.is_floating(field.type)]
-        pyarrow.parquet.write_table(
-            columns,
-            sink,
-            compression="zstd",
-            use_dictionary=[name for name in columns.schema.names if name not in floats],
-            use_byte_stream_split=floats,
-        )
         # table parts of one pack carry its name; a run writes one per requested epoch, hence the suffix
-        self._put(f"{job}/{table}/part-{part}-{uuid.uuid4().hex[:8]}.parquet", sink.getvalue().to_pybytes())
+        self._put(f"{job}/{table}/part-{part}-{uuid.uuid4().hex[:8]}.parquet", _as_parquet(columns))
+
+    def compact(self, job: str) -> dict[str, tuple[int, int]]:
+        """Merges the small parts of a job's tables; how many files each table had, and has.
+
+        A merged part names those it stands for, and readers pass over these; only then are they deleted. So a reader
+        sees every row once, whenever this is interrupted; the next call deletes what is left.
+        """
+        counts = {}
+        for table in TABLES:
+            folder = f"{job}/{table}"
+            current, replaced = self._parts(folder)
+            self._delete(replaced)
+            for group in _of_size([part for part in current if part.size < _MERGED_BYTES], _MERGED_BYTES):
+                paths = [part.path for part in group]
+                rows = self._open_parts(paths, table).to_table()
+                names = json.dumps([part.base_name for part in group])
+                rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), _REPLACES: names})
+                self._put(f"{folder}/{_MERGED}{uuid.uuid4().hex}.parquet", _as_parquet(rows))
+                self._delete(paths)
+            if current:
+                counts[table] = (len(current) + len(replaced), len(self._parts(folder)[0]))
+        return counts
 
     def write_job(self, job: str, text: str) -> None:
         """Keeps the text of the job file with its results."""
@@ -201,15 +219,8 @@ class Store:
 
     def dataset(self, table: str, *, job: str | None = None) -> pyarrow.dataset.Dataset:
         """All rows of a table, of one job or of all, including superseded ones; see `query` for the views."""
-        paths = [
-            info.path
-            for name in ([job] if job else self.jobs())
-            for info in self._listing(f"{name}/{table}")
-            if info.path.endswith(".parquet")
-        ]
-        if not paths:
-            return pyarrow.dataset.dataset(pa.Table.from_pylist([], schema=TABLES[table]))
-        return pyarrow.dataset.dataset(paths, filesystem=self._files, format="parquet", schema=TABLES[table])
+        jobs = [job] if job else self.jobs()
+        return self._open_parts([part.path for name in jobs for part in self._parts(f"{name}/{table}")[0]], table)
 
     def read_rows(self, table: str, job: str, *, columns: Sequence[str]) -> list[dict[str, Any]]:
         """All rows of a job in a table, including superseded ones, in the order of writing."""
@@ -260,15 +271,35 @@ class Store:
         self, seen: Collection[str], table: str, job: str, columns: Sequence[str]
     ) -> tuple[list[str], list[dict[str, Any]]]:
         """Paths of a job's parts that are not among `seen`, and their rows."""
-        paths = [
-            info.path
-            for info in sorted(self._listing(f"{job}/{table}"), key=lambda info: info.mtime)
-            if info.path.endswith(".parquet") and info.path not in seen
-        ]
+        parts = sorted(self._parts(f"{job}/{table}")[0], key=lambda part: part.mtime)
+        paths = [part.path for part in parts if part.path not in seen]
         if not paths:
             return [], []
-        parts = pyarrow.dataset.dataset(paths, filesystem=self._files, format="parquet", schema=TABLES[table])
-        return paths, parts.to_table(columns=list(columns)).to_pylist()
+        return paths, self._open_parts(paths, table).to_table(columns=list(columns)).to_pylist()
+
+    def _parts(self, folder: str) -> tuple[list[pyarrow.fs.FileInfo], list[str]]:
+        """The parts of a table to be read, and the paths of those that merged ones stand for."""
+        parts = [info for info in self._listing(folder) if info.path.endswith(".parquet")]
+        replaced: set[str] = set()
+        for part in parts:
+            if part.base_name.startswith(_MERGED):
+                with self._files.open_input_file(part.path) as file:
+                    metadata = pyarrow.parquet.read_schema(file).metadata
+                replaced.update(json.loads(metadata[_REPLACES]))
+        current = [part for part in parts if part.base_name not in replaced]
+        return current, [part.path for part in parts if part.base_name in replaced]
+
+    def _open_parts(self, paths: Sequence[str], table: str) -> pyarrow.dataset.Dataset:
+        from pyarrow.dataset import dataset  # here, because it loads pandas
+
+        if not paths:
+            return dataset(pa.Table.from_pylist([], schema=TABLES[table]))
+        return dataset(list(paths), filesystem=self._files, format="parquet", schema=TABLES[table])
+
+    def _delete(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.delete_file(path)
 
     def _listing(self, folder: str) -> list[pyarrow.fs.FileInfo]:
         selector = pyarrow.fs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
@@ -302,6 +333,32 @@ class Cursor:
         paths, rows = self._read(self._seen)
         self._seen.update(paths)
         return rows
+
+
+def _as_parquet(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    floats = [field.name for field in rows.schema if pa.types.is_floating(field.type)]
+    pyarrow.parquet.write_table(
+        rows,
+        sink,
+        compression="zstd",
+        use_dictionary=[name for name in rows.schema.names if name not in floats],
+        use_byte_stream_split=floats,
+    )
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _of_size(parts: Sequence[pyarrow.fs.FileInfo], size: int) -> list[list[pyarrow.fs.FileInfo]]:
+    """Consecutive parts of at most a size together, those of one alone left out."""
+    groups: list[list[pyarrow.fs.FileInfo]] = []
+    total = size
+    for part in parts:
+        total += part.size
+        if total > size:
+            groups.append([])
+            total = part.size
+        groups[-1].append(part)
+    return [group for group in groups if len(group) > 1]
 
 
 def new_part() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -426,3 +427,20 @@ def test_a_failed_training_pack_takes_its_probes_along_but_no_others(probe_job: 
     for row in cells(store, "run_id, status, error"):
         assert (row["status"] == "failed") == (row["run_id"] == failing)
         assert row["error"] is None or "boom" in row["error"]
+
+
+def test_the_time_left_begins_as_the_plan_has_it_and_becomes_what_the_work_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    state = State(num_cells=10, statuses={}, work_total=400.0)
+    assert state.seconds_left is None
+    state.num_running = 2
+    state.note_start()
+    assert state.seconds_left == pytest.approx(200)  # two slots at the plan's rate
+    now[0] += 1000.0
+    state.work_done = 200.0  # half of it in 1,000 s: five times as slow as planned
+    assert state.seconds_left == pytest.approx(1000, rel=0.1)
+    state.work_done = 400.0
+    assert state.seconds_left == 0
