@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
 PAGE = ROOT / "docs" / "benchmarks.md"
 KEPT = ROOT / "benchmarks" / "figures.json"
 PEERS = ROOT / "benchmarks" / "peers"
@@ -233,13 +234,13 @@ def many_cells(scratch: Path, _before: Path | None) -> list[Line]:
 
 
 COMPARISONS: Mapping[str, Callable[[Path, Path | None], list[Line]]] = {
+    "ring_runs": ring_runs,
     "plans": plans,
     "start_up": start_up,
     "member_step": member_step,
     "evaluation": evaluation,
     "alone": alone,
     "mixtures": mixtures,
-    "ring_runs": ring_runs,
     "quickstart": quickstart,
     "many_cells": many_cells,
 }
@@ -274,7 +275,7 @@ A ratio is our time over theirs.
 
 
 def main() -> None:
-    """Runs the comparisons, keeps their figures and writes the page."""
+    """Runs the comparisons; after each keeps the figures and writes the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", nargs="*", default=list(COMPARISONS), choices=list(COMPARISONS))
     parser.add_argument("--repeat", type=int, default=1)
@@ -297,10 +298,9 @@ def main() -> None:
                 flush=True,
             )
         found[name] = medians or found.get(name, [])
-    KEPT.write_text(
-        json.dumps({name: [vars(line) for line in found.get(name, [])] for name in COMPARISONS}, indent=1) + "\n"
-    )
-    PAGE.write_text(page([line for name in COMPARISONS for line in found.get(name, [])], options.repeat))
+        kept = {known: [vars(line) for line in found.get(known, [])] for known in COMPARISONS}
+        KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+        PAGE.write_text(page([line for known in COMPARISONS for line in found.get(known, [])], options.repeat))
 
 
 if __name__ == "__main__":

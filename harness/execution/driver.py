@@ -75,7 +75,7 @@ class State:
     def seconds_left(self) -> float | None:
         """Remaining time; None before the first pack has started.
 
-        At first it is the plan's estimate, for as many slots as there are packs running; the longer the work has lasted,
+        At first it is the plan's estimate, for as many slots as packs are running; the longer the work has lasted,
         the more it is what the rate so far says.
         """
         if self.first_start is None:

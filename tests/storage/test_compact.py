@@ -9,6 +9,7 @@ import pytest
 
 from harness.storage.query import Results
 from harness.storage.store import Store
+from tests.in_process import harness
 from tests.storage.test_store import cell
 
 
@@ -82,3 +83,23 @@ def test_parts_are_merged_up_to_a_size(store: Store, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "_MERGED_BYTES", int(2.5 * size))
     assert store.compact("j")["curves"] == (6, 3)
     assert len(rows(store)["curves"]) == 12
+
+
+def test_the_command_says_how_many_files_became_how_many(store: Store) -> None:
+    fill(store, 3)
+    answer = harness("compact", "j", "--results", store.root)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split() == ["cells", "3", "files", "->", "1", "curves", "3", "files", "->", "1"]
+    wrong = harness("compact", "k", "--results", store.root)
+    assert wrong.returncode == 2
+    assert "no job 'k'" in wrong.stderr
+    assert "Valid: j" in wrong.stderr
+
+
+def test_a_job_that_is_worked_on_is_left_alone(store: Store) -> None:
+    fill(store, 3)
+    with store.locked("j"):
+        answer = harness("compact", "j", "--results", store.root)
+    assert answer.returncode == 2
+    assert "another process works on it" in answer.stderr
+    assert len(files(store, "cells")) == 3
