@@ -176,7 +176,7 @@ class Driver:
             case CellsWritten():
                 self._count(event.statuses)
                 measuring = task.pack.seconds - task.pack.training_seconds
-                self._state.work_done += measuring * len(event.statuses) / len(task.pack.cells)
+                self._state.work_done += measuring * len(event.statuses) / max(1, len(task.pack.cells))
             case PackDone():
                 self._running.remove(task)
             case PackFailed():

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 _MAX_ASSIGNED = 100
-_UNUSED_BACKENDS = ("JAX", "TENSORFLOW", "CUPY")
 
 
 def w1(real: Float[Tensor, "n d"], fake: Float[Tensor, "m d"]) -> float:
@@ -38,27 +37,22 @@ def w1(real: Float[Tensor, "n d"], fake: Float[Tensor, "m d"]) -> float:
     if real.shape[1] != fake.shape[1]:
         raise ValueError(f"dimensions differ: real has {real.shape[1]}, fake has {fake.shape[1]}")
     real, fake = real.to("cpu", torch.float64), fake.to("cpu", torch.float64)
+    if real.shape[1] > 1 and len(real) == len(fake) <= _MAX_ASSIGNED:
+        small = _costs(real, fake)
+        return float(small[linear_sum_assignment(small)].mean())
+    import ot  # here, because it takes a second to load
+
     if real.shape[1] == 1:
-        return float(_pot().wasserstein_1d(real[:, 0].numpy(), fake[:, 0].numpy(), p=1))
-    cost = torch.cdist(real, fake, compute_mode="donot_use_mm_for_euclid_dist").numpy()
-    if cost.shape[0] == cost.shape[1] <= _MAX_ASSIGNED:
-        return float(cost[linear_sum_assignment(cost)].mean())
+        return float(ot.wasserstein_1d(real[:, 0].numpy(), fake[:, 0].numpy(), p=1))
+    cost = _costs(real, fake)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # non-convergence is read from the log below
-        value, log = _pot().emd2([], [], cost, numItermax=10_000_000, log=True)
+        value, log = ot.emd2([], [], cost, numItermax=10_000_000, log=True)
     if log["warning"] is not None:
         raise ArithmeticError(f"exact transport of {cost.shape} points did not finish: {log['warning']}")
     return float(value)
 
 
-def _pot() -> Any:
-    """POT, loaded when it is first needed: it takes a second, and two more with the array libraries it looks for."""
-    variables = (f"POT_BACKEND_DISABLE_{name}" for name in _UNUSED_BACKENDS)
-    names = [name for name in variables if name not in os.environ]
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        import ot
-    finally:
-        for name in names:
-            del os.environ[name]
-    return ot
+def _costs(real: Float[Tensor, "n d"], fake: Float[Tensor, "m d"]) -> NDArray[np.float64]:
+    costs: NDArray[np.float64] = torch.cdist(real, fake, compute_mode="donot_use_mm_for_euclid_dist").numpy()
+    return costs

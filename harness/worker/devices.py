@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+
+
+_UNUSED_BY_POT = ("JAX", "TENSORFLOW", "CUPY")
+"""Array libraries that POT would load where they are installed, in a second or two, though given NumPy's arrays."""
 
 
 def choose_device(*, allow_gpu: bool = True) -> torch.device:
@@ -21,6 +26,8 @@ def prepare(*, num_threads: int) -> None:
     """Sets threads, memory and repeatable, full-precision float32 arithmetic for this process."""
     torch.set_num_threads(num_threads)
     _keep_freed_memory()
+    for library in _UNUSED_BY_POT:
+        os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
