@@ -233,7 +233,10 @@ class Store:
     def latest_cells(self, job: str) -> Mapping[CellKey, StoredCell]:
         """The latest row at each of the grid's coordinates."""
         columns = [*CellKey._fields, "cell_id", "status", "identity", "finished_at"]
-        rows = self.dataset("cells", job=job).to_table(columns=columns).sort_by("finished_at").to_pylist()
+        paths = [part.path for part in self._parts(f"{job}/cells")[0]]
+        if not paths:
+            return {}
+        rows = self._open_parts(paths, "cells").to_table(columns=columns).sort_by("finished_at").to_pylist()
         return {
             CellKey(*(row[name] for name in CellKey._fields)): StoredCell(
                 row["cell_id"], row["status"], row["identity"]
