@@ -11,9 +11,12 @@ SnapshotKey = tuple[str, int]
 """A generator's name: (run_id, epoch)."""
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def canonical_json(value: Any) -> str:
     """One text for equal values: sorted keys, no spaces, floats by their shortest exact form."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def canonical_object(parts: Mapping[str, str]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..job.job import Grid, Job
@@ -59,6 +60,12 @@ def _with_rate(optimizer: Optimizer, rate: float | None) -> Optimizer:
     return optimizer if rate is None else optimizer.model_copy(update={"learning_rate": rate})
 
 
+def _runs(job: Job, problem_identity: str, combination: _Combination, seeds: Sequence[int]) -> list[Run]:
+    """Runs of each seed that share all their parts, whose canonical texts are then made once."""
+    first = _run(job, problem_identity, combination, seeds[0])
+    return [first, *(dataclasses.replace(first, seed=seed) for seed in seeds[1:])]
+
+
 def _run(job: Job, problem_identity: str, combination: _Combination, seed: int) -> Run:
     training, loss = job.training, combination.loss
     discriminator_steps = (
@@ -90,7 +97,7 @@ def _steps_per_epoch(job: Job, discriminator_steps: int) -> int:
 
 
 def _train_cells(job: Job, problem_identity: str, combination: _Combination, grid: Grid) -> Iterator[Cell]:
-    runs = [_run(job, problem_identity, combination, seed) for seed in grid.seed]
+    runs = _runs(job, problem_identity, combination, grid.seed)
     for epoch in grid.epoch:
         sigma = runs[0].sigma_at(epoch)
         for run in runs:
@@ -101,7 +108,7 @@ def _probe_cells(job: Job, problem_identity: str, combination: _Combination, gri
     assert job.reference is not None
     assert job.probe is not None
     reference = _Combination(job.reference.loss, job.reference.penalty, None, None, None, job.reference.sigma)
-    runs = [_run(job, problem_identity, reference, seed) for seed in grid.seed]
+    runs = _runs(job, problem_identity, reference, grid.seed)
     sigma = combination.sigma.at(1.0)
     assert sigma is not None, "a probe's sigma is constant"
     probe_of = functools.partial(
