@@ -57,6 +57,12 @@ def answer(command: list[str], *, cores: str | None = "0", cwd: Path = ROOT) -> 
     return float(_run(command, cores=cores, cwd=cwd).split()[-1])
 
 
+def part(*arguments: str, cores: str | None = "0") -> tuple[float, float]:
+    """Our time and the other's, which a piece of `parts.py` prints last."""
+    ours, others = _run([sys.executable, "benchmarks/parts.py", *arguments], cores=cores, cwd=ROOT).split()[-2:]
+    return float(ours), float(others)
+
+
 def cpu_seconds(command: list[str], *, cwd: Path) -> float:
     """Processor time of a process on one core."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -152,8 +158,7 @@ def alone(_scratch: Path, _before: Path | None) -> list[Line]:
     """A DCGAN run alone in its pack on one core."""
     lines = []
     for width in ("16", "64"):
-        printed = _run([sys.executable, "benchmarks/parts.py", "alone", width], cores="0", cwd=ROOT).split()
-        ours, theirs = map(float, printed[-2:])
+        ours, theirs = part("alone", width)
         lines.append(
             Line(
                 f"a step of one DCGAN run, 32x32, width {width}, alone",
@@ -187,22 +192,19 @@ def start_up(scratch: Path, _before: Path | None) -> list[Line]:
 
 def mixtures(_scratch: Path, _before: Path | None) -> list[Line]:
     """Densities of noisy sample sets."""
-    large = _run([sys.executable, "benchmarks/parts.py", "mixture"], cores=None, cwd=ROOT).split()
-    small = _run([sys.executable, "benchmarks/parts.py", "density"], cores="0", cwd=ROOT).split()
+    large, small = part("mixture", cores=None), part("density")
     return [
         Line(
             "mixture JSD, 10,000 x 10,000, d = 1,024, 8 sigmas",
             "8 sgemm calls of 20,000 x 20,000 x 1,024",
-            float(large[-2]),
-            float(large[-1]),
+            *large,
             "s",
             0.4,
         ),
         Line(
             "densities at n = 2,000, d = 2, one sigma",
             "scikit-learn KernelDensity, exact",
-            float(small[-2]),
-            float(small[-1]),
+            *small,
             "s",
             0.1,
         ),

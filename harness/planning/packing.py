@@ -79,17 +79,17 @@ def _training_packs(
 
 def _probe_packs(job: Job, cells: Sequence[Cell], missing: Set[str], slots: int) -> Iterator[ProbePack]:
     wanted: dict[str, list[Cell]] = {}  # by probe
-    answered: dict[str, tuple[Cell, ...]] = {}  # by probe, one of its cells
+    first_cell: dict[str, Cell] = {}  # by probe
     probes: dict[str, Probe] = {}
     for cell in cells:
         if cell.probe is not None:
-            answered.setdefault(cell.probe.probe_id, (cell,))
+            first_cell.setdefault(cell.probe.probe_id, cell)
             probes.setdefault(cell.probe.probe_id, cell.probe)
             if cell.cell_id in missing:
                 wanted.setdefault(cell.probe.probe_id, []).append(cell)
     by_snapshot = sorted(probes.values(), key=lambda probe: (probe.epoch, probe.run.seed))
     for group in groups(by_snapshot, key=_probe_key):
-        alone = ProbePack((group[0],), cells=answered[group[0].probe_id])
+        alone = ProbePack((group[0],), cells=(first_cell[group[0].probe_id],))
         for members in chunks(group, pack_size(job, len(probes), slots, seconds=alone.seconds)):
             left = tuple(probe for probe in members if probe.probe_id in wanted)
             if left:
