@@ -16,16 +16,18 @@ stay equal.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 from .noise import ISOTROPIC, NORMAL, Noise
 
-DRAWS_AT_ONCE = 256  # times `ROWS_AT_ONCE`: matrices of 1 MB, which stay in cache
+DRAWS_AT_ONCE = 256  # times `ROWS_AT_ONCE`: matrices of half a MB, which stay in cache
 _DRAWS_OF_PRODUCTS = 512  # where products take longer than all else, and gain by larger blocks
 _MAX_DIRECT = 8  # dimensions in which differences are taken coordinate by coordinate
 _MIN_SINGLE = 64  # dimensions from which on products are taken in float32
@@ -116,36 +118,43 @@ def log_kernel_sums(
     """
     dimension = draws.centres.shape[1]
     is_direct = dimension <= _MAX_DIRECT and isinstance(noise, ISOTROPIC)
+    widths = [len(others.points)] * len(sigmas)
+    if is_direct and isinstance(noise, NORMAL) and draws.centres.device.type == "cpu":
+        if len(draws.centres) * len(others.points) >= _MIN_PAIRS:
+            others, widths = _in_reach(draws, others, sigmas)
     between, along = _by_coordinates(draws, others) if is_direct else _by_products(draws, own, others)
     lengths = draws.lengths.float()
-    reach = None
-    if is_direct and isinstance(noise, NORMAL) and between.device.type == "cpu" and between.numel() >= _MIN_PAIRS:
-        reach = _Reach(draws, others)
-    sums = []
-    for sigma in sigmas:
-        if reach is not None and (kept := reach.within(sigma)) is not None:
-            between, along = between.index_select(1, kept), along.index_select(1, kept)
-        squared = torch.add(lengths, along, alpha=2 / sigma).add_(between, alpha=sigma**-2)
-        sums.append(_log_sum_exp(noise.log_kernel(squared, dimension=dimension)))
-    return torch.stack(sums, dim=1).double()
-
-
-def _log_sum_exp(logs: Float32[Tensor, "b m"]) -> Float32[Tensor, " b"]:
-    """Over the last axis; -inf where all are. By softmax, which makes one pass of what logsumexp does in four."""
-    largest = logs.amax(1)
-    share: Tensor = torch.log_softmax(logs, 1).amax(1)  # of the largest
-    return torch.where(torch.isfinite(largest), largest - share, largest)
+    largest, shares = [], []  # by softmax, which makes one pass of what logsumexp does in four
+    for sigma, width in zip(sigmas, widths, strict=True):
+        squared = torch.add(lengths, along[:, :width], alpha=2 / sigma).add_(between[:, :width], alpha=sigma**-2)
+        logs = noise.log_kernel(squared, dimension=dimension)
+        largest.append(logs.amax(1))
+        shares.append(torch.log_softmax(logs, 1).amax(1))  # of the largest
+    most = torch.stack(largest, dim=1).double()
+    return torch.where(most == -math.inf, most, most - torch.stack(shares, dim=1))
 
 
 def _by_coordinates(draws: Draws, others: Centres) -> tuple[Float32[Tensor, "b m"], Float32[Tensor, "b m"]]:
-    """``||c - c_j||^2`` and ``z.(c - c_j)``: exact to rounding, and 0 for points that coincide."""
-    between = draws.centres.new_zeros(len(draws.centres), len(others.points))
-    along = torch.zeros_like(between)
+    """``||c - c_j||^2`` and ``z.(c - c_j)``: good to float32 of themselves, and 0 for points that coincide.
+
+    Coordinates are sums of two float32 numbers, so that differences lose nothing to cancellation.
+    """
+    units = draws.units.float()
+    between = along = units.new_zeros(())
     for axis in range(draws.centres.shape[1]):
-        difference = draws.centres[:, axis, None] - others.points[:, axis]
-        between.addcmul_(difference, difference)
-        along.addcmul_(difference, draws.units[:, axis, None])
-    return between.float(), along.float()
+        ours, theirs = _halved(draws.centres[:, axis, None]), _halved(others.points[:, axis])
+        difference = (ours[0] - theirs[0]).add_(ours[1] - theirs[1])
+        if axis == 0:
+            between, along = difference.square(), difference.mul_(units[:, :1])
+        else:
+            between.addcmul_(difference, difference)
+            along.addcmul_(difference, units[:, axis, None])
+    return between, along
+
+
+def _halved(values: Float64[Tensor, "*n"]) -> tuple[Float32[Tensor, "*n"], Float32[Tensor, "*n"]]:
+    high = values.float()
+    return high, (values - high).float()
 
 
 def _by_products(
@@ -181,27 +190,19 @@ def _in_single(draws: Draws, others: Centres) -> tuple[Float32[Tensor, "b m"], F
     return between, along
 
 
-class _Reach:
-    """Which normal kernels can matter to a block of draws, told from distances to the middle of the block.
+def _in_reach(draws: Draws, others: Centres, sigmas: Sequence[float]) -> tuple[Centres, list[int]]:
+    """Those centres of normal kernels that can matter to a block of draws, nearest first, and how many at each sigma.
 
-    With r the distance of a kernel's centre from a draw's and r* that of the nearest, its exponent is less than the
-    nearest one's by at least ``(r^2 - r*^2) / 2 sigma^2 - ||z|| (r + r*) / sigma``, which only grows as sigma falls.
+    It is told from distances to the middle of the block: with r the distance of a kernel's centre from a draw's and r*
+    that of the nearest, its exponent is less than the nearest one's by at least
+    ``(r^2 - r*^2) / 2 sigma^2 - ||z|| (r + r*) / sigma``, which only grows as sigma falls, and grows with r from where
+    it is positive.
     """
-
-    def __init__(self, draws: Draws, others: Centres) -> None:
-        middle = draws.centres.mean(0)
-        radius = float((draws.centres - middle).norm(dim=1).max())
-        distances = (others.points - middle).norm(dim=1)
-        self._nearest = float(distances.min()) + radius
-        self._least = (distances - radius).clamp_(min=0)
-        self._longest = float(draws.lengths.max()) ** 0.5
-
-    def within(self, sigma: float) -> Int64[Tensor, " kept"] | None:
-        """Which of the kernels left can matter from this sigma downwards; None if most can, and all are kept."""
-        sums, differences = self._least + self._nearest, self._least - self._nearest
-        drop = sums * (differences / sigma - 2 * self._longest) > 2 * _NEGLIGIBLE * sigma
-        kept: Tensor = (~drop).nonzero()[:, 0]
-        if len(kept) > 0.8 * len(drop):
-            return None
-        self._least = self._least[kept]
-        return kept
+    middle = draws.centres.mean(0)
+    radius = float((draws.centres - middle).norm(dim=1).max())
+    distances, order = (others.points - middle).norm(dim=1).sort()
+    nearest, longest = float(distances[0]) + radius, float(draws.lengths.max()) ** 0.5
+    least, scales = (distances - radius).clamp_(min=0).numpy(), np.array(sigmas)[:, None]
+    excess = (least + nearest) * ((least - nearest) / scales - 2 * longest)
+    widths: list[int] = (excess <= 2 * _NEGLIGIBLE * scales).sum(1).tolist()
+    return Centres(others.points[order[: max(widths)]]), widths

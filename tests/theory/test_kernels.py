@@ -73,20 +73,18 @@ def test_blocks_hold_every_draw_once_and_neighbours_together() -> None:
         assert float((block.centres - block.centres.mean(0)).norm(dim=1).max()) < whole
 
 
-def test_kernels_out_of_reach_are_left_out_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    draws, own, others = setting(2, spread=0.1)
-    sizes: list[int] = []
-    plain = kernels._log_sum_exp
-
-    def counting(logs: Tensor) -> Tensor:
-        sizes.append(logs.shape[1])
-        return plain(logs)
-
-    monkeypatch.setattr(kernels, "_log_sum_exp", counting)
-    of_one_cluster = Draws(draws.centres[:100], draws.units[:100])
-    log_kernel_sums(of_one_cluster, own[:100], Centres(others), sigmas=[3.0, 0.01], noise=Gaussian())
-    assert sizes[0] == 250
-    assert sizes[1] < 200
+def test_kernels_out_of_reach_are_left_out_and_no_others() -> None:
+    draws, _, others = setting(2, spread=0.1)
+    block = Draws(draws.centres[:100], draws.units[:100])  # of one cluster
+    sigmas = [3.0, 0.3, 0.01]
+    near, widths = kernels._in_reach(block, Centres(others), sigmas)
+    assert widths[0] == 250
+    assert widths[2] < 200
+    for sigma, width in zip(sigmas, widths, strict=True):
+        x = block.centres + sigma * block.units
+        exponents = -(x[:, None] - near.points).square().sum(2) / sigma**2 / 2
+        below = exponents - exponents.amax(1, keepdim=True)
+        assert (below[:, width:] < -kernels._NEGLIGIBLE).all()
 
 
 @pytest.mark.parametrize("dimension", [2, 20, 100])
