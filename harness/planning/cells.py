@@ -16,10 +16,10 @@ from ..job.parts.problem import Problem
 from ..job.parts.settings import Evaluation, ProbeSettings
 from ..storage.records import CellKey
 
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 """Raised when the same settings give other generators, so that old snapshots are not used."""
 
-METRIC_VERSION = 2
+METRIC_VERSION = 3
 """Raised when a measured column changes its meaning or its rounding, so that old rows count as stale."""
 
 

@@ -119,9 +119,9 @@ def log_kernel_sums(
     dimension = draws.centres.shape[1]
     is_direct = dimension <= _MAX_DIRECT and isinstance(noise, ISOTROPIC)
     widths = [len(others.points)] * len(sigmas)
-    if is_direct and isinstance(noise, NORMAL) and draws.centres.device.type == "cpu":
-        if len(draws.centres) * len(others.points) >= _MIN_PAIRS:
-            others, widths = _in_reach(draws, others, sigmas)
+    may_skip = is_direct and isinstance(noise, NORMAL) and draws.centres.device.type == "cpu"
+    if may_skip and len(draws.centres) * len(others.points) >= _MIN_PAIRS:
+        others, widths = _in_reach(draws, others, sigmas)
     between, along = _by_coordinates(draws, others) if is_direct else _by_products(draws, own, others)
     lengths = draws.lengths.float()
     largest, shares = [], []  # by softmax, which makes one pass of what logsumexp does in four

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .dense import Activation, DenseLayer, dense
+
 MAX_CHANNELS_OF_PATCHES = 4
 """Convolutions from or to so few channels are products of patches: as convolutions torch is several times slower."""
 
@@ -48,37 +50,52 @@ class StackedChain:
     """A chain of layers of k networks.
 
     Args:
-      links: Each with the name of its layer in the module, which its parameters' names begin with.
+      links: Each with its parameters: what the link calls them, and what the module does.
     """
 
-    def __init__(self, links: Sequence[tuple[str, _Link]]) -> None:
+    def __init__(self, links: Sequence[tuple[Mapping[str, str], _Link]]) -> None:
         self._links = links
 
     @staticmethod
     def of(module: nn.Module) -> StackedChain | None:
         """The chain that a module is; None if it is none, or has a layer that is not known here."""
-        links: list[tuple[str, _Link]] = []
+        links: list[tuple[Mapping[str, str], _Link]] = []
         layout, is_fresh = _Layout.APART, False
-        for name, layer in _layers(module, ""):
-            link = _translated(layer, may_overwrite=is_fresh)
+        rest = [(f"{name}." if name else "", layer) for name, layer in _layers(module, "")]
+        if any(_has_hooks(layer) or not layer.training for _, layer in rest) or _has_ties(rest):
+            return None
+        while rest:
+            num = _num_dense(rest)
+            link = (
+                _dense([layer for _, layer in rest[:num]]) if num else _translated(rest[0][1], may_overwrite=is_fresh)
+            )
             if link is None:
                 return None
             if link.takes not in (None, layout):
-                links.append(("", _CONVERSIONS[link.takes]))
-            links.append((f"{name}." if name else "", link))
+                links.append(({}, _CONVERSIONS[link.takes]))
+            here, rest = rest[: max(1, num)], rest[max(1, num) :]
+            links.append((_parameters(here), link))
             layout = link.gives or link.takes or layout
             is_fresh = link.is_fresh
         if layout is not _Layout.APART:
-            links.append(("", _CONVERSIONS[_Layout.APART]))
+            links.append(({}, _CONVERSIONS[_Layout.APART]))
         return StackedChain(links)
 
     def __call__(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         """``[k, *shape]`` by name, ``[k, b, ...] -> [k, b, ...]``."""
         values = inputs
-        for prefix, link in self._links:
-            own = {name: parameters[prefix + name] for name in ("weight", "bias") if prefix + name in parameters}
-            values = link.run(own, values, len(inputs))
+        for names, link in self._links:
+            values = link.run({own: parameters[name] for own, name in names.items()}, values, len(inputs))
         return values
+
+
+def _parameters(layers: Sequence[tuple[str, nn.Module]]) -> Mapping[str, str]:
+    """Names in the module by own names, which for one layer alone have no number."""
+    return {
+        f"{number}.{name}" if len(layers) > 1 else name: prefix + name
+        for number, (prefix, layer) in enumerate(layers)
+        for name, parameter in layer.named_parameters(recurse=False)
+    }
 
 
 def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
@@ -91,14 +108,18 @@ def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
         yield from _layers(layer, f"{name}.{child}" if name else child)
 
 
+def _has_ties(layers: Sequence[tuple[str, nn.Module]]) -> bool:
+    """Whether a layer with parameters occurs twice."""
+    own = [id(layer) for _, layer in layers if next(layer.parameters(), None) is not None]
+    return len(own) > len(set(own))
+
+
 def _has_hooks(module: nn.Module) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
 
 
 def _translated(layer: nn.Module, *, may_overwrite: bool) -> _Link | None:
     kind = type(layer)
-    if _has_hooks(layer) or not layer.training:
-        return None
     if kind in _ACTIVATIONS:
         return _Link(_activation(layer, in_place=may_overwrite))
     return _KNOWN[kind](layer) if kind in _KNOWN else None
@@ -125,16 +146,30 @@ _ACTIVATIONS: Mapping[type[nn.Module], Callable[[Any, bool], Callable[[Tensor], 
 }
 
 
-def _linear(_layer: nn.Linear) -> _Link:
-    def run(own: _Own, values: Tensor, _k: int) -> Tensor:
-        weights = own["weight"].mT  # [k, in, out]
-        if values.ndim > 3:
-            return run(own, values.flatten(1, -2), _k).view(*values.shape[:-1], -1)
-        bias = own.get("bias")
-        found: Tensor = torch.bmm(values, weights) if bias is None else torch.baddbmm(bias[:, None], values, weights)
-        return found
+def _num_dense(layers: Sequence[tuple[str, nn.Module]]) -> int:
+    """How many of the first layers are linear ones, each with the activation that follows it."""
+    num = 0
+    for index, (_, layer) in enumerate(layers):
+        is_after_linear = index > 0 and type(layers[index - 1][1]) is nn.Linear
+        if type(layer) is not nn.Linear and not (is_after_linear and Activation.of(layer)):
+            break
+        num = index + 1
+    return num
 
-    return _Link(run, takes=_Layout.APART, is_fresh=True)
+
+def _dense(layers: Sequence[nn.Module]) -> _Link:
+    followed = [*layers[1:], None]
+    parts = [
+        DenseLayer(layer.bias is not None, None if after is None else Activation.of(after))
+        for layer, after in zip(layers, followed, strict=True)
+        if isinstance(layer, nn.Linear)
+    ]
+
+    def run(own: _Own, values: Tensor, _k: int) -> Tensor:
+        found = dense(parts, values.flatten(1, -2), list(own.values()))
+        return found.unflatten(1, values.shape[1:-1]) if values.ndim > 3 else found
+
+    return _Link(run, takes=_Layout.APART)
 
 
 def _convolution(layer: nn.Conv2d) -> _Link | None:
@@ -212,7 +247,6 @@ def _unflatten(layer: nn.Unflatten) -> _Link | None:
 
 
 _KNOWN: Mapping[type[nn.Module], Callable[[Any], _Link | None]] = {
-    nn.Linear: _linear,
     nn.Conv2d: _convolution,
     nn.ConvTranspose2d: _transposed_convolution,
     nn.BatchNorm2d: _batch_norm,

@@ -40,7 +40,9 @@ CHAINS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         (5, 4, 3),
     ),
 }  # fmt: skip
+TIED = nn.Linear(3, 3)
 UNKNOWN: dict[str, nn.Module] = {
+    "weights that occur twice": nn.Sequential(TIED, nn.ReLU(), TIED),
     "another kind of layer": nn.Sequential(nn.Linear(3, 2), nn.GELU()),
     "a module of a user's own": type("Own", (nn.Module,), {})(),
     "a layer of a user's own": type("OwnLinear", (nn.Linear,), {})(3, 2),

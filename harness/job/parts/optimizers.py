@@ -70,7 +70,7 @@ class Adam(Optimizer):
         mean.lerp_(gradient, 1 - self.betas[0])
         square.mul_(self.betas[1]).addcmul_(gradient, gradient, value=1 - self.betas[1])
         denominator = (square / second).sqrt_().add_(_EPSILON)
-        return parameters - rates * (mean / denominator) / first
+        return parameters.addcdiv(mean * (-rates / first), denominator)
 
 
 class RMSprop(Optimizer):
