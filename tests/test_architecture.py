@@ -33,13 +33,15 @@ LAYERS = {
     # where packs run: the queue of the driver, and the executors
     "execution": "worker planning problems job storage training errors identity",
     # a pack -> events and rows, in a process of its own
-    "worker": "evaluation training planning dirac problems job storage identity",
+    "worker": "evaluation training stacking planning dirac problems job storage identity",
     # generators and sample sets -> columns
     "evaluation": "training planning problems job storage theory errors identity",
     # the theorems as checks that can fail
-    "verification": "training job theory errors",
+    "verification": "training stacking job theory errors",
     # the two loops, and what a pack of members needs in them
-    "training": "planning problems job theory identity",
+    "training": "stacking planning problems job theory identity",
+    # k networks as one: modules -> layers that are stacked themselves
+    "stacking": "job",
     # a job -> cells -> packs, without what the store has already
     "planning": "dirac job storage identity",
     # the cells of Dirac-GANs and how they are played
@@ -66,7 +68,7 @@ HOMES = {
 }
 
 # Folders that know no files: what they compute is written by others.
-FILELESS = {"theory", "training", "planning", "dirac"}
+FILELESS = {"theory", "training", "stacking", "planning", "dirac"}
 FILES = {"os", "io", "pathlib", "shutil", "tempfile", "pyarrow", "subprocess"}
 
 # Modules that some systems lack: a module that imports one at its top cannot be imported there.

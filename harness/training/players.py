@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ..job.parts.networks import Network
 from ..problems.sources import Source
+from ..stacking.module import StackedModule, discriminate
 from ..theory.losses import Objective, accuracy
 from ..theory.noise import Noise
 from .gradients import GRADIENT_SUMMARY, GradientMoments
 from .measurement import Measurement, measured_losses
-from .stacking import StackedModule, discriminate
 from .streams import Streams, add_noise
 from .updates import DivergenceMonitor
 

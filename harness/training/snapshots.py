@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ..identity import SnapshotKey
 from ..planning.cells import Run
+from ..stacking.module import StackedModule
 from .members import MemberState
-from .stacking import StackedModule
 
 
 def encode(generator: StackedModule, weights: Tensor, keys: Sequence[SnapshotKey]) -> bytes:

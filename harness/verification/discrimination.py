@@ -15,9 +15,9 @@ import torch
 from torch import Generator, Tensor
 
 from ..job.parts.networks import MLP
+from ..stacking.module import StackedModule
 from ..theory.divergences import LOG2, noisy_divergences
 from ..theory.losses import CROSS_ENTROPY, accuracy
-from ..training.stacking import StackedModule
 from .findings import Assessment, assess, at_most, close, holds
 
 _BATCH = 128

@@ -19,8 +19,8 @@ from torch import Generator, Tensor
 from torch.func import jacrev
 
 from ..job.parts.networks import MLP
+from ..stacking.module import StackedModule
 from ..theory.losses import LOSSES
-from ..training.stacking import StackedModule
 from .findings import Assessment, assess, at_least, at_most
 
 _STEEPEST = 0.1875  # largest slope of the D* of Theorem 2.4, at x_1 = 10

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from torch.func import jacrev
 
 from ..job.parts.networks import MLP
-from ..training.stacking import StackedModule
+from ..stacking.module import StackedModule
 from .findings import Assessment, assess, holds
 
 _ROUNDING = 1e-9  # relative; far above float64 rounding, far below what continuous random draws give by chance

@@ -17,11 +17,11 @@ from torch import Generator, Tensor
 from torch.func import jacrev
 
 from ..job.parts.networks import MLP
+from ..stacking.module import StackedModule
 from ..theory.divergences import noisy_divergences
 from ..theory.losses import LOSSES
 from ..theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
 from ..theory.sliced import project
-from ..training.stacking import StackedModule
 from ..training.streams import Stream, add_noise
 from .findings import Assessment, assess, at_least, at_most, close, holds
 

@@ -18,6 +18,7 @@ from ..job.parts.settings import Evaluation
 from ..planning.cells import Cell, Probe
 from ..planning.packs import Pack, ProbePack, TrainingPack
 from ..problems.sources import Samples, Source
+from ..stacking.module import StackedModule
 from ..storage.records import Columns
 from ..storage.store import Store
 from ..training.measurement import Measurement
@@ -25,7 +26,6 @@ from ..training.members import MemberState
 from ..training.probe import Probed, probe
 from ..training.progress import Progress
 from ..training.snapshots import decode, decode_state, encode, encode_state
-from ..training.stacking import StackedModule
 from ..training.train import Epoch, train
 from . import devices, rows
 from .attempt import Attempt, PackTimeoutError

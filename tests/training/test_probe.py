@@ -12,10 +12,10 @@ import torch
 from harness.planning.cells import Probe
 from harness.planning.grid import expand
 from harness.problems.sources import Source
+from harness.stacking.module import StackedModule
 from harness.theory.noise import Truncated
 from harness.training.measurement import Measurement
 from harness.training.probe import Probed, log_spaced, probe
-from harness.training.stacking import StackedModule
 from harness.training.streams import Streams
 from tests.conftest import PROBE, TRAIN, make_job
 

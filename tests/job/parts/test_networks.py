@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from harness.job.parts.networks import DCGAN, MLP, BatchNorm
-from harness.training.stacking import StackedModule
+from harness.stacking.module import StackedModule
 
 
 def seeded() -> torch.Generator:

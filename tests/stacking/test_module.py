@@ -13,9 +13,9 @@ import torch
 from harness.planning.cells import Run
 from harness.planning.grid import expand
 from harness.problems.sources import Source
+from harness.stacking.module import StackedModule
 from harness.theory.noise import TRUNCATED
 from harness.training.members import Members
-from harness.training.stacking import StackedModule
 from harness.training.streams import Stream, Streams
 from harness.training.train import Epoch, train
 from harness.training.updates import keep_finite

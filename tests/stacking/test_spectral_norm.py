@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 import harness
 from harness.planning.grid import expand
+from harness.stacking.module import StackedModule, spectrally_normalised, weight_matrices
 from harness.storage.query import Results
 from harness.storage.store import Store
 from harness.training.members import Members
-from harness.training.stacking import StackedModule, spectrally_normalised, weight_matrices
 from tests.conftest import PROBE, TRAIN, make_job
 
 CPU = torch.device("cpu")

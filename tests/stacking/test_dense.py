@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.training.dense import Activation, DenseLayer, dense
+from harness.stacking.dense import Activation, DenseLayer, dense
 
 ACTIVATIONS: Sequence[nn.Module] = [nn.ReLU(), nn.LeakyReLU(0.2), nn.Tanh(), nn.Sigmoid()]
 SIZES = [(2, 16, 3), (20, 30, 1), (9, 1, 5), (3, 10, 12)]  # narrow and wide, at the beginning, within and at the end

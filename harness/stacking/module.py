@@ -1,7 +1,7 @@
 """Packs: members of equal architecture executed together.
 
 A pack keeps the parameters of its k members as one tensor ``[k, p]`` and runs one batched step for all of them: by
-layers that are stacked themselves (`training/layers.py`), or, for modules of a user's own that are no chain of known
+layers that are stacked themselves (`stacking/layers.py`), or, for modules of a user's own that are no chain of known
 layers, by `torch.func.functional_call` under `vmap`. One member is the plain case, not a second path.
 """
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.training.layers import StackedChain
+from harness.stacking.layers import StackedChain
 
 SHARED = nn.LeakyReLU(0.2)
 CHAINS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
