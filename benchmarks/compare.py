@@ -235,6 +235,15 @@ def many_cells(scratch: Path, _before: Path | None) -> list[Line]:
     ]
 
 
+def aggregates(scratch: Path, _before: Path | None) -> list[Line]:
+    """A query of a large store, as it was written and compacted."""
+    times = part("aggregate", str(scratch / "large"), cores=None)
+    return [
+        Line(f"average over 10 million rows of curves, {files}", f"{at_most:g} s", ours, at_most, "s", 1.0)
+        for files, ours, at_most in zip(("2,000 parts", "compacted"), times, (2.0, 1.0), strict=True)
+    ]
+
+
 COMPARISONS: Mapping[str, Callable[[Path, Path | None], list[Line]]] = {
     "ring_runs": ring_runs,
     "plans": plans,
@@ -245,6 +254,7 @@ COMPARISONS: Mapping[str, Callable[[Path, Path | None], list[Line]]] = {
     "mixtures": mixtures,
     "quickstart": quickstart,
     "many_cells": many_cells,
+    "aggregates": aggregates,
 }
 
 

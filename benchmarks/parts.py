@@ -208,5 +208,29 @@ def many(folder: str) -> None:
     print(outcome.seconds)
 
 
+def aggregate(folder: str) -> None:
+    """Seconds to open a large store and to average over all rows of curves, before and after it is compacted."""
+    import harness
+    from benchmarks import large_store
+
+    large_store.make(Path(folder))
+    times = []
+    for _ in range(2):
+        times.append(best(lambda: _average(folder), repeats=3))
+        assert _average(folder) == large_store.PARTS * large_store.CELLS_A_PART * large_store.ROWS_A_CELL
+        harness.open_results(folder).store.compact(large_store.JOB)
+    print(*times)
+
+
+def _average(folder: str) -> int:
+    """How many rows an average was taken of."""
+    import harness
+
+    answer = harness.open_results(folder).query(
+        "SELECT iteration, avg(grad_norm), count(*) AS num FROM curves GROUP BY 1"
+    )
+    return sum(answer["num"].to_pylist())
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,21 +12,20 @@ import duckdb
 import pyarrow as pa
 
 from ..errors import QueryError, StoreError, suggest
+from .parts import Part
 from .records import TABLES, CellKey
 from .store import Store
 
 if TYPE_CHECKING:
     import pandas
 
+_BESIDE_CELLS = ("curves", "metrics", "trajectories")
+_PLACE = ", ".join(("job", *CellKey._fields))
 _VIEWS = {
     # a cell computed again, or with other settings, supersedes the earlier row at its place in the grid
     "cells": f"""
         SELECT * FROM all_cells
-        QUALIFY row_number() OVER (PARTITION BY job, {", ".join(CellKey._fields)} ORDER BY finished_at DESC) = 1""",
-    # a killed pack may have left curves without cells
-    "curves": "SELECT * FROM all_curves SEMI JOIN cells USING (job, cell_id, part)",
-    "metrics": "SELECT * FROM all_metrics SEMI JOIN cells USING (job, cell_id, part)",
-    "trajectories": "SELECT * FROM all_trajectories SEMI JOIN cells USING (job, cell_id, part)",
+        QUALIFY row_number() OVER (PARTITION BY {_PLACE} ORDER BY finished_at DESC) = 1""",
     # a run trained again after a kill repeats its rows
     "training": """
         SELECT * FROM all_training
@@ -59,10 +59,14 @@ class Results:
         self.store = Store(root)
         _check_holds_results(self.store)
         self._connection = duckdb.connect(config=_LOCKED)
-        for table in TABLES:
-            self._connection.register(f"all_{table}", self.store.dataset(table))
+        self._parts = {table: self.store.parts(table) for table in TABLES}
+        for table in _VIEWS:
+            self._connection.register(f"all_{table}", self.store.dataset(table, of=self._parts[table]))
         for name, sql in _VIEWS.items():
             self._connection.execute(f"CREATE VIEW {name} AS {sql}")
+        for table in _BESIDE_CELLS:
+            self._show(table, (), self._parts[table])
+        self._has_compared = False
 
     def query(self, sql: str) -> pa.Table:
         """The answer to an SQL statement, as an Arrow table.
@@ -71,6 +75,7 @@ class Results:
           QueryError: If the statement is wrong, or reaches beyond the store's tables; the text is DuckDB's, which
             points at the place.
         """
+        self._see_to_views(sql)
         try:
             relation = self._connection.sql(sql)
             return pa.table({}) if relation is None else _with_distinct_names(relation.to_arrow_table())
@@ -110,10 +115,41 @@ class Results:
         """
         if name not in TABLES:
             raise QueryError(f"no table '{name}'. Valid: {', '.join(TABLES)}")
+        self._see_to_views(name)
         view = self._connection.view(name)
         if job is not None:
             view = view.filter(duckdb.ColumnExpression("job") == duckdb.ConstantExpression(job))
         return view.to_arrow_table()
+
+    def _see_to_views(self, sql: str) -> None:
+        """Before the first statement that asks for what belongs to cells, finds out which files need no comparison.
+
+        Rows count where the row of their cell does: a killed pack may have left some without cells, and a cell computed
+        again has them again. Most files hold only such rows: those of their cells were written after them under the
+        same name, and none of these is superseded.
+        """
+        if self._has_compared or not any(name in sql.lower() for name in _BESIDE_CELLS):
+            return
+        self._has_compared = True
+        repeated = self._connection.sql(f"SELECT list(part) FROM all_cells GROUP BY {_PLACE} HAVING count(*) > 1")
+        superseded = {part for (parts,) in repeated.fetchall() for part in parts}  # and what supersedes them
+        with_cells = {name for part in self._parts["cells"] for name in part.written_as}
+        for table in _BESIDE_CELLS:
+            current: list[Part] = []
+            other: list[Part] = []
+            for part in self._parts[table]:
+                is_current = with_cells.issuperset(part.written_as) and superseded.isdisjoint(part.executions)
+                (current if is_current else other).append(part)
+            self._show(table, current, other)
+
+    def _show(self, table: str, current: Sequence[Part], other: Sequence[Part]) -> None:
+        """Makes the view of a table of what belongs to cells, whose other parts are compared with them row by row."""
+        self._connection.register(f"current_{table}", self.store.dataset(table, of=current))
+        self._connection.register(f"other_{table}", self.store.dataset(table, of=other))
+        sql = f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM current_{table}"
+        if other:
+            sql += f" UNION ALL SELECT * FROM other_{table} SEMI JOIN cells USING (job, cell_id, part)"
+        self._connection.execute(sql)
 
 
 def _with_distinct_names(table: pa.Table) -> pa.Table:

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.fs
-import pyarrow.parquet
 from filelock import FileLock, Timeout
 
 from ..errors import StoreError
 from ..identity import SnapshotKey
+from .parts import Part, among, as_parquet, file_name, mergeable, merged, merged_name, opened
 from .records import TABLES, CellKey, StoredCell, to_table
 
 if TYPE_CHECKING:
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 SNAPSHOTS = "snapshots"
 MARKERS = ".markers"
 _READS_AT_ONCE = 16
-_MERGED = "part-merged-"
-_MERGED_BYTES = 2**26  # of a merged part; it is made in memory
-_REPLACES = b"replaces"  # in a merged part's metadata: the names of those it stands for
 
 
 class Store:
@@ -65,34 +62,43 @@ class Store:
 
     # --- writing
 
-    def write_part(self, job: str, table: str, rows: list[dict[str, Any]], *, part: str) -> None:
-        """Adds rows to a table, all or none."""
-        if not rows:
-            return
-        columns = to_table(table, [{**row, "job": job, "part": part} for row in rows])
-        # table parts of one pack carry its name; a run writes one per requested epoch, hence the suffix
-        self._put(f"{job}/{table}/part-{part}-{uuid.uuid4().hex[:8]}.parquet", _as_parquet(columns))
+    def write_part(self, job: str, table: str, rows: list[dict[str, Any]], *, part: str, suffix: str = "") -> None:
+        """Adds rows to a table, all or none.
+
+        Args:
+          job: Whose they are.
+          table: Its name.
+          rows: Without the columns `job` and `part`.
+          part: Of the execution of a pack, which may write more than once.
+          suffix: Tells what it writes apart; a fresh one by default.
+        """
+        if rows:
+            columns = to_table(table, [{**row, "job": job, "part": part} for row in rows])
+            name = file_name(part, suffix=suffix or uuid.uuid4().hex[:8])
+            self._put(f"{job}/{table}/{name}", as_parquet(columns))
+
+    def write_cells(
+        self, job: str, cells: list[dict[str, Any]], beside: Mapping[str, list[dict[str, Any]]], *, part: str
+    ) -> None:
+        """Adds rows of cells; what belongs to them in other tables comes first, in files of the same name."""
+        suffix = uuid.uuid4().hex[:8]
+        for table, rows in {**beside, "cells": cells}.items():
+            self.write_part(job, table, rows, part=part, suffix=suffix)
 
     def compact(self, job: str) -> dict[str, tuple[int, int]]:
         """Merges the small parts of a job's tables; how many files each table had, and has.
 
-        A merged part names those it stands for, and readers pass over these; only then are they deleted. So a reader
-        sees every row once, whenever this is interrupted; the next call deletes what is left.
+        The next call deletes what an interrupted one has left.
         """
         counts = {}
         for table in TABLES:
-            folder = f"{job}/{table}"
-            current, replaced = self._parts(folder)
+            current, replaced = self._parts(job, table)
             self._delete(replaced)
-            for group in _of_size([part for part in current if part.size < _MERGED_BYTES], _MERGED_BYTES):
-                paths = [part.path for part in group]
-                rows = self._open_parts(paths, table).to_table()
-                names = json.dumps([part.base_name for part in group])
-                rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), _REPLACES: names})
-                self._put(f"{folder}/{_MERGED}{uuid.uuid4().hex}.parquet", _as_parquet(rows))
-                self._delete(paths)
+            for group in mergeable(current):
+                self._put(f"{job}/{table}/{merged_name()}", merged(group, table, self._files))
+                self._delete(part.path for part in group)
             if current:
-                counts[table] = (len(current) + len(replaced), len(self._parts(folder)[0]))
+                counts[table] = (len(current) + len(replaced), len(self._parts(job, table)[0]))
         return counts
 
     def write_job(self, job: str, text: str) -> None:
@@ -217,10 +223,15 @@ class Store:
         """Names of what is in a folder of the store; none where there is no such folder."""
         return [info.base_name for info in self._listing(folder)]
 
-    def dataset(self, table: str, *, job: str | None = None) -> pyarrow.dataset.Dataset:
-        """All rows of a table, of one job or of all, including superseded ones; see `query` for the views."""
-        jobs = [job] if job else self.jobs()
-        return self._open_parts([part.path for name in jobs for part in self._parts(f"{name}/{table}")[0]], table)
+    def parts(self, table: str, *, job: str | None = None) -> list[Part]:
+        """The parts of a table, of one job or of all."""
+        return [part for name in ([job] if job else self.jobs()) for part in self._parts(name, table)[0]]
+
+    def dataset(
+        self, table: str, *, job: str | None = None, of: Sequence[Part] | None = None
+    ) -> pyarrow.dataset.Dataset:
+        """All rows of a table, including superseded ones, of one job or of all or of some parts; see `query`."""
+        return opened(self.parts(table, job=job) if of is None else of, table, self._files)
 
     def read_rows(self, table: str, job: str, *, columns: Sequence[str]) -> list[dict[str, Any]]:
         """All rows of a job in a table, including superseded ones, in the order of writing."""
@@ -233,10 +244,10 @@ class Store:
     def latest_cells(self, job: str) -> Mapping[CellKey, StoredCell]:
         """The latest row at each of the grid's coordinates."""
         columns = [*CellKey._fields, "cell_id", "status", "identity", "finished_at"]
-        paths = [part.path for part in self._parts(f"{job}/cells")[0]]
-        if not paths:
+        found = self.parts("cells", job=job)
+        if not found:
             return {}
-        rows = self._open_parts(paths, "cells").to_table(columns=columns).sort_by("finished_at").to_pylist()
+        rows = self.dataset("cells", of=found).to_table(columns=columns).sort_by("finished_at").to_pylist()
         return {
             CellKey(*(row[name] for name in CellKey._fields)): StoredCell(
                 row["cell_id"], row["status"], row["identity"]
@@ -274,30 +285,15 @@ class Store:
         self, seen: Collection[str], table: str, job: str, columns: Sequence[str]
     ) -> tuple[list[str], list[dict[str, Any]]]:
         """Paths of a job's parts that are not among `seen`, and their rows."""
-        parts = sorted(self._parts(f"{job}/{table}")[0], key=lambda part: part.mtime)
-        paths = [part.path for part in parts if part.path not in seen]
-        if not paths:
+        new = [part for part in self.parts(table, job=job) if part.path not in seen]
+        if not new:
             return [], []
-        return paths, self._open_parts(paths, table).to_table(columns=list(columns)).to_pylist()
+        new.sort(key=lambda part: part.info.mtime)
+        rows = self.dataset(table, of=new).to_table(columns=list(columns)).to_pylist()
+        return [part.path for part in new], rows
 
-    def _parts(self, folder: str) -> tuple[list[pyarrow.fs.FileInfo], list[str]]:
-        """The parts of a table to be read, and the paths of those that merged ones stand for."""
-        parts = [info for info in self._listing(folder) if info.path.endswith(".parquet")]
-        replaced: set[str] = set()
-        for part in parts:
-            if part.base_name.startswith(_MERGED):
-                with self._files.open_input_file(part.path) as file:
-                    metadata = pyarrow.parquet.read_schema(file).metadata
-                replaced.update(json.loads(metadata[_REPLACES]))
-        current = [part for part in parts if part.base_name not in replaced]
-        return current, [part.path for part in parts if part.base_name in replaced]
-
-    def _open_parts(self, paths: Sequence[str], table: str) -> pyarrow.dataset.Dataset:
-        from pyarrow.dataset import dataset  # here, because it loads pandas
-
-        if not paths:
-            return dataset(pa.Table.from_pylist([], schema=TABLES[table]))
-        return dataset(list(paths), filesystem=self._files, format="parquet", schema=TABLES[table])
+    def _parts(self, job: str, table: str) -> tuple[list[Part], list[str]]:
+        return among(self._listing(f"{job}/{table}"), job=job, files=self._files)
 
     def _delete(self, paths: Iterable[str]) -> None:
         for path in paths:
@@ -336,32 +332,6 @@ class Cursor:
         paths, rows = self._read(self._seen)
         self._seen.update(paths)
         return rows
-
-
-def _as_parquet(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    floats = [field.name for field in rows.schema if pa.types.is_floating(field.type)]
-    pyarrow.parquet.write_table(
-        rows,
-        sink,
-        compression="zstd",
-        use_dictionary=[name for name in rows.schema.names if name not in floats],
-        use_byte_stream_split=floats,
-    )
-    return bytes(sink.getvalue().to_pybytes())
-
-
-def _of_size(parts: Sequence[pyarrow.fs.FileInfo], size: int) -> list[list[pyarrow.fs.FileInfo]]:
-    """Consecutive parts of at most a size together, those of one alone left out."""
-    groups: list[list[pyarrow.fs.FileInfo]] = []
-    total = size
-    for part in parts:
-        total += part.size
-        if total > size:
-            groups.append([])
-            total = part.size
-        groups[-1].append(part)
-    return [group for group in groups if len(group) > 1]
 
 
 def new_part() -> str:

@@ -31,6 +31,11 @@ class Attempt:
         """Adds rows to a table of the task's job, all or none."""
         self._store.write_part(self._task.job, table, list(rows), part=self._part)
 
+    def write_cells(self, cells: Sequence[Columns], **beside: Sequence[Columns]) -> None:
+        """Adds rows of cells, the sign that all of them is there; what belongs to them in other tables comes first."""
+        before = {table: list(rows) for table, rows in beside.items()}
+        self._store.write_cells(self._task.job, list(cells), before, part=self._part)
+
     def circumstances(self) -> Columns:
         """Columns of ``cells`` that say when, where and at which attempt a row was computed."""
         return {

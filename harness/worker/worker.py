@@ -40,6 +40,9 @@ from .messages import (
     WorkerSettings,
 )
 
+_GATHERED_SECONDS = 3.0
+"""Games that last less are written together; a kill loses no more work than that."""
+
 
 class Worker:
     """Executes packs of one problem on one device, and keeps the data there between packs."""
@@ -71,11 +74,14 @@ class Worker:
     # --- Dirac-GANs
 
     def _play(self, pack: DiracPack, attempt: Attempt) -> Iterator[Event]:
-        """Plays a pack's games, and writes each with its path."""
-        for cell in pack.cells:
+        """Plays a pack's games, and writes them with their paths, those of some seconds at once."""
+        played: list[Columns] = []
+        paths: list[Columns] = []
+        written = time.monotonic()
+        for index, cell in enumerate(pack.cells):
             started = time.monotonic()
             columns, path = play(cell)
-            attempt.write("trajectories", path)
+            paths += path
             row = rows.cell_row(
                 cell,
                 self._settings.provenance,
@@ -84,8 +90,11 @@ class Worker:
                 **attempt.circumstances(),
                 seconds=time.monotonic() - started,
             )
-            attempt.write("cells", [row])
-            yield CellsWritten({cell.cell_id: "completed"})
+            played.append(row)
+            if index == len(pack.cells) - 1 or time.monotonic() - written > _GATHERED_SECONDS:
+                attempt.write_cells(played, trajectories=paths)
+                yield CellsWritten({row["cell_id"]: "completed" for row in played})
+                played, paths, written = [], [], time.monotonic()
             yield Progress(cell.dynamics.steps)
 
     # --- training
@@ -184,8 +193,7 @@ class Worker:
     ) -> CellsWritten:
         member_of = {member.probe_id: index for index, member in enumerate(pack.probes)}
         members = [member_of[cell.probe.probe_id] for cell in pack.cells if cell.probe is not None]
-        # curves first: a row of cells is the sign that all is there
-        attempt.write("curves", rows.curve_rows(pack.cells, members, measurements))
+        curves = rows.curve_rows(pack.cells, members, measurements)
         trained = Trained(
             players=result.players,
             generators=snapshots,
@@ -193,16 +201,21 @@ class Worker:
             sigma=[member.sigma for member in pack.probes],
             measurements=measurements,
         )
-        return self._write_cells(pack.cells, members, trained, attempt)
+        return self._write_cells(pack.cells, members, trained, attempt, curves=curves)
 
     # --- measured cells
 
     def _write_cells(
-        self, cells: Sequence[Cell], members: Sequence[int], trained: Trained, attempt: Attempt
+        self,
+        cells: Sequence[Cell],
+        members: Sequence[int],
+        trained: Trained,
+        attempt: Attempt,
+        *,
+        curves: Sequence[Columns] = (),
     ) -> CellsWritten:
-        """Has the members that answer the cells evaluated, and writes metrics and then rows, as one part each."""
+        """Has the members that answer the cells evaluated, and writes what was found."""
         evaluated = self._evaluator(cells[0].evaluation).evaluate(cells, members, trained)
-        attempt.write("metrics", rows.metric_rows(cells, evaluated))
         seconds = attempt.seconds_per_cell()
         table = [
             rows.cell_row(
@@ -214,7 +227,7 @@ class Worker:
             )
             for cell, member, found in zip(cells, members, evaluated, strict=True)
         ]
-        attempt.write("cells", table)
+        attempt.write_cells(table, curves=curves, metrics=rows.metric_rows(cells, evaluated))
         return CellsWritten({row["cell_id"]: row["status"] for row in table})
 
     # --- kept between packs

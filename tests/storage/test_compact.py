@@ -76,7 +76,7 @@ def test_an_interrupted_compaction_shows_every_row_once_and_is_ended_by_the_next
 
 
 def test_parts_are_merged_up_to_a_size(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.storage import store as module
+    from harness.storage import parts as module
 
     fill(store, 6)
     size = max(path.stat().st_size for path in (Path(store.root) / "j" / "curves").iterdir())

@@ -127,10 +127,10 @@ def test_metrics_are_written_before_the_cells_which_say_that_all_is_there(
 ) -> None:
     write = Store.write_part
 
-    def write_all_but_cells(self: Store, job: str, table: str, rows: Any, *, part: str) -> None:
+    def write_all_but_cells(self: Store, job: str, table: str, rows: Any, **names: str) -> None:
         if table == "cells":
             raise OSError("disk full")
-        write(self, job, table, rows, part=part)
+        write(self, job, table, rows, **names)
 
     monkeypatch.setattr(Store, "write_part", write_all_but_cells)
     pack = train_pack(train_job(), store, DistanceOfMeans())
