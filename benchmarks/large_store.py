@@ -20,8 +20,8 @@ JOB = "large"
 
 def make(root: Path) -> None:
     """Writes the job; its numbers are random."""
-    from harness.storage.records import TABLES
     from harness.storage.parts import as_parquet, file_name
+    from harness.storage.records import TABLES
 
     random = np.random.default_rng(0)
     started = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
