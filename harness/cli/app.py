@@ -5,6 +5,7 @@ Exit codes: 0 complete, 1 some cells failed, 2 usage or validation, 130 interrup
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ app.add_typer(figure.app, name="figure")
 
 def main() -> None:
     """Entry point: turns mistakes of the user into one clear message and exit code 2."""
+    gc.set_threshold(50_000)  # a large plan is millions of objects without a circle; looking at them takes a fifth of it
     sys.path.insert(0, str(Path.cwd()))  # a user's own losses and problems, package.module:name
     signals = _Signals()
     try:

@@ -66,8 +66,9 @@ def _training_packs(
         cells_of.setdefault(cell.run.run_id, []).append(cell)
     for group in groups(runs, key=training_key):
         first = group[0]
-        own_cells = tuple(cells_of[first.run_id])
-        alone = TrainingPack((first,), tuple({cell.epoch for cell in own_cells}), cells=own_cells)
+        of_first = cells_of[first.run_id]
+        measured = tuple(cell for cell in of_first if cell.probe is None)  # the others' evaluation is their packs' work
+        alone = TrainingPack((first,), tuple({cell.epoch for cell in of_first}), cells=measured)
         for members in chunks(group, pack_size(job, len(runs), slots, seconds=alone.seconds)):
             epochs = set().union(*(needed.get(run.run_id, ()) for run in members))
             if epochs:
