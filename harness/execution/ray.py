@@ -106,7 +106,10 @@ class RayExecutor(Executor):
         self._running[stream] = _Call(actor, task, time.monotonic())
 
     def wait(self) -> Sequence[tuple[Task, Event]]:
-        ready, _ = ray.wait([*self._running, *self._starting], num_returns=1, timeout=1.0, fetch_local=False)
+        pending = [*self._running, *self._starting]
+        ready, _ = ray.wait(pending, num_returns=1, timeout=1.0, fetch_local=False)
+        if ready:  # whatever else has happened, too: a wait takes time in proportion to the workers, an event does not
+            ready, _ = ray.wait(pending, num_returns=len(pending), timeout=0, fetch_local=False)
         events = []
         for reference in ready:
             if reference in self._starting:
