@@ -111,16 +111,15 @@ def ray_seconds() -> tuple[float, dict[int, float]]:
 
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
 
-    @ray.remote(num_cpus=0)
     class Actor:
         def events(self, num: int) -> Any:
             for index in range(num):  # noqa: UP028 - Ray sends values into the stream, which a range does not take
                 yield index
 
-    @ray.remote(num_cpus=1_000)
-    def never() -> None: ...
+    def nothing() -> None: ...
 
-    actor, num = Actor.remote(), 500
+    never: Any = ray.remote(num_cpus=1_000)(nothing)  # it never gets them
+    actor, num = ray.remote(num_cpus=0)(Actor).remote(), 500
     stream = actor.events.options(num_returns="streaming").remote(num)
     ray.wait([stream])
     time.sleep(2.0)
