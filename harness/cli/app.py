@@ -6,10 +6,12 @@ Exit codes: 0 complete, 1 some cells failed, 2 usage or validation, 130 interrup
 from __future__ import annotations
 
 import gc
+import importlib
 import signal
 import sys
+import threading
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,6 +19,9 @@ from .. import __version__
 from ..errors import HarnessError, suggest
 from . import checks, cluster, figure, tune
 from .options import Address, ExecutorOption, JobFile, Quiet, Results, Retry, err, parse_statuses, say
+
+if TYPE_CHECKING:
+    from ..execution.driver import State
 
 app = typer.Typer(
     help="Benchmark GAN losses under instance noise: run grids, query results, check bounds.",
@@ -101,7 +106,22 @@ def run(
     from ..execution.run import run as run_job
     from .summary import print_summary
 
-    outcome = run_job(parsed, results=results, executor=executor, address=address, retry=statuses, progress=not quiet)
+    # what the summary takes half a second to load is loaded while the workers work
+    loading = threading.Thread(target=importlib.import_module, args=("pyarrow.dataset",), daemon=True)
+
+    def observe(state: State) -> None:
+        if loading.ident is None and state.num_running:
+            loading.start()
+
+    outcome = run_job(
+        parsed,
+        results=results,
+        executor=executor,
+        address=address,
+        retry=statuses,
+        progress=not quiet,
+        observer=observe,
+    )
     where = ("" if executor == "ray" else f" --executor {executor}") + (f" --address {address}" if address else "")
     print_summary(outcome, results=results, job_file=job, options=where)
     raise typer.Exit(0 if outcome.is_complete else 1)

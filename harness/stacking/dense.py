@@ -72,8 +72,10 @@ def dense(layers: Sequence[DenseLayer], values: Tensor, parameters: Sequence[Ten
     Returns:
       ``[k, b, out]``.
     """
-    if values.requires_grad and any(parameter.requires_grad for parameter in parameters):
-        return _plain(layers, values, parameters)  # a penalty, likely: derivatives of second order follow
+    is_of_both = values.requires_grad and any(parameter.requires_grad for parameter in parameters)
+    # both for a penalty, likely, and derivatives of second order follow; torch.func takes no step of one's own
+    if is_of_both or torch._C._are_functorch_transforms_active():
+        return _plain(layers, values, parameters)
     found: Tensor = _Dense.apply(layers, values, *parameters)
     return found
 

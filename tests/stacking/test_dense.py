@@ -91,6 +91,14 @@ def test_what_was_given_is_left_as_it_is() -> None:
     assert all(torch.equal(old, new) for old, new in zip(fresh, once_more, strict=True))
 
 
+def test_transforms_of_functions_see_what_autograd_sees() -> None:
+    layers, parameters = setting((3, 10, 4), nn.Tanh(), is_last=True)
+    values = torch.randn(2, 5, 3, dtype=torch.float64)
+    found = torch.func.jacrev(lambda points: dense(layers, points, parameters))(values)
+    expected = torch.autograd.functional.jacobian(lambda points: dense(layers, points, parameters), values)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_a_function_not_known_from_its_value_is_no_activation() -> None:
     assert Activation.of(nn.LeakyReLU(0.0)) is None
     assert Activation.of(nn.LeakyReLU(-0.1)) is None
