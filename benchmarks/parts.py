@@ -1,6 +1,7 @@
 """Single pieces of work, timed in a process of their own; each prints its figures last. See benchmarks/compare.py.
 
-python benchmarks/parts.py member_step | evaluation | alone WIDTH | mixture | density | many FOLDER
+python benchmarks/parts.py member_step | compiled | evaluation | alone WIDTH | mixture | density | many FOLDER |
+                                  aggregate FOLDER
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import importlib
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,57 @@ def prepare_process() -> None:
 
 def member_step() -> None:
     """Milliseconds of a member-step of `ring_32.yaml` in a pack of 16."""
+    members = _members()
+
+    def steps() -> None:
+        for step in range(100):
+            members.discriminator_step(members.sigma(step))
+            members.generator_step(members.sigma(step))
+
+    print(1e3 * best(steps) / 100 / 16)
+
+
+def compiled() -> None:
+    """The gradients of both players' losses as they are and by `torch.compile`: milliseconds each, seconds to compile.
+
+    What `docs/benchmarks.md` says of compiling; the harness itself does not.
+    """
+    from harness.training.members import Members, grouped_generator_loss
+    from harness.training.updates import gradient_of
+
+    members: Members = _members()
+    sigma, players, batches = members.sigma(0), members.players, members._batches
+    real, fake = batches.real(sigma), batches.frozen_fake(members.generators, sigma)
+    latents = torch.randn(16, 128, 8)
+
+    def of_discriminators(weights: torch.Tensor) -> torch.Tensor:
+        return members.objective(*players.logits(weights, real, fake))
+
+    def of_generators(weights: torch.Tensor) -> torch.Tensor:
+        logits = players.discriminator(members.discriminators, players.generator(weights, latents))
+        return grouped_generator_loss(members._groups, None, logits)
+
+    for name, loss, start in (
+        ("discriminators", of_discriminators, members.discriminators),
+        ("generators", of_generators, members.generators),
+    ):
+        weights = start.detach().requires_grad_()
+        fused = torch.compile(loss)
+        started = time.perf_counter()
+        gradient_of(fused(weights), weights)
+        seconds = time.perf_counter() - started
+        times = [best(partial(_gradient, form, weights), repeats=200) for form in (loss, fused)]
+        print(f"{name}: {1e3 * times[0]:.2f} ms, compiled {1e3 * times[1]:.2f} ms after {seconds:.0f} s")
+
+
+def _gradient(loss: Callable[[torch.Tensor], torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
+    from harness.training.updates import gradient_of
+
+    return gradient_of(loss(weights), weights)
+
+
+def _members() -> Any:
+    """The pack of `member_step`."""
     from harness.job.job import Job
     from harness.job.reading import load_job
     from harness.planning.grid import expand
@@ -51,14 +104,7 @@ def member_step() -> None:
     job = load_job(str(ROOT / "benchmarks" / "ring_32.yaml"))
     assert isinstance(job, Job)
     runs = list({cell.run.run_id: cell.run for cell in expand(job)}.values())[:16]
-    members = Members(runs, job.problem.source(None, device=torch.device("cpu")), num_epochs=10)
-
-    def steps() -> None:
-        for step in range(100):
-            members.discriminator_step(members.sigma(step))
-            members.generator_step(members.sigma(step))
-
-    print(1e3 * best(steps) / 100 / 16)
+    return Members(runs, job.problem.source(None, device=torch.device("cpu")), num_epochs=10)
 
 
 def evaluation() -> None:
