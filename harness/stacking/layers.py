@@ -65,15 +65,14 @@ class StackedChain:
         if any(_has_hooks(layer) or not layer.training for _, layer in rest) or _has_ties(rest):
             return None
         while rest:
-            num = _num_dense(rest)
-            link = (
-                _dense([layer for _, layer in rest[:num]]) if num else _translated(rest[0][1], may_overwrite=is_fresh)
-            )
+            num_dense = _num_dense(rest)
+            here, rest = rest[: num_dense or 1], rest[num_dense or 1 :]
+            layers = [layer for _, layer in here]
+            link = _dense(layers) if num_dense else _translated(layers[0], may_overwrite=is_fresh)
             if link is None:
                 return None
             if link.takes not in (None, layout):
                 links.append(({}, _CONVERSIONS[link.takes]))
-            here, rest = rest[: max(1, num)], rest[max(1, num) :]
             links.append((_parameters(here), link))
             layout = link.gives or link.takes or layout
             is_fresh = link.is_fresh
