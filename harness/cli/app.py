@@ -38,9 +38,8 @@ app.add_typer(figure.app, name="figure")
 
 def main() -> None:
     """Entry point: turns mistakes of the user into one clear message and exit code 2."""
-    gc.set_threshold(
-        50_000
-    )  # a large plan is millions of objects without a circle; looking at them takes a fifth of it
+    # a large plan is millions of objects without a circle, and to look for circles among them takes a fifth of it
+    gc.set_threshold(50_000)
     sys.path.insert(0, str(Path.cwd()))  # a user's own losses and problems, package.module:name
     signals = _Signals()
     try:

@@ -133,12 +133,13 @@ class Results:
         self._has_compared = True
         repeated = self._connection.sql(f"SELECT list(part) FROM all_cells GROUP BY {_PLACE} HAVING count(*) > 1")
         superseded = {part for (parts,) in repeated.fetchall() for part in parts}  # and what supersedes them
-        with_cells = {name for part in self._parts["cells"] for name in part.written_as}
+        with_cells = {(part.job, name) for part in self._parts["cells"] for name in part.written_as}
         for table in _BESIDE_CELLS:
             current: list[Part] = []
             other: list[Part] = []
             for part in self._parts[table]:
-                is_current = with_cells.issuperset(part.written_as) and superseded.isdisjoint(part.executions)
+                has_cells = all((part.job, name) in with_cells for name in part.written_as)
+                is_current = has_cells and superseded.isdisjoint(part.executions)
                 (current if is_current else other).append(part)
             self._show(table, current, other)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,14 @@ def test_jobs_do_not_mix_and_are_told_by_their_folders(store: Store) -> None:
     assert answer.to_pylist() == [{"job": "j", "loss": 0.0}, {"job": "k", "loss": 5.0}]
     assert results.query("SELECT count(*) AS num FROM curves WHERE job = 'k'").to_pylist() == [{"num": 2}]
     assert results.query("SELECT count(*) AS num FROM cells WHERE job = 'k'").to_pylist() == [{"num": 1}]
+
+
+def test_a_copy_of_a_job_without_its_cells_has_no_curves(store: Store) -> None:
+    write(store, 0, part="p0", d_loss=0)
+    shutil.copytree(Path(store.root) / "j" / "curves", Path(store.root) / "k" / "curves")
+    store.write_cells("k", [cell(cell_id="c5", seed=5)], {}, part="p9")
+    answer = Results(store.root).query("SELECT job, count(*) AS num FROM curves GROUP BY job")
+    assert answer.to_pylist() == [{"job": "j", "num": 2}]
 
 
 def test_only_the_files_of_the_job_asked_for_are_opened(store: Store) -> None:
