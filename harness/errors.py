@@ -25,6 +25,25 @@ class StoreError(HarnessError):
     """A result store that cannot be read or written."""
 
 
+class SnapshotsLostError(StoreError):
+    """Snapshots that were there are damaged or gone; what they held has to be trained again.
+
+    Attributes:
+      keys: Run and epoch of each.
+    """
+
+    def __init__(self, text: str, keys: frozenset[tuple[str, int]]) -> None:
+        super().__init__(text)
+        self.keys = keys
+
+    def __reduce__(self) -> tuple[type[SnapshotsLostError], tuple[str, frozenset[tuple[str, int]]]]:
+        return type(self), (str(self), self.keys)
+
+
+class StoreWarning(UserWarning):
+    """Something in a store that is passed over."""
+
+
 class QueryError(HarnessError):
     """An SQL statement the store cannot answer."""
 

@@ -62,7 +62,7 @@ LAYERS = {
 
 # Libraries that have one home each, so that the rest works (and is tested) without them.
 HOMES = {
-    "ray": {"execution/ray.py", "execution/submission.py"},
+    "ray": {"execution/ray.py", "execution/ray_cluster.py", "execution/submission.py"},
     "optuna": {"search/study.py"},
     "pickle": set(),  # nothing is unpickled
 }
@@ -325,7 +325,8 @@ BROKEN = [
     (
         imports_away_from_home,
         {"cli/app.py": "def f():\n    from ray import exceptions"},
-        "harness/cli/app.py:2: mend the import of ray, which is at home in execution/ray.py, execution/submission.py",
+        "harness/cli/app.py:2: mend the import of ray, which is at home in execution/ray.py, execution/ray_cluster.py, "
+        "execution/submission.py",
     ),
     (
         imports_away_from_home,

@@ -10,13 +10,15 @@ import importlib
 import signal
 import sys
 import threading
+import time
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
 from .. import __version__
-from ..errors import HarnessError, suggest
+from ..errors import HarnessError, StoreWarning, suggest
 from . import checks, cluster, figure, tune
 from .options import Address, ExecutorOption, JobFile, Quiet, Results, Retry, err, parse_statuses, say
 
@@ -41,6 +43,7 @@ def main() -> None:
     # a large plan is millions of objects without a circle, and to look for circles among them takes a fifth of it
     gc.set_threshold(50_000)
     sys.path.insert(0, str(Path.cwd()))  # a user's own losses and problems, package.module:name
+    warnings.showwarning = _show_warning
     signals = _Signals()
     try:
         app()
@@ -55,20 +58,41 @@ def main() -> None:
         sys.exit(130)
 
 
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """What is wrong with a store in one line; any other warning as Python would show it."""
+    if issubclass(category, StoreWarning):
+        say(f"warning: {message}", to=err)
+    else:
+        (file or sys.stderr).write(warnings.formatwarning(message, category, filename, lineno, line))
+
+
+_ENDING_SECONDS = 15.0
+
+
 class _InterruptedError(BaseException):
     """SIGINT or SIGTERM; not KeyboardInterrupt, which typer would turn into an exit code of its own."""
 
 
 class _Signals:
-    """Ends the command at SIGINT and SIGTERM, and remembers that it did."""
+    """Ends the command at SIGINT and SIGTERM, and remembers that it did; impatient ones do not disturb the ending."""
 
     def __init__(self) -> None:
         self.received = False
+        self._at = -_ENDING_SECONDS
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self._handle)
 
     def _handle(self, signum: int, frame: object) -> None:
-        self.received = True
+        if time.monotonic() - self._at < _ENDING_SECONDS:
+            return
+        self.received, self._at = True, time.monotonic()
         raise _InterruptedError
 
 

@@ -23,6 +23,7 @@ from ..worker.messages import (
     PackDone,
     PackFailed,
     SnapshotImpossible,
+    SnapshotsLost,
     SnapshotsWritten,
     Task,
     WorkerDied,
@@ -31,6 +32,9 @@ from ..worker.provenance import Provenance
 from ..worker.rows import cell_row
 from .executor import Executor
 from .queue import PackQueue
+
+_MAX_PREEMPTED = 10
+"""How often the loss of a machine is not held against the pack that it ran, which may be what takes machines down."""
 
 _PLANNED_SECONDS = 10.0
 """How long the plan's rate of work outweighs the measured one."""
@@ -44,6 +48,7 @@ class State:
       num_cells: Cells of the job.
       statuses: Cells with a row, by status: those found in the store and those of this run.
       num_running: Packs under way.
+      awaited: What is waited for while there are none.
       work_done, work_total: Expected seconds of the packs of this run.
       seconds: Since the job started.
       first_start: When its first pack did.
@@ -53,6 +58,7 @@ class State:
     statuses: dict[str, int]
     work_total: float
     num_running: int = 0
+    awaited: str = "a worker"
     work_done: float = 0.0
     started: float = field(default_factory=time.monotonic)
     first_start: float | None = None
@@ -101,6 +107,11 @@ class PackSource(Protocol):
         """Whether there will be no more packs."""
         ...
 
+    @property
+    def num_to_come(self) -> int:
+        """About how many packs there may yet be."""
+        ...
+
     def packs(self, *, num_free: int) -> Sequence[Pack]:
         """Packs for so many free workers; none if what is under way has to be waited for."""
         ...
@@ -133,31 +144,47 @@ class Driver:
         state: State,
         observer: Observer | None = None,
         source: PackSource | None = None,
-    ) -> None:
-        """Works until every cell of the packs has a row, and the source is finished; keeps `state` up to date."""
+    ) -> list[str]:
+        """Works until every cell of the packs has a row, and the source is finished; keeps `state` up to date.
+
+        Returns:
+          What was lost of the snapshots that were there, for a person: probes of these have no rows yet.
+        """
         self._job, self._state, self._observer, self._source = job, state, observer, source
         self._running: set[Task] = set()
         self._ended: set[str] = set()
+        lost: dict[str, None] = {}
+        self._lost = lost
         required = {key for pack in packs for key in pack.requires}
         self._snapshots: set[SnapshotKey] = set(self._store.snapshots_among(required))
         self._queue = PackQueue(self._snapshots)
+        self._sequence = self._store.last_sequence(job)
         for pack in packs:
-            self._queue.append(Task(job, pack, attempt=1))
+            self._queue.append(self._task(pack, attempt=1))
         self._start_what_can_start()
         while self._queue or self._running or not (self._source is None or self._source.is_finished):
             assert self._running or not self._executor.num_free, "packs wait for snapshots that nothing makes"
+            self._executor.provide(len(self._queue) + (self._source.num_to_come if self._source is not None else 0))
             self._report()
             for task, event in self._executor.wait():
                 self._handle(task, event)
                 self._report()
             self._start_what_can_start()
+        return list(lost)
 
     def _start_what_can_start(self) -> None:
         self._start_queued()
         if self._source is not None and self._executor.num_free:
             for pack in self._source.packs(num_free=self._executor.num_free):
-                self._queue.append(Task(self._job, pack, attempt=1))
+                self._queue.append(self._task(pack, attempt=1))
             self._start_queued()
+
+    def _task(self, pack: Pack, *, attempt: int, num_preempted: int = 0) -> Task:
+        return Task(self._job, pack, attempt, self._next_sequence(), num_preempted)
+
+    def _next_sequence(self) -> int:
+        self._sequence += 1
+        return self._sequence
 
     def _start_queued(self) -> None:
         while self._executor.num_free and (task := self._queue.pop()) is not None:
@@ -173,6 +200,10 @@ class Driver:
                 self._note_snapshots(event.keys)
             case SnapshotImpossible():
                 self._give_up_snapshot(event)
+            case SnapshotsLost():
+                self._running.remove(task)
+                self._lost[event.error] = None
+                self._store.forget_snapshots(event.keys)
             case CellsWritten():
                 self._count(event.statuses)
                 measuring = task.pack.seconds - task.pack.training_seconds
@@ -190,8 +221,8 @@ class Driver:
                 self._after_death(task, event)
 
     def _after_death(self, task: Task, event: WorkerDied) -> None:
-        if event.preempted:
-            self._requeue(task.pack, task.attempt)
+        if event.preempted and task.num_preempted < _MAX_PREEMPTED:
+            self._requeue(task.pack, task.attempt, num_preempted=task.num_preempted + 1)
         elif task.attempt <= self._retries:
             self._requeue(task.pack, task.attempt + 1)
         elif task.pack.is_divisible:
@@ -204,11 +235,11 @@ class Driver:
         for half in task.pack.split():
             self._requeue(half, attempt=1)
 
-    def _requeue(self, pack: Pack, attempt: int) -> None:
+    def _requeue(self, pack: Pack, attempt: int, *, num_preempted: int = 0) -> None:
         """Puts a pack in front of the queue, without what it has already written."""
         rest = pack.without(self._ended, self._snapshots)
         if rest is not None:
-            self._queue.append_first(Task(self._job, rest, attempt))
+            self._queue.append_first(self._task(rest, attempt=attempt, num_preempted=num_preempted))
 
     def _learn_what_was_written(self, pack: Pack) -> None:
         """Asks the store: a worker may die between writing its rows and saying so."""
@@ -235,14 +266,18 @@ class Driver:
             self._write_failures(hopeless, event.status, event.error, attempt=task.attempt)
             rest = task.pack.without(self._ended, self._snapshots)
             if rest is not None:
-                self._queue.append(Task(self._job, rest, task.attempt))
+                self._queue.append(self._task(rest, attempt=task.attempt))
 
     def _note_snapshots(self, keys: Set[SnapshotKey]) -> None:
         self._snapshots |= keys
         self._queue.note_snapshots(keys)
 
     def _write_failures(self, cells: Iterable[AnyCell], status: Status, error: str, *, attempt: int) -> None:
-        rows = [cell_row(cell, self._provenance, status=status, error=error, attempt=attempt) for cell in cells]
+        sequence = self._next_sequence()
+        rows = [
+            cell_row(cell, self._provenance, status=status, error=error, attempt=attempt, sequence=sequence)
+            for cell in cells
+        ]
         self._store.write_part(self._job, "cells", rows, part=new_part())
         self._count({row["cell_id"]: status for row in rows})
 
@@ -255,5 +290,6 @@ class Driver:
 
     def _report(self) -> None:
         self._state.num_running = len(self._running)
+        self._state.awaited = self._executor.awaited
         if self._observer is not None:
             self._observer(self._state)

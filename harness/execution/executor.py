@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..job.parts.problem import Problem
@@ -18,11 +18,13 @@ class Executor(abc.ABC):
       num_slots: Tasks that can run at once.
       threads_per_slot: CPU threads of one.
       uses_gpus: Whether a slot owns a GPU or a share of one.
+      announce: Takes a sentence for whoever watches.
     """
 
     num_slots: int
     threads_per_slot: int
     uses_gpus: bool
+    announce: Callable[[str], None]
 
     def __init__(self, resources: Resources, *, address: str | None = None, packages: Sequence[Path] = ()) -> None:
         """An executor that is not open yet.
@@ -34,6 +36,7 @@ class Executor(abc.ABC):
             import them from where the driver does need them sent.
         """
         self.resources, self.address, self.packages = resources, address, packages
+        self.announce = lambda text: None
 
     @property
     @abc.abstractmethod
@@ -45,6 +48,11 @@ class Executor(abc.ABC):
     def num_free(self) -> int:
         """Workers that are ready and have nothing to do; a worker that is still waiting for resources is neither."""
 
+    @property
+    def awaited(self) -> str:
+        """What tasks wait for while no worker is at work: ``a node with 1 GPU and 1 CPU``."""
+        return "a worker"
+
     @abc.abstractmethod
     def open(self, settings: WorkerSettings, problem: Problem, *, num_tasks: int) -> None:
         """Makes the problem's data ready, and starts the workers, no more than there are tasks.
@@ -53,15 +61,16 @@ class Executor(abc.ABC):
           HarnessError: If the data cannot be loaded.
         """
 
+    def provide(self, num_tasks: int) -> None:  # noqa: B027 - the number of workers may be fixed
+        """Sees to workers for so many tasks besides those under way; called whenever something has happened."""
+
     @abc.abstractmethod
     def start(self, task: Task) -> None:
         """Gives a task to a free worker."""
 
     @abc.abstractmethod
     def wait(self) -> Sequence[tuple[Task, Event]]:
-        """Blocks until something happens or about a second has passed; the last event of a task is
-        `PackDone`, `PackFailed` or `WorkerDied`.
-        """
+        """Blocks until something happens or about a second has passed; the last event of a task is a `Last`."""
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -96,7 +96,7 @@ def describe(state: State) -> str:
     failed = {status: count for status, count in state.statuses.items() if status != "completed"}
     parts += [f"{count} {status}" for status, count in sorted(failed.items())]
     if not state.num_running and state.num_ended < state.num_cells:
-        parts.append("waiting for a worker")
+        parts.append(f"waiting for {state.awaited}")
     if state.num_running:
         parts.append(f"{state.num_running} pack{'s' if state.num_running > 1 else ''} running")
     parts.append(duration(state.seconds))

@@ -1,18 +1,19 @@
-"""The Ray executor: long-lived actors, one per GPU (or share of one) or CPU slot.
+"""The Ray executor: long-lived actors, one per GPU (or share of one) or CPU slot, as many as there are nodes for.
 
 Ray is told to restart and retry nothing: the driver owns attempts, a dead actor is replaced by a fresh one, and a
 pack that was under way is simply done again, which is safe because its rows appear all at once or not at all.
+
+On a cluster more actors are asked for than it has room for, as long as packs wait: whichever node joins takes them, and
+an autoscaler starts nodes for them.
 """
 
 from __future__ import annotations
 
-import logging
-import math
+import dataclasses
 import os
-import signal
-import threading
+import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,10 @@ from ray import exceptions
 from ..errors import ClusterError, HarnessError
 from ..job.parts.problem import Problem
 from ..job.parts.settings import Resources
-from ..worker.messages import Event, PackDone, PackFailed, Task, WorkerDied, WorkerSettings
+from ..worker.messages import Event, Last, PackFailed, Task, WorkerDied, WorkerSettings
+from . import ray_cluster
+from .capacity import Node, Shape, shape_with_gpus, shape_without_gpus, too_small
+from .durations import duration
 from .executor import Executor
 
 if TYPE_CHECKING:
@@ -40,6 +44,20 @@ _WORKER_GONE = (
 _NO_ACTOR = (exceptions.ActorUnschedulableError, exceptions.RuntimeEnvSetupError)
 _MAX_FAILED_STARTS = 5
 _GRACE_SECONDS = 30.0
+_ASKED_AT_ONCE = 8
+"""Actors asked for beyond those at work, or as many again: so nodes are started by the dozen, and few requests wait."""
+_AUTOSCALER_SECONDS = 20.0
+"""After which an autoscaler, which looks every 5 s, would be starting a node for an actor that fits none."""
+_IDLE_SECONDS = 60.0
+"""After which an actor that no pack will need leaves its node to others, or to the autoscaler."""
+_LOOK_SECONDS = 5.0
+"""Between looks at the cluster's nodes."""
+_SAID_SECONDS = 10.0
+"""Between words about what is waited for."""
+_SILENT = (300.0, 20.0)
+"""A pack without an event for so many seconds, and for so many times its expected time, is named,"""
+_LOST = (3600.0, 200.0)
+"""and for so long is ended, unless the job has a limit of its own."""
 
 
 class RayExecutor(Executor):
@@ -50,63 +68,104 @@ class RayExecutor(Executor):
       address: Of an existing cluster; without one (and without RAY_ADDRESS) a cluster of this machine is started
         and ended with the executor.
       packages: Sent to the workers of an existing cluster; those of this machine import what the driver imports.
+
+    Raises:
+      ClusterError: If no cluster answers, or this machine does not hold what the job asks for.
     """
 
     def __init__(self, resources: Resources, *, address: str | None = None, packages: Sequence[Path] = ()) -> None:
         super().__init__(resources, address=address, packages=packages)
-        self._resources, self._address = resources, address or os.environ.get("RAY_ADDRESS") or "local"
+        address = address or os.environ.get("RAY_ADDRESS") or ray_cluster.LOCAL
+        self._is_own_machine = address == ray_cluster.LOCAL
         self._owns_cluster = not ray.is_initialized()
         if self._owns_cluster:
-            _connect(self._address, packages)
-        total = ray.cluster_resources()
-        shape = actor_shape(resources, cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0))
-        self.num_slots, self._cpus, self._gpus = shape
-        self.uses_gpus = self._gpus > 0
-        self.threads_per_slot = max(1, int(self._cpus))
+            ray_cluster.connect(address, packages)
+        self._limit = None if resources.actors == "auto" else resources.actors
+        self._grows = False  # whether nodes are on their way, as far as is known
         self._starting: dict[Any, Any] = {}  # the reference an actor answers when it is ready -> the actor
-        self._idle: list[Any] = []
+        self._idle: dict[_Worker, float] = {}  # since when
+        self._running: dict[Any, _Call] = {}  # the stream of events -> what it belongs to
         self._failed_starts = 0
         self._samples: Any = None  # a reference
-        self._running: dict[Any, _Call] = {}  # the stream of events -> what it belongs to
+        self._loading: Any = None  # another, answered when the samples are there
+        self._look()
+        self._take_shape(_first_shape(resources, self._nodes, is_own_machine=self._is_own_machine))
 
     @property
     def description(self) -> str:
-        return describe_actors(
-            self.num_slots,
-            cpus=self._cpus,
-            gpus=self._gpus,
-            wanted_gpus=self._resources.gpus_per_actor,
-            is_own_machine=self._address == "local",
-        )
+        wanted = self.resources.gpus_per_actor
+        if self._shape.gpus or not wanted:
+            note = ""
+        elif self._is_own_machine:
+            note = " (no GPU here)"
+        else:
+            note = f" (no GPU in the cluster: CPUs compute, though resources.gpus_per_actor is {wanted:g})"
+        if self._is_own_machine:
+            return f"{self.num_slots} Ray actor{'s' if self.num_slots > 1 else ''}, {self._shape} each{note}"
+        room = self._limited(self._shape.room(self._nodes))
+        more = ", more as nodes join" if self._limit is None or room < self._limit else ""
+        return f"{room} Ray actor{'s' if room != 1 else ''}, {self._shape} each{more}{note}"
 
     @property
     def num_free(self) -> int:
         return len(self._idle)
 
+    @property
+    def awaited(self) -> str:
+        if self._shape.room(self._nodes):
+            return "actors to start" if self._starting else "a worker"
+        return f"a node with {self._shape}{', being started' if self._grows else ''}"
+
     def open(self, settings: WorkerSettings, problem: Problem, *, num_tasks: int) -> None:
-        self._settings, self._samples = settings, None
-        pending = []
+        self._settings = settings
         if problem.has_samples:
             # loaded once by a task; actors of a node share the object store's copy without copying it again
-            load = ray.remote(_load).options(num_cpus=0, num_returns=2)
-            self._samples, checked = load.remote(problem)
-            pending.append(checked)
-        for _ in range(min(self.num_slots, num_tasks)):  # they start while the data load
+            load = ray.remote(_load).options(num_cpus=0, num_returns=2, max_retries=0)
+            self._samples, self._loading = load.remote(problem)
+        self.provide(num_tasks)  # actors start while the data load
+        opened = said = time.monotonic()
+        while not (self._has_loaded(problem) and self._has_nodes(num_tasks, since=opened)):
+            now = time.monotonic()
+            if settings.timeout_seconds is not None and now - opened > settings.timeout_seconds and self._loading:
+                raise HarnessError(
+                    f"problem {problem.name}: loading the data takes longer than resources.timeout_seconds = "
+                    f"{settings.timeout_seconds:g}"
+                )
+            if now - said > _SAID_SECONDS:
+                said = now
+                what = f"loading the data of problem {problem.name}" if self._loading else f"waiting for {self.awaited}"
+                self.announce(f"{what}, {duration(now - opened)}")
+
+    def provide(self, num_tasks: int) -> None:
+        now = time.monotonic()
+        if not self._is_own_machine and now - self._looked > _LOOK_SECONDS:
+            self._look()
+        here = len(self._running) + len(self._idle)
+        wanted = self._limited(len(self._running) + num_tasks)
+        room = self._shape.room(self._nodes)
+        if not self._is_own_machine and not room:
+            self._grows = ray_cluster.num_nodes_starting() > 0
+        allowed = room if self._is_own_machine else max(room, here + max(_ASKED_AT_ONCE, here))
+        for _ in range(min(wanted, allowed) - here - len(self._starting)):
             self._start_actor()
-        try:
-            ray.get(pending)
-        except exceptions.RayTaskError as error:
-            raise HarnessError(f"problem {problem.name}: {error.cause}") from error
-        except _NO_ACTOR as error:
-            raise ClusterError(f"the cluster cannot load the data: {error}") from error
+        for reference in list(self._starting)[: max(0, here + len(self._starting) - wanted)]:
+            ray.kill(self._starting.pop(reference))
+        if not self._is_own_machine:
+            overlong = [worker for worker, since in self._idle.items() if now - since > _IDLE_SECONDS]
+            for worker in overlong[: max(0, here - wanted)]:
+                del self._idle[worker]
+                ray.kill(worker.actor)
 
     def start(self, task: Task) -> None:
-        actor = self._idle.pop()
-        stream = actor.execute.options(num_returns="streaming").remote(task)
-        self._running[stream] = _Call(actor, task, time.monotonic())
+        worker, _ = self._idle.popitem()
+        stream = worker.actor.execute.options(num_returns="streaming").remote(task)
+        self._running[stream] = _Call(worker, task, started=time.monotonic(), heard=time.monotonic())
 
     def wait(self) -> Sequence[tuple[Task, Event]]:
         pending = [*self._running, *self._starting]
+        if not pending:
+            time.sleep(0.1)  # all workers are gone, and `provide` is asked for others
+            return []
         ready, _ = ray.wait(pending, num_returns=1, timeout=1.0, fetch_local=False)
         if ready:  # whatever else has happened, too: a wait takes time in proportion to the workers, an event does not
             ready, _ = ray.wait(pending, num_returns=len(pending), timeout=0, fetch_local=False)
@@ -119,7 +178,10 @@ class RayExecutor(Executor):
         return [*events, *self._overdue()]
 
     def close(self) -> None:
-        for actor in [*self._starting.values(), *self._idle, *(call.actor for call in self._running.values())]:
+        if self._loading is not None:
+            ray.cancel(self._loading, force=True)
+        workers = [*self._idle, *(call.worker for call in self._running.values())]
+        for actor in [*self._starting.values(), *(worker.actor for worker in workers)]:
             ray.kill(actor)
         self._starting.clear()
         self._idle.clear()
@@ -127,120 +189,198 @@ class RayExecutor(Executor):
         if self._owns_cluster:
             ray.shutdown()
 
+    # --- nodes
+
+    def _look(self) -> None:
+        """At the nodes that there are now."""
+        self._by_id, self._looked = ray_cluster.nodes(), time.monotonic()
+        self._nodes: Sequence[Node] = list(self._by_id.values())
+
+    def _limited(self, num: int) -> int:
+        return num if self._limit is None else min(num, self._limit)
+
+    def _take_shape(self, shape: Shape) -> None:
+        self._shape = shape
+        room = shape.room(self._nodes)
+        self.num_slots = self._limited(room if self._is_own_machine or room else _ASKED_AT_ONCE)
+        self.uses_gpus = shape.gpus > 0
+        self.threads_per_slot = max(1, int(shape.cpus))
+
+    def _has_loaded(self, problem: Problem) -> bool:
+        if self._loading is None:
+            return True
+        ready, _ = ray.wait([self._loading], timeout=1.0)
+        if not ready:
+            return False
+        loading, self._loading = self._loading, None
+        try:
+            ray.get(loading)
+        except exceptions.RayTaskError as error:
+            raise HarnessError(f"problem {problem.name}: {error.cause}") from error
+        except _WORKER_GONE as error:
+            raise HarnessError(f"problem {problem.name}: the process that loaded its data has ended") from error
+        except _NO_ACTOR as error:
+            raise ClusterError(f"the cluster cannot load the data: {error}") from error
+        return True
+
+    def _has_nodes(self, num_tasks: int, *, since: float) -> bool:
+        """Whether a node holds an actor, or one is being started that may.
+
+        Raises:
+          ClusterError: If there will be none.
+        """
+        if self._is_own_machine or self._shape.room(self._nodes) or self._grows:
+            return True
+        time.sleep(1.0)
+        self._look()
+        self._grows = ray_cluster.num_nodes_starting() > 0
+        if not self._shape.room(self._nodes) and not self._grows and time.monotonic() - since > _AUTOSCALER_SECONDS:
+            has_gpus = any(node.gpus for node in self._nodes)
+            if not self._shape.gpus or has_gpus or self.resources.gpus == "required":
+                raise too_small(self._shape, self.resources, self._nodes, where="the cluster, which starts no node,")
+            self._go_on_without_gpus(num_tasks)
+        return bool(self._shape.room(self._nodes)) or self._grows
+
+    def _go_on_without_gpus(self, num_tasks: int) -> None:
+        for reference in list(self._starting):
+            ray.kill(self._starting.pop(reference))
+        self._take_shape(shape_without_gpus(self.resources))
+        if not self._shape.room(self._nodes):
+            raise too_small(self._shape, self.resources, self._nodes, where="the cluster, which starts no node,")
+        self.provide(num_tasks)
+
+    # --- actors
+
     def _start_actor(self) -> None:
+        shape = shape_with_gpus(self.resources, self._nodes) if self._shape.gpus else self._shape
+        settings = dataclasses.replace(self._settings, num_threads=max(1, int(shape.cpus)), allow_gpu=shape.gpus > 0)
         actor = (
             ray.remote(_Actor)
-            .options(num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0, max_task_retries=0)
+            .options(num_cpus=shape.cpus, num_gpus=shape.gpus, max_restarts=0, max_task_retries=0)
             .remote()
         )
-        self._starting[actor.prepare.remote(self._settings, self._samples)] = actor
+        self._starting[actor.prepare.remote(settings, self._samples)] = actor
 
     def _welcome(self, reference: Any) -> None:
         """An actor has got its resources and is ready, or will never be."""
         actor = self._starting.pop(reference)
         try:
-            ray.get(reference)
+            place = ray.get(reference)
         except (*_NO_ACTOR, *_WORKER_GONE, exceptions.RayTaskError) as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, HarnessError):  # a store that is not the driver's: no other start would help
                 raise cause from error
             self._failed_starts += 1
             if self._failed_starts > _MAX_FAILED_STARTS:
-                raise ClusterError(f"actors of {self.description} do not start: {error}") from error
-            self._start_actor()
+                raise ClusterError(f"actors of {self._shape} do not start: {error}") from error
         else:
             self._failed_starts = 0
-            self._idle.append(actor)
+            self._idle[_Worker(actor, place)] = time.monotonic()
 
     def _next_event(self, stream: Any) -> tuple[Task, Event]:
         call = self._running[stream]
+        call.heard = time.monotonic()
         try:
             event: Event = ray.get(next(stream))
         except _WORKER_GONE as error:
-            event = WorkerDied(str(error), preempted=bool(getattr(error, "preempted", False)))
+            self._look()
+            is_gone = call.worker.place.node not in self._by_id
+            where = f" The node of {call.worker.place} is gone." if is_gone else ""
+            event = WorkerDied(f"{error}{where}", preempted=is_gone or bool(getattr(error, "preempted", False)))
         except StopIteration:
             event = WorkerDied("the worker's events ended without a last one")
-        if isinstance(event, (PackDone, PackFailed, WorkerDied)):
+        if isinstance(event, Last):
             del self._running[stream]
-            if isinstance(event, PackDone) or (isinstance(event, PackFailed) and event.worker_is_sound):
-                self._idle.append(call.actor)
+            if isinstance(event, WorkerDied) or (isinstance(event, PackFailed) and not event.worker_is_sound):
+                ray.kill(call.worker.actor)  # `provide` starts another
             else:
-                self._replace(call.actor)
+                self._idle[call.worker] = time.monotonic()
         return call.task, event
 
     def _overdue(self) -> list[tuple[Task, Event]]:
         """Ends workers that are past their time and do not notice, in one long operation or for ever."""
-        limit = self._settings.timeout_seconds
-        if limit is None:
-            return []
-        late = [s for s, call in self._running.items() if time.monotonic() - call.started > limit + _GRACE_SECONDS]
+        now = time.monotonic()
         events: list[tuple[Task, Event]] = []
-        for stream in late:
-            call = self._running.pop(stream)
-            self._replace(call.actor)
-            error = f"the pack did not end {_GRACE_SECONDS:g} s after resources.timeout_seconds = {limit:g}"
-            events.append((call.task, PackFailed("timeout", error)))
+        for stream, call in list(self._running.items()):
+            problem = call.overdue(now, self._settings.timeout_seconds)
+            if problem:
+                del self._running[stream]
+                ray.kill(call.worker.actor)
+                events.append((call.task, PackFailed("timeout", problem)))
+            elif not call.is_named and now - call.heard > call.expected(_SILENT):
+                call.is_named = True
+                self.announce(f"nothing heard of {call} for {duration(now - call.heard)}; it goes on")
         return events
-
-    def _replace(self, actor: Any) -> None:
-        ray.kill(actor)
-        self._start_actor()
 
 
 @dataclass(frozen=True)
-class _Call:
-    """A task on an actor, and when it started."""
+class _Place:
+    """Where an actor is."""
+
+    node: str
+    host: str
+    pid: int
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """An actor that is ready, and where it is."""
 
     actor: Any
+    place: _Place
+
+
+@dataclass
+class _Call:
+    """A task on a worker, when it started, and when something was last heard of it."""
+
+    worker: _Worker
     task: Task
     started: float
+    heard: float
+    is_named: bool = False
+
+    def __str__(self) -> str:
+        cells = self.task.pack.cells
+        what = f"{len(cells)} cells, the first {cells[0].cell_id}" if cells else "a training run"
+        return f"{self.worker.place} ({what})"
+
+    def expected(self, limit: tuple[float, float]) -> float:
+        """The larger of a time, and of so many times the pack's expected one."""
+        seconds, times = limit
+        return max(seconds, times * self.task.pack.seconds)
+
+    def overdue(self, now: float, limit: float | None) -> str:
+        """Why the pack is to be ended, if it is."""
+        if limit is not None and now - self.started > limit + _GRACE_SECONDS:
+            return f"the pack did not end {_GRACE_SECONDS:g} s after resources.timeout_seconds = {limit:g}"
+        if limit is None and now - self.heard > self.expected(_LOST):
+            return (
+                f"nothing was heard of {self} for {duration(now - self.heard)}; resources.timeout_seconds sets another "
+                "limit"
+            )
+        return ""
 
 
-def actor_shape(resources: Resources, *, cpus: float, gpus: float) -> tuple[int, float, float]:
-    """How many actors a cluster holds, and the CPUs and GPUs of each.
+def _first_shape(resources: Resources, nodes: Sequence[Node], *, is_own_machine: bool) -> Shape:
+    """What an actor is to hold, as far as can be told at once: on a cluster nodes with GPUs may be yet to come.
 
     Raises:
-      ClusterError: If it cannot hold what the job asks for.
+      ClusterError: If this machine does not hold it.
     """
-    if 0 < gpus < resources.gpus_per_actor:
-        raise ClusterError(
-            f"the cluster has {gpus:g} GPUs, resources.gpus_per_actor asks for {resources.gpus_per_actor:g}"
-        )
-    per_actor = resources.gpus_per_actor if gpus else 0.0
-    by_gpu = math.inf if per_actor == 0 else gpus // per_actor if per_actor >= 1 else int(gpus) * round(1 / per_actor)
-    wanted = math.inf if resources.actors == "auto" else resources.actors
-    if resources.cpus_per_actor != "auto":
-        cpus_each = resources.cpus_per_actor
-    elif per_actor == 0:
-        cpus_each = 1.0
-    else:
-        cpus_each = min(1.0, math.floor(1e4 * cpus / min(by_gpu, wanted)) / 1e4)
-    fitting = min(by_gpu, math.floor(cpus / cpus_each + 1e-9))
-    if fitting < 1 or (resources.actors != "auto" and fitting < resources.actors):
-        raise ClusterError(
-            f"the cluster has {cpus:g} CPUs and {gpus:g} GPUs, room for {int(fitting)} actors of {cpus_each:g} CPU and "
-            f"{per_actor:g} GPU; the job asks for {resources.actors} (resources.actors, cpus_per_actor, gpus_per_actor)"
-        )
-    return int(min(fitting, wanted)), cpus_each, per_actor
-
-
-def describe_actors(num: int, *, cpus: float, gpus: float, wanted_gpus: float, is_own_machine: bool) -> str:
-    """What runs the packs, for a person; `gpus` and `wanted_gpus` are what an actor has and should have.
-
-    A cluster somebody has paid for and that has no GPU is worth a warning: Ray starts workers for actors that wait, but
-    we ask only for what is there.
-    """
-    each = f"{gpus:g} GPU and {cpus:g} CPU" if gpus else f"{cpus:g} CPU"
-    if gpus or not wanted_gpus:
-        note = ""
-    elif is_own_machine:
-        note = " (no GPU here)"
-    else:
-        note = (
-            f" (no GPU in the cluster: CPUs compute, though resources.gpus_per_actor is {wanted_gpus:g}; GPU workers "
-            "must be up before the job starts, see min_workers)"
-        )
-    return f"{num} Ray actor{'s' if num > 1 else ''}, {each} each{note}"
+    with_gpus = resources.gpus_per_actor > 0
+    if is_own_machine and with_gpus and not any(node.gpus for node in nodes):
+        if resources.gpus == "required":
+            raise ClusterError("this machine has no GPU, and resources.gpus is required; see --address")
+        with_gpus = False
+    shape = shape_with_gpus(resources, nodes) if with_gpus else shape_without_gpus(resources)
+    wanted = 1 if resources.actors == "auto" else resources.actors
+    if is_own_machine and shape.room(nodes) < wanted:
+        raise too_small(shape, resources, nodes, where="this machine")
+    return shape
 
 
 class _Actor:
@@ -251,10 +391,10 @@ class _Actor:
 
         self._make = Worker
 
-    def prepare(self, settings: WorkerSettings, samples: Samples | None) -> bool:
-        """Makes the worker here, where an error reaches the driver as what it is."""
+    def prepare(self, settings: WorkerSettings, samples: Samples | None) -> _Place:
+        """Makes the worker here, where an error reaches the driver as what it is; says where it is."""
         self._worker = self._make(settings, samples)
-        return True
+        return _Place(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
 
     def execute(self, task: Task) -> Iterator[Event]:
         yield from self._worker.execute(task)
@@ -262,26 +402,3 @@ class _Actor:
 
 def _load(problem: Problem) -> tuple[Samples | None, bool]:
     return problem.load(), True
-
-
-def _connect(address: str, packages: Sequence[Path]) -> None:
-    is_own = address == "local"
-    options: dict[str, Any] = {"include_dashboard": False} if is_own else {"runtime_env": _runtime_env(packages)}
-    on_termination = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
-        raise ClusterError(
-            f"no Ray cluster answers at {address}: {error}\n"
-            "  Start one with 'ray start --head', or use this machine by "
-            "leaving out --address and unsetting RAY_ADDRESS"
-        ) from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_termination)  # Ray has put its own in place, which ends without a word
-
-
-def _runtime_env(packages: Sequence[Path]) -> Mapping[str, Any]:
-    """This very code and the user's own for the cluster's workers; a submitted job has brought them already."""
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
-        return {}
-    return {"py_modules": [str(path) for path in (Path(__file__).resolve().parents[1], *packages)]}

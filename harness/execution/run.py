@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
+from ..errors import StoreError
 from ..job.extensions import own_packages
 from ..job.parts.settings import Resources
 from ..job.reading import AnyJob, Source, dump_job, load_grid
 from ..job.tune import TuneJob
 from ..planning.plan import Plan, make_plan
-from ..storage.store import Store
+from ..storage.store import PATIENCE_SECONDS, Store
 from ..worker.messages import WorkerSettings
 from ..worker.provenance import Provenance, git_commit, versions_json
 from .driver import Driver, Observer, PackSource, State
@@ -23,6 +24,8 @@ from .durations import duration
 from .executor import Executor
 from .executors import check_executor, make_executor
 from .progress import ProgressDisplay
+
+_MAX_ROUNDS = 3  # in which lost snapshots are trained again
 
 
 @dataclass(frozen=True, repr=False)
@@ -168,13 +171,33 @@ class Session:
 
     driver: Driver
     executor: Executor
+    store: Store
+    announce: Callable[[str], None]
 
     def run(self, plan: Plan, *, observer: Observer | None = None) -> Outcome:
-        """Computes what a plan lacks, in packs that keep all of these workers busy."""
+        """Computes what a plan lacks, in packs that keep all of these workers busy; what came of it says the store.
+
+        Raises:
+          StoreError: If the store lacks rows that workers have reported.
+        """
         plan = plan.for_slots(self.executor.num_slots)
         state = State.of(plan)
-        self.driver.run(plan.job.name, plan.packs, state=state, observer=observer)
-        return Outcome(plan, state.statuses, len(plan.missing), state.seconds, self.executor.description)
+        lost = self.driver.run(plan.job.name, plan.packs, state=state, observer=observer)
+        after = plan.renewed(self.store)
+        for _ in range(_MAX_ROUNDS):
+            if not (lost and after.missing):
+                break
+            for text in lost:
+                self.announce(f"{text}: trained again")
+            state = replace(State.of(after), started=state.started)
+            lost = self.driver.run(plan.job.name, after.packs, state=state, observer=observer)
+            after = after.renewed(self.store)
+        if after.missing:
+            problem = "; ".join(lost) or "its workers have reported them as written"
+            raise StoreError(
+                f"{self.store.root}: {len(after.missing)} cells of {plan.job.name} are not there: {problem}"
+            )
+        return Outcome(plan, after.difference.done, len(plan.missing), state.seconds, self.executor.description)
 
     def work_through(self, name: str, source: PackSource) -> None:
         """Executes packs of the job of this name as they are supplied, until there are no more."""
@@ -192,8 +215,10 @@ def session(
     num_tasks: int,
 ) -> Iterator[Session]:
     """Starts the workers for jobs of this problem and resources, no more than `num_tasks`; they end with the block."""
-    resources = job.resources
+    resources, store.patience_seconds = job.resources, PATIENCE_SECONDS
+    say = announce or (lambda text: None)
     with _opened(executor, job, address) as running, store.marked() as marker:
+        running.announce = say
         settings = WorkerSettings(
             results=store.absolute_root,
             marker=marker,
@@ -203,9 +228,9 @@ def session(
             timeout_seconds=resources.timeout_seconds,
         )
         running.open(settings, job.problem, num_tasks=num_tasks)
-        if announce is not None:
-            announce(running.description)
-        yield Session(Driver(store, running, settings.provenance, retries=resources.retries), running)
+        say(running.description)
+        driver = Driver(store, running, settings.provenance, retries=resources.retries)
+        yield Session(driver, running, store, say)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import HarnessError
 from ..job.parts.problem import Problem
 from ..job.parts.settings import Resources
-from ..worker.messages import Event, PackDone, PackFailed, Task, WorkerSettings
+from ..worker.messages import Event, Last, Task, WorkerSettings
 from ..worker.worker import Worker
 from .executor import Executor
 
@@ -50,7 +50,7 @@ class SerialExecutor(Executor):
         assert self._current is not None, "nothing to wait for"
         task, events = self._current
         event = next(events)
-        if isinstance(event, (PackDone, PackFailed)):
+        if isinstance(event, Last):
             self._current = None
         return [(task, event)]
 

@@ -60,6 +60,11 @@ class Plan:
         """The same work in packs for so many actors."""
         return replace(self, slots=slots)
 
+    def renewed(self, store: StoreView) -> Plan:
+        """The plan of the same cells against the store as it is now; no status is to be computed again."""
+        difference = difference_from_store(self.cells, self.job.name, store, frozenset())
+        return replace(self, difference=difference, snapshots=_snapshots_for(difference, store))
+
     @functools.cached_property
     def packs(self) -> tuple[Pack, ...]:
         """What is to be executed, cut so that all actors are busy."""
@@ -104,14 +109,20 @@ def make_plan(job: AnyJob, store: StoreView, *, slots: int, retry: Iterable[str]
     """
     cells = tuple(_EXPAND[job.protocol](job))
     difference = difference_from_store(cells, job.name, store, frozenset(retry))
-    needed = {cell.generator for cell in difference.missing if cell.generator is not None and cell.probe is not None}
-    snapshots = store.snapshots_among(needed)
     return Plan(
         job=job,
         cells=cells,
         difference=difference,
         runs=tuple({cell.run.run_id: cell.run for cell in cells if cell.run is not None}.values()),
         probes=tuple({cell.probe.probe_id: cell.probe for cell in cells if cell.probe is not None}.values()),
-        snapshots=snapshots,
+        snapshots=_snapshots_for(difference, store),
         slots=slots,
+    )
+
+
+def _snapshots_for(difference: Difference, store: StoreView) -> frozenset[SnapshotKey]:
+    """Those that missing cells need and the store has."""
+    missing = difference.missing
+    return store.snapshots_among(
+        {cell.generator for cell in missing if cell.generator is not None and cell.probe is not None}
     )

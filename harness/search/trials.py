@@ -96,6 +96,12 @@ class Trials:
         """Whether every trial has ended."""
         return self._all_asked and not self._trials
 
+    @property
+    def num_to_come(self) -> int:
+        """About how many packs there may yet be."""
+        invented = 0 if self._all_asked else self._job.search.trials * self._job.search.seeds
+        return -(-(len(self._waiting) + invented) // self._pack_size)
+
     def packs(self, *, num_free: int) -> Sequence[TrainingPack]:
         """Packs for so many free workers, of what waits and, as long as there is room, of new trials."""
         self._read_rows()

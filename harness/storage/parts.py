@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,9 +23,15 @@ from .records import TABLES
 if TYPE_CHECKING:
     import pyarrow.dataset
 
+_NAME = re.compile(r"part-[\w-]+\.parquet")
 _MERGED = "part-merged-"
 _MERGED_BYTES = 2**26  # of a merged part; it is made in memory
 _REPLACES = b"replaces"  # in a merged part's metadata: the names of those it stands for
+_ALWAYS = {
+    table: ["job", "part", next(name for name in ("cell_id", "run_id", "trial") if name in schema.names)]
+    for table, schema in TABLES.items()
+}
+"""Columns without which there is no row."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def merged_name() -> str:
 
 def among(infos: Iterable[FileInfo], *, job: str, files: FileSystem) -> tuple[list[Part], list[str]]:
     """Of the files in a table's folder the parts to be read, and the paths of those that merged ones stand for."""
-    parts = [Part(job, info, _written_as(info, files)) for info in infos if info.path.endswith(".parquet")]
+    parts = [Part(job, info, _written_as(info, files)) for info in infos if _NAME.fullmatch(info.base_name)]
     replaced = {name for part in parts if part.info.base_name.startswith(_MERGED) for name in part.written_as}
     return (
         [part for part in parts if part.info.base_name not in replaced],
@@ -77,14 +84,46 @@ def _written_as(info: FileInfo, files: FileSystem) -> tuple[str, ...]:
     if not info.base_name.startswith(_MERGED):
         return (info.base_name,)
     with files.open_input_file(info.path) as file:
-        return tuple(json.loads(pyarrow.parquet.read_schema(file).metadata[_REPLACES]))
+        content = file if info.size else pa.BufferReader(b"")
+        try:
+            return tuple(json.loads(pyarrow.parquet.read_schema(content).metadata[_REPLACES]))
+        except (pa.ArrowException, KeyError, TypeError):  # `damage` will say more
+            return (info.base_name,)
+
+
+def foreign(infos: Iterable[FileInfo]) -> list[str]:
+    """Paths of Parquet files in a table's folder that no harness has named."""
+    return [
+        info.path
+        for info in infos
+        if info.base_name.endswith(".parquet")
+        and not info.base_name.startswith(".")
+        and not _NAME.fullmatch(info.base_name)
+    ]
+
+
+def damage(content: bytes, table: str) -> str | None:
+    """What keeps a file from being read as a part of a table; None if nothing does."""
+    try:
+        rows = pyarrow.parquet.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read()
+    except (pa.ArrowException, OSError) as error:
+        return f"is damaged: {str(error).splitlines()[0].rstrip('.')}"
+    ours = TABLES[table]
+    lacking = [name for name in _ALWAYS[table] if name not in rows.column_names or rows[name].null_count]
+    other = [
+        field.name for field in rows.schema if field.name in ours.names and field.type != ours.field(field.name).type
+    ]
+    if lacking or other:
+        return f"holds no rows of {table}: see {', '.join(lacking or other)}"
+    return None
 
 
 def opened(parts: Sequence[Part], table: str, files: FileSystem) -> pyarrow.dataset.Dataset:
     """All rows of some parts of a table; of a filter by job only that job's files are opened."""
-    from pyarrow.dataset import FileSystemDataset, ParquetFileFormat, field  # here, because it loads pandas
+    # here, because it loads pandas
+    from pyarrow.dataset import FileSystemDataset, ParquetFileFormat, ParquetFragmentScanOptions, field
 
-    form = ParquetFileFormat()
+    form = ParquetFileFormat(default_fragment_scan_options=ParquetFragmentScanOptions(page_checksum_verification=True))
     fragments = [form.make_fragment(part.path, files, partition_expression=field("job") == part.job) for part in parts]
     return FileSystemDataset(fragments, TABLES[table], form, files)
 
@@ -121,5 +160,6 @@ def as_parquet(rows: pa.Table) -> bytes:
         compression="zstd",
         use_dictionary=[name for name in rows.schema.names if name not in floats],
         use_byte_stream_split=floats,
+        write_page_checksum=True,
     )
     return bytes(sink.getvalue().to_pybytes())

@@ -25,7 +25,8 @@ _VIEWS = {
     # a cell computed again, or with other settings, supersedes the earlier row at its place in the grid
     "cells": f"""
         SELECT * FROM all_cells
-        QUALIFY row_number() OVER (PARTITION BY {_PLACE} ORDER BY finished_at DESC) = 1""",
+        WHERE CASE WHEN cell_id IS NULL THEN error('rows of cells without cell_id') ELSE true END
+        QUALIFY row_number() OVER (PARTITION BY {_PLACE} ORDER BY sequence DESC NULLS LAST, finished_at DESC) = 1""",
     # a run trained again after a kill repeats its rows
     "training": """
         SELECT * FROM all_training
@@ -60,13 +61,7 @@ class Results:
         _check_holds_results(self.store)
         self._connection = duckdb.connect(config=_LOCKED)
         self._parts = {table: self.store.parts(table) for table in TABLES}
-        for table in _VIEWS:
-            self._connection.register(f"all_{table}", self.store.dataset(table, of=self._parts[table]))
-        for name, sql in _VIEWS.items():
-            self._connection.execute(f"CREATE VIEW {name} AS {sql}")
-        for table in _BESIDE_CELLS:
-            self._show(table, (), self._parts[table])
-        self._has_compared = False
+        self._show_all()
 
     def query(self, sql: str) -> pa.Table:
         """The answer to an SQL statement, as an Arrow table.
@@ -75,10 +70,9 @@ class Results:
           QueryError: If the statement is wrong, or reaches beyond the store's tables; the text is DuckDB's, which
             points at the place.
         """
-        self._see_to_views(sql)
         try:
-            relation = self._connection.sql(sql)
-            return pa.table({}) if relation is None else _with_distinct_names(relation.to_arrow_table())
+            relation = self._answer(sql)
+            return pa.table({}) if relation is None else _with_distinct_names(relation)
         except (duckdb.Error, UnicodeError) as error:  # a lone surrogate is no text for DuckDB
             way_out = f"Tables: {', '.join(TABLES)}; columns: DESCRIBE cells"
             if isinstance(error, duckdb.PermissionException):
@@ -115,11 +109,43 @@ class Results:
         """
         if name not in TABLES:
             raise QueryError(f"no table '{name}'. Valid: {', '.join(TABLES)}")
-        self._see_to_views(name)
-        view = self._connection.view(name)
-        if job is not None:
-            view = view.filter(duckdb.ColumnExpression("job") == duckdb.ConstantExpression(job))
-        return view.to_arrow_table()
+        try:
+            return self._answer(f"FROM {name}", job=job)
+        except duckdb.Error as error:
+            raise QueryError(str(error)) from error
+
+    def _answer(self, sql: str, *, job: str | None = None) -> pa.Table | None:
+        """The answer to a statement, of one job's rows alone if its name is given; None where there is none.
+
+        What cannot be read is passed over: where a statement fails and there is such a part, it is tried again without.
+        """
+        try:
+            return self._tried(sql, job)
+        except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException):
+            raise
+        except duckdb.Error:
+            sound = {table: self.store.sound(table, parts) for table, parts in self._parts.items()}
+            if sound == self._parts:
+                raise
+            self._parts = sound
+            self._show_all()
+            return self._tried(sql, job)
+
+    def _tried(self, sql: str, job: str | None) -> pa.Table | None:
+        self._see_to_views(sql)
+        relation = self._connection.sql(sql)
+        if relation is not None and job is not None:
+            relation = relation.filter(duckdb.ColumnExpression("job") == duckdb.ConstantExpression(job))
+        return None if relation is None else relation.to_arrow_table()
+
+    def _show_all(self) -> None:
+        """Makes the views; those of what belongs to cells are seen to again when they are asked for."""
+        self._has_compared = False
+        for table, sql in _VIEWS.items():
+            self._connection.register(f"all_{table}", self.store.dataset(table, of=self._parts[table]))
+            self._connection.execute(f"CREATE OR REPLACE VIEW {table} AS {sql}")
+        for table in _BESIDE_CELLS:
+            self._show(table, (), self._parts[table])
 
     def _see_to_views(self, sql: str) -> None:
         """Before the first statement that asks for what belongs to cells, finds out which files need no comparison.

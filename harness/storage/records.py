@@ -55,6 +55,7 @@ CELLS = _schema(
     _JOB,
     _CELL_ID,
     _field("attempt", _int, "which execution of the pack wrote the row, from 1"),
+    _field("sequence", _int, "grows with every execution of a pack of the job; the largest at a place counts"),
     _field("status", _text, "completed, diverged, failed, timeout or lost"),
     _field("error", _text, "why the cell did not complete; a traceback where there is one"),
     _field("protocol", _text, "probe, train or dirac"),

@@ -2,7 +2,7 @@
 
     <root>/<job>/job.yaml
     <root>/<job>/{cells,curves,training,metrics,trajectories,trials}/part-[merged-]<uuid>.parquet
-    <root>/snapshots/<uuid>.safetensors                generators of a pack at one epoch; its metadata says whose
+    <root>/snapshots/<sha256>.safetensors              generators of a pack at one epoch; its metadata says whose
     <root>/snapshots/<run_id>/state-<n>.safetensors    of a run that is to go on, while it is
 
 A file is complete or absent, and a row of `cells` is the one sign that a cell is done: the store *is* the state.
@@ -11,22 +11,27 @@ A file is complete or absent, and a row of `cells` is the one sign that a cell i
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import json
 import os
 import socket
+import time
 import uuid
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.fs
 from filelock import FileLock, Timeout
 
-from ..errors import StoreError
+from ..errors import SnapshotsLostError, StoreError, StoreWarning, printable
 from ..identity import SnapshotKey
-from .parts import Part, among, as_parquet, file_name, mergeable, merged, merged_name, opened
+from . import lease
+from .parts import Part, among, as_parquet, damage, file_name, foreign, mergeable, merged, merged_name, opened
 from .records import TABLES, CellKey, StoredCell, to_table
 
 if TYPE_CHECKING:
@@ -35,13 +40,28 @@ if TYPE_CHECKING:
 SNAPSHOTS = "snapshots"
 MARKERS = ".markers"
 _READS_AT_ONCE = 16
+PATIENCE_SECONDS = 300.0
+"""How long a run waits for a remote store that does not answer."""
+_FINAL = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_", "SIGNATURE_DOES_NOT_MATCH", "UNRECOGNIZED_CLIENT", "403")
+"""In errors of remote stores that no waiting mends."""
+
+T = TypeVar("T")
 
 
 class Store:
-    """Results below a root: a folder, or any URI pyarrow.fs knows (``s3://``, ``gs://``)."""
+    """Results below a root: a folder, or any URI pyarrow.fs knows (``s3://``, ``gs://``).
 
-    def __init__(self, root: str | Path) -> None:
+    Args:
+      root: Where it is.
+      patience_seconds: How long a remote store that does not answer is asked again.
+
+    Raises:
+      StoreError: If there is no such place.
+    """
+
+    def __init__(self, root: str | Path, *, patience_seconds: float = 0.0) -> None:
         self.root = str(root)
+        self.patience_seconds = patience_seconds
         try:
             if "://" in self.root:
                 self._files, self._base = pyarrow.fs.FileSystem.from_uri(self.root)
@@ -51,7 +71,7 @@ class Store:
             raise StoreError(f"--results {self.root}: cannot be opened: {error}") from error
         self._snapshots: dict[SnapshotKey, str] = {}  # known so far, with their files
         self._known: set[str] = set()
-        info = self._files.get_file_info(self._base)
+        info = self._patiently(lambda: self._files.get_file_info(self._base), "cannot be read")
         if info.type == pyarrow.fs.FileType.File:
             raise StoreError(f"--results {self.root}: is a file; name a folder or a URI such as s3://bucket/prefix")
 
@@ -94,7 +114,7 @@ class Store:
         for table in TABLES:
             current, replaced = self._parts(job, table)
             self._delete(replaced)
-            for group in mergeable(current):
+            for group in mergeable(self.sound(table, current)):
                 self._put(f"{job}/{table}/{merged_name()}", merged(group, table, self._files))
                 self._delete(part.path for part in group)
             if current:
@@ -112,7 +132,7 @@ class Store:
 
     def write_snapshots(self, content: bytes) -> None:
         """Keeps generators: a safetensors file whose metadata name them (`training/snapshots.py`)."""
-        self._put(f"{SNAPSHOTS}/{uuid.uuid4().hex}.safetensors", content)
+        self._put(f"{SNAPSHOTS}/{_snapshot_name(content)}", content)
 
     def write_state(self, run_id: str, epoch: int, content: bytes) -> None:
         """Keeps all that a run needs to go on from an epoch."""
@@ -120,19 +140,25 @@ class Store:
 
     def delete_states(self, run_id: str, epochs: Iterable[int]) -> None:
         """Forgets where a run stood, which no training will go on from."""
-        for epoch in epochs:
-            with contextlib.suppress(FileNotFoundError):
-                self._files.delete_file(f"{self._base}/{_state(run_id, epoch)}")
+        self._delete(f"{self._base}/{_state(run_id, epoch)}" for epoch in epochs)
 
     @contextlib.contextmanager
     def locked(self, job: str) -> Iterator[None]:
-        """Keeps other processes of this machine from working on a job; where the store is no folder, it does not.
+        """Keeps other processes of this machine from working on a job; where the store is no folder, of any machine.
 
         Raises:
           StoreError: If another process does.
         """
         if not isinstance(self._files, pyarrow.fs.LocalFileSystem):
-            yield
+            name = f"{job}/.lease"
+            with lease.held(
+                lambda: self._content(name),
+                lambda content: self._put(name, content),
+                lambda: self._delete([f"{self._base}/{name}"]),
+                what=f"{job} in {self.root}",
+                warn=_warn,
+            ):
+                yield
             return
         folder = Path(self._base) / job
         folder.mkdir(parents=True, exist_ok=True)
@@ -159,8 +185,7 @@ class Store:
         try:
             yield marker
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                self._files.delete_file(f"{self._base}/{MARKERS}/{marker}")
+            self._delete([f"{self._base}/{MARKERS}/{marker}"])
 
     def check_marker(self, marker: str) -> None:
         """Refuses a store that is not the one in which `marked` wrote.
@@ -180,14 +205,14 @@ class Store:
         """The files that hold these generators, each once.
 
         Raises:
-          StoreError: If one is not there.
+          SnapshotsLostError: If one is not there, or its content is not what was written; it is deleted then.
         """
         missing = set(keys) - self.snapshots_among(keys)
         if missing:
             run_id, epoch = min(missing)
-            raise StoreError(f"{self.root}: no snapshot of run {run_id} at epoch {epoch}")
+            raise SnapshotsLostError(f"{self.root}: no snapshot of run {run_id} at epoch {epoch}", frozenset(missing))
         files = dict.fromkeys(self._snapshots[key] for key in keys)
-        return [self._get(f"{SNAPSHOTS}/{name}", f"file of snapshots {name}") for name in files]
+        return [self._read_snapshots(name) for name in files]
 
     def snapshots_among(self, keys: Collection[SnapshotKey]) -> frozenset[SnapshotKey]:
         """Those of the generators that are there.
@@ -243,43 +268,140 @@ class Store:
 
     def latest_cells(self, job: str) -> Mapping[CellKey, StoredCell]:
         """The latest row at each of the grid's coordinates."""
-        columns = [*CellKey._fields, "cell_id", "status", "identity", "finished_at"]
-        found = self.parts("cells", job=job)
-        if not found:
-            return {}
-        rows = self.dataset("cells", of=found).to_table(columns=columns).sort_by("finished_at").to_pylist()
+        columns = [*CellKey._fields, "cell_id", "status", "identity", "sequence", "finished_at"]
+        rows = self.read("cells", self.parts("cells", job=job), columns=columns)
+        first_null = [("sequence", "ascending", "at_start"), ("finished_at", "ascending", "at_start")]
         return {
             CellKey(*(row[name] for name in CellKey._fields)): StoredCell(
                 row["cell_id"], row["status"], row["identity"]
             )
-            for row in rows
+            for row in rows.sort_by(first_null).to_pylist()
         }
+
+    def last_sequence(self, job: str) -> int:
+        """The largest `sequence` among a job's rows; 0 where there are none."""
+        rows = self.read("cells", self.parts("cells", job=job), columns=["sequence"])
+        return max((value for value in rows["sequence"].to_pylist() if value is not None), default=0)
+
+    def read(self, table: str, parts: Sequence[Part], *, columns: Sequence[str]) -> pa.Table:
+        """Columns of some parts' rows. Parts that cannot be read are named in a `StoreWarning`, and passed over.
+
+        Raises:
+          StoreError: If the store cannot be read.
+        """
+        if not parts:
+            return TABLES[table].empty_table().select(list(columns))
+        try:
+            rows = self.dataset(table, of=parts).to_table(columns=list(columns))
+            if "cell_id" not in columns or not rows["cell_id"].null_count:
+                return rows
+        except (pa.ArrowException, OSError):
+            pass  # either some part is damaged, or the store does not answer
+        sound = self.sound(table, parts)
+        if len(sound) < len(parts):
+            return self.read(table, sound, columns=columns)
+        return self._patiently(
+            lambda: self.dataset(table, of=parts).to_table(columns=list(columns)), f"cannot read {table}"
+        )
+
+    def sound(self, table: str, parts: Sequence[Part]) -> list[Part]:
+        """Those of some parts that can be read; the others are named in a `StoreWarning`. All are read for it.
+
+        Raises:
+          StoreError: If the store cannot be read.
+        """
+
+        def look(part: Part) -> str | None:
+            content = self._content(part.path.removeprefix(f"{self._base}/"))
+            return None if content is None else damage(content, table)  # merged meanwhile
+
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            found = list(pool.map(look, parts))
+        for part, problem in zip(parts, found, strict=True):
+            if problem:
+                _warn(f"{part.path}: {problem}. It is passed over; delete it, and run the job again for what it held")
+        return [part for part, problem in zip(parts, found, strict=True) if not problem]
 
     # --- private
 
     def _keys_in(self, name: str) -> list[SnapshotKey]:
         """Which generators a file holds, from its header."""
         path = f"{self._base}/{SNAPSHOTS}/{name}"
-        try:
+
+        def read() -> bytes:
             with self._files.open_input_file(path) as file:
                 length = int.from_bytes(file.read(8), "little")
-                header = json.loads(file.read(min(length, file.size())))
+                return bytes(file.read(min(length, file.size())))
+
+        try:
+            header = json.loads(self._patiently(read, "cannot read snapshots"))
             return [(run_id, epoch) for run_id, epoch in json.loads(header["__metadata__"]["snapshots"])]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{path}: holds no snapshots; delete it, and what it should hold is trained again"
-            ) from error
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError):
+            _warn(f"{path}: holds no snapshots. It is passed over; delete it. What it should hold is trained again")
+            return []
+
+    def _read_snapshots(self, name: str) -> bytes:
+        path = f"{self._base}/{SNAPSHOTS}/{name}"
+        keys = frozenset(key for key, file in self._snapshots.items() if file == name)
+        content = self._content(f"{SNAPSHOTS}/{name}")
+        if content is None:
+            self.forget_snapshots(keys)
+            raise SnapshotsLostError(f"{path}: is gone", keys)
+        if name != _snapshot_name(content):
+            self._delete([path])
+            self.forget_snapshots(keys)
+            raise SnapshotsLostError(f"{path}: was damaged, and is deleted", keys)
+        return content
+
+    def forget_snapshots(self, keys: Collection[SnapshotKey]) -> None:
+        """Told that generators are not there, whatever was seen before."""
+        for name in {self._snapshots.pop(key) for key in keys if key in self._snapshots}:
+            self._known.discard(name)
 
     def _get(self, name: str, what: str) -> bytes:
-        try:
-            with self._files.open_input_stream(f"{self._base}/{name}") as file:
-                return bytes(file.read())
-        except FileNotFoundError:
-            raise StoreError(f"{self.root}: no {what}") from None
+        content = self._content(name)
+        if content is None:
+            raise StoreError(f"{self.root}: no {what}")
+        return content
+
+    def _content(self, name: str) -> bytes | None:
+        """Of a file; None where there is none."""
+
+        def read() -> bytes | None:
+            try:
+                with self._files.open_input_stream(f"{self._base}/{name}") as file:
+                    return bytes(file.read())
+            except FileNotFoundError:
+                return None
+
+        return self._patiently(read, f"cannot read {name}")
 
     def _has(self, name: str) -> bool:
-        info = self._files.get_file_info(f"{self._base}/{name}")
+        info = self._patiently(lambda: self._files.get_file_info(f"{self._base}/{name}"), f"cannot look for {name}")
         return bool(info.type == pyarrow.fs.FileType.File)
+
+    def _patiently(self, ask: Callable[[], T], problem: str) -> T:
+        """What the store answers, which is asked again for a while if it does not.
+
+        Raises:
+          StoreError: If it refuses, or has not answered in that time.
+        """
+        pause, deadline = 0.5, time.monotonic() + self.patience_seconds
+        while True:
+            try:
+                return ask()
+            except (pa.ArrowException, OSError) as error:
+                if isinstance(error, FileNotFoundError):
+                    raise
+                is_over = time.monotonic() + pause > deadline or any(word in str(error) for word in _FINAL)
+                if isinstance(self._files, pyarrow.fs.LocalFileSystem) or is_over:
+                    raise StoreError(f"--results {self.root}: {problem}: {_first_line(error)}") from error
+                if pause == 0.5:
+                    _warn(f"{self.root} does not answer ({_first_line(error)}); asking again")
+            time.sleep(pause)
+            pause = min(2 * pause, 10.0)
 
     def _rows_besides(
         self, seen: Collection[str], table: str, job: str, columns: Sequence[str]
@@ -289,35 +411,36 @@ class Store:
         if not new:
             return [], []
         new.sort(key=lambda part: part.info.mtime)
-        rows = self.dataset(table, of=new).to_table(columns=list(columns)).to_pylist()
+        rows = self.read(table, new, columns=columns).to_pylist()
         return [part.path for part in new], rows
 
     def _parts(self, job: str, table: str) -> tuple[list[Part], list[str]]:
-        return among(self._listing(f"{job}/{table}"), job=job, files=self._files)
+        infos = self._listing(f"{job}/{table}")
+        for path in foreign(infos):
+            _warn(f"{path}: is no part of the store, and passed over; delete it")
+        return among(infos, job=job, files=self._files)
 
     def _delete(self, paths: Iterable[str]) -> None:
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
-                self._files.delete_file(path)
+                self._patiently(functools.partial(self._files.delete_file, path), f"cannot delete {path}")
 
     def _listing(self, folder: str) -> list[pyarrow.fs.FileInfo]:
         selector = pyarrow.fs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
-        try:
-            return list(self._files.get_file_info(selector))
-        except (pa.ArrowException, OSError) as error:
-            raise StoreError(f"--results {self.root}: cannot be read: {error}") from error
+        return self._patiently(lambda: list(self._files.get_file_info(selector)), "cannot be read")
 
     def _put(self, name: str, content: bytes) -> None:
         """Writes a file complete or not at all, and overwrites nothing half way."""
         path = f"{self._base}/{name}"
-        try:
+
+        def write() -> None:
             if isinstance(self._files, pyarrow.fs.LocalFileSystem):
                 _put_locally(Path(path), content)
-            else:
-                with self._files.open_output_stream(path) as file:
-                    file.write(content)
-        except (pa.ArrowException, OSError) as error:
-            raise StoreError(f"--results {self.root}: cannot write {name}: {error}") from error
+                return
+            with self._files.open_output_stream(path) as file:
+                file.write(content)
+
+        self._patiently(write, f"cannot write {name}")
 
 
 class Cursor:
@@ -337,6 +460,19 @@ class Cursor:
 def new_part() -> str:
     """A fresh name for what one pack execution writes."""
     return uuid.uuid4().hex
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _snapshot_name(content: bytes) -> str:
+    """By which a reader tells whether a file is what was written."""
+    return f"{hashlib.sha256(content).hexdigest()}.safetensors"
+
+
+def _warn(text: str) -> None:
+    warnings.warn(printable(text), StoreWarning, stacklevel=2)
 
 
 def _state(run_id: str, epoch: int) -> str:

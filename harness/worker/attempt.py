@@ -40,6 +40,7 @@ class Attempt:
         """Columns of ``cells`` that say when, where and at which attempt a row was computed."""
         return {
             "attempt": self._task.attempt,
+            "sequence": self._task.sequence,
             "peak_memory_bytes": devices.peak_memory_bytes(self._device),
             "device": devices.describe(self._device),
             "hostname": socket.gethostname(),

@@ -34,11 +34,20 @@ class WorkerSettings:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One attempt at a pack of a job; each is itself alone, whatever its pack."""
+    """One attempt at a pack of a job; each is itself alone, whatever its pack.
+
+    Attributes:
+      attempt: Counted from 1.
+      sequence: Larger than that of any earlier task of the job, which decides between rows of one cell: clocks of
+        workers differ.
+      num_preempted: How often machines were taken away under earlier tasks of this attempt.
+    """
 
     job: str
     pack: Pack
     attempt: int
+    sequence: int
+    num_preempted: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,18 @@ class SnapshotImpossible:
     run_id: str
     epoch: int
     status: Status
+    error: str
+
+
+@dataclass(frozen=True)
+class SnapshotsLost:
+    """Snapshots that the pack was to probe are damaged or gone, so it has ended without rows.
+
+    Attributes:
+      error: Which file, for a person.
+    """
+
+    keys: frozenset[SnapshotKey]
     error: str
 
 
@@ -95,4 +116,9 @@ class WorkerDied:
     preempted: bool = False
 
 
-Event = Progress | SnapshotsWritten | SnapshotImpossible | CellsWritten | PackFailed | PackDone | WorkerDied
+Event = (
+    Progress | SnapshotsWritten | SnapshotImpossible | SnapshotsLost | CellsWritten | PackFailed | PackDone | WorkerDied
+)
+
+Last = SnapshotsLost | PackFailed | PackDone | WorkerDied
+"""What the last event of a task is."""

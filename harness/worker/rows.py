@@ -24,12 +24,14 @@ def cell_row(
     status: Status,
     error: str | None = None,
     attempt: int,
+    sequence: int,
     **columns: Any,
 ) -> Columns:
     """A row of ``cells``: what the cell is, how it ended, and the given columns."""
     return {
         **cell.columns(),
         "attempt": attempt,
+        "sequence": sequence,
         "status": status,
         "error": error,
         "finished_at": datetime.now(UTC),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..dirac.cells import DiracPack
 from ..dirac.play import play
+from ..errors import SnapshotsLostError
 from ..evaluation.cells import Evaluator, Trained
 from ..identity import SnapshotKey
 from ..job.parts.settings import Evaluation
@@ -20,7 +21,7 @@ from ..planning.packs import Pack, ProbePack, TrainingPack
 from ..problems.sources import Samples, Source
 from ..stacking.module import StackedModule
 from ..storage.records import Columns
-from ..storage.store import Store
+from ..storage.store import PATIENCE_SECONDS, Store
 from ..training.measurement import Measurement
 from ..training.members import MemberState
 from ..training.probe import Probed, probe
@@ -35,6 +36,7 @@ from .messages import (
     PackDone,
     PackFailed,
     SnapshotImpossible,
+    SnapshotsLost,
     SnapshotsWritten,
     Task,
     WorkerSettings,
@@ -51,13 +53,13 @@ class Worker:
         devices.prepare(num_threads=settings.num_threads)
         self._settings, self._samples = settings, samples
         self._device = devices.choose_device(allow_gpu=settings.allow_gpu)
-        self._store = Store(settings.results)
+        self._store = Store(settings.results, patience_seconds=PATIENCE_SECONDS)
         self._store.check_marker(settings.marker)
         self._source: Source | None = None
         self._evaluators: dict[Evaluation, Evaluator] = {}
 
     def execute(self, task: Task) -> Iterator[Event]:
-        """Works through a task's pack; the last event is `PackDone` or `PackFailed`."""
+        """Works through a task's pack; the last event is `PackDone`, `PackFailed` or `SnapshotsLost`."""
         attempt = Attempt(task, self._store, self._device)
         try:
             for event in _WORK[type(task.pack)](self, task.pack, attempt):
@@ -65,6 +67,8 @@ class Worker:
                 attempt.check_time(self._settings.timeout_seconds)
         except PackTimeoutError as error:
             yield PackFailed("timeout", str(error))
+        except SnapshotsLostError as error:
+            yield SnapshotsLost(error.keys, str(error))
         except Exception as error:  # noqa: BLE001 - one bad cell must not stop a grid: whatever it raised becomes its row
             sound = not isinstance(error, torch.AcceleratorError)
             yield PackFailed("failed", traceback.format_exc(), worker_is_sound=sound)

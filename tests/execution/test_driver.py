@@ -305,7 +305,10 @@ def succeed(store: Store, job: Job, task: Task) -> list[Event]:
         for run_, epoch in itertools.product(pack.runs, pack.epochs):
             store.write_snapshots(snapshots([(run_.run_id, epoch)]))
             events.append(SnapshotsWritten(frozenset({(run_.run_id, epoch)})))
-    rows = [cell_row(cell, PROVENANCE, status="completed", attempt=task.attempt) for cell in pack.cells]
+    rows = [
+        cell_row(cell, PROVENANCE, status="completed", attempt=task.attempt, sequence=task.sequence)
+        for cell in pack.cells
+    ]
     store.write_part(job.name, "cells", rows, part=new_part())
     return [*events, CellsWritten({row["cell_id"]: row["status"] for row in rows}), PackDone()]
 

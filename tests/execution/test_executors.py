@@ -14,10 +14,9 @@ import psutil
 import pytest
 
 import harness
-from harness.errors import ClusterError, StoreError
-from harness.execution.ray import RayExecutor, actor_shape, describe_actors
+from harness.errors import StoreError
+from harness.execution.ray import RayExecutor
 from harness.job.job import Job
-from harness.job.parts.settings import Resources
 from harness.storage.query import Results
 from harness.storage.store import MARKERS, Store
 from harness.worker.messages import WorkerSettings
@@ -142,47 +141,6 @@ def test_the_pack_of_an_actor_killed_in_the_middle_is_done_again(
     assert len(store.dataset("cells").to_table()) == 16
 
 
-@pytest.mark.parametrize(
-    ("asked", "cpus", "gpus", "shape"),
-    [
-        ({}, 2, 0, (2, 1.0, 0.0)),
-        ({"cpus_per_actor": 2}, 8, 0, (4, 2, 0.0)),
-        ({"actors": 1}, 8, 0, (1, 1.0, 0.0)),
-        ({}, 2, 4, (4, 0.5, 1)),
-        ({}, 64, 8, (8, 1.0, 1)),
-        ({"gpus_per_actor": 0.25}, 16, 2, (8, 1.0, 0.25)),
-        ({"gpus_per_actor": 0.5}, 16, 1, (2, 1.0, 0.5)),
-        ({"gpus_per_actor": 2}, 16, 5, (2, 1.0, 2)),
-        ({"gpus_per_actor": 0}, 3, 8, (3, 1.0, 0.0)),
-        ({"cpus_per_actor": 4}, 6, 8, (1, 4, 1)),
-    ],
-)
-def test_what_an_actor_holds(asked: dict[str, Any], cpus: float, gpus: float, shape: tuple[int, float, float]) -> None:
-    assert actor_shape(Resources(**asked), cpus=cpus, gpus=gpus) == shape
-
-
-WARNING = (
-    " (no GPU in the cluster: CPUs compute, though resources.gpus_per_actor is 1; GPU workers must be up before the "
-    "job starts, see min_workers)"
-)
-
-
-@pytest.mark.parametrize(
-    ("num", "gpus", "wanted", "is_own_machine", "text"),
-    [
-        (2, 0.0, 1, False, "2 Ray actors, 1 CPU each" + WARNING),
-        (2, 0.0, 1, True, "2 Ray actors, 1 CPU each (no GPU here)"),
-        (1, 0.0, 0, False, "1 Ray actor, 1 CPU each"),
-        (1, 0.0, 0, True, "1 Ray actor, 1 CPU each"),
-        (4, 0.5, 0.5, False, "4 Ray actors, 0.5 GPU and 1 CPU each"),
-    ],
-)
-def test_a_cluster_without_the_gpus_a_job_asks_for_is_warned_of(
-    num: int, gpus: float, wanted: float, is_own_machine: bool, text: str
-) -> None:
-    assert describe_actors(num, cpus=1.0, gpus=gpus, wanted_gpus=wanted, is_own_machine=is_own_machine) == text
-
-
 @pytest.mark.ray
 def test_work_goes_on_with_the_actors_that_get_their_resources(train_job: JobMaker, store: Store) -> None:
     """Another job holds one of the two GPUs: the second actor never starts, and no pack waits for it."""
@@ -219,9 +177,3 @@ def test_actors_that_do_not_see_the_drivers_folder_end_the_run(
     for root in (store.root, elsewhere):
         assert len(Store(root).dataset("cells").to_table()) == 0
     assert not list((Path(store.root) / MARKERS).iterdir())
-
-
-@pytest.mark.parametrize("asked", [{"actors": 5}, {"cpus_per_actor": 16}])
-def test_a_cluster_that_is_too_small_is_refused(asked: dict[str, Any]) -> None:
-    with pytest.raises(ClusterError, match=r"the cluster has 4 CPUs and 0 GPUs, room for \d actors"):
-        actor_shape(Resources(**asked), cpus=4, gpus=0)

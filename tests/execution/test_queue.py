@@ -17,7 +17,7 @@ from harness.worker.messages import Task
 @pytest.fixture
 def tasks(probe_job: Callable[..., Job], store: Store) -> tuple[list[Task], list[Task]]:
     """Those that train and those that probe."""
-    tasks = [Task("job", pack, attempt=1) for pack in make_plan(probe_job(), store, slots=2).packs]
+    tasks = [Task("job", pack, attempt=1, sequence=1) for pack in make_plan(probe_job(), store, slots=2).packs]
     training = [task for task in tasks if isinstance(task.pack, TrainingPack)]
     return training, [task for task in tasks if isinstance(task.pack, ProbePack)]
 

@@ -101,6 +101,7 @@ def keep(
             Provenance(versions="{}", git_commit=None),
             status=status(cell),
             attempt=1,
+            sequence=1,
             **{"bound_best": bound(cell), "w1": 0.25, "data_diameter": diameter, "seconds": 1.5, **columns},
         )
         for cell in expand(job)

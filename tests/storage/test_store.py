@@ -128,12 +128,6 @@ def test_snapshots_are_shared_by_all_jobs(store: Store) -> None:
         store.read_snapshots([("run", 4)])
 
 
-def test_a_file_that_holds_no_snapshots_is_named(store: Store) -> None:
-    store.write_snapshots(b"not a safetensors file")
-    with pytest.raises(StoreError, match=r"snapshots/.*\.safetensors: holds no snapshots; delete it"):
-        store.snapshots_among([("run", 1)])
-
-
 def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="is a file; name a folder"):

@@ -78,7 +78,7 @@ def train_pack(job: Job, store: Store, *metrics: Any) -> TrainingPack:
 
 
 def executed(worker: Worker, pack: TrainingPack | ProbePack) -> list[Event]:
-    return list(worker.execute(Task("job", pack, 1)))
+    return list(worker.execute(Task("job", pack, 1, 1)))
 
 
 def tables(store: Store) -> tuple[list[dict[str, Any]], dict[tuple[str, str], dict[str, Any]]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from ...identity import canonical_json
 from ..spec import MAX_COUNT, FiniteFloat, Spec, to_tuple
@@ -97,9 +97,12 @@ class Resources(Spec):
     """What one actor holds. None of it changes a number, so none of it is in a cell's identity.
 
     `cpus_per_actor` ``auto``: one CPU on a machine without GPUs, an even share of the CPUs beside a GPU. `pack`
-    ``auto``: as many members as keep every actor busy, up to what the networks gain from.
+    ``auto``: as many members as keep every actor busy, up to what the networks gain from. `actors` ``auto``: as many as
+    there is room for, more as nodes join. `gpus` ``required``: where there is no GPU the job is refused; ``auto``: CPUs
+    compute, and it is said.
     """
 
+    gpus: Literal["auto", "required"] = "auto"
     gpus_per_actor: FiniteFloat = Field(1, ge=0, le=MAX_COUNT)
     cpus_per_actor: Annotated[FiniteFloat, Field(gt=0)] | Literal["auto"] = "auto"
     actors: Annotated[int, Field(ge=1, le=MAX_COUNT)] | Literal["auto"] = "auto"
@@ -117,6 +120,12 @@ class Resources(Spec):
         if value > 1 and value != int(value):
             raise ValueError(f"{value:g} is neither a whole number of GPUs nor a share 1/n of one")
         return value
+
+    @model_validator(mode="after")
+    def _asks_for_what_it_requires(self) -> Self:
+        if self.gpus == "required" and not self.gpus_per_actor:
+            raise ValueError("gpus is required, and gpus_per_actor is 0; leave one of them out")
+        return self
 
 
 Axis = Annotated[tuple[T, ...], BeforeValidator(to_tuple), Field(min_length=1), AfterValidator(distinct)]

@@ -1,0 +1,72 @@
+"""A Ray cluster as its drivers see it: the way in, its nodes, and whether more of them are on their way."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import exceptions
+from ray.experimental import internal_kv
+
+from ..errors import ClusterError
+from .capacity import Node
+
+LOCAL = "local"
+_AUTOSCALER_STATUS = "__autoscaling_status"
+
+
+def connect(address: str, packages: Sequence[Path]) -> None:
+    """Makes this process a driver of the cluster at an address, or of one of its own (`LOCAL`).
+
+    Raises:
+      ClusterError: If no cluster answers there.
+    """
+    is_own = address == LOCAL
+    options: dict[str, Any] = {"include_dashboard": False} if is_own else {"runtime_env": _runtime_env(packages)}
+    on_termination = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
+        raise ClusterError(
+            f"no Ray cluster answers at {address}: {error}\n"
+            "  Start one with 'ray start --head', or use this machine by "
+            "leaving out --address and unsetting RAY_ADDRESS"
+        ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_termination)  # Ray has put its own in place, which ends without a word
+
+
+def nodes() -> dict[str, Node]:
+    """The nodes that are alive, by their ids."""
+    return {
+        node["NodeID"]: Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+
+
+def num_nodes_starting() -> int:
+    """Nodes that an autoscaler is about to start; 0 where there is no autoscaler."""
+    content = internal_kv._internal_kv_get(_AUTOSCALER_STATUS)  # what `ray status` reads
+    if content:
+        report = json.loads(content).get("autoscaler_report") or {}
+        launches: dict[str, int] = report.get("pending_launches") or {}
+        return sum(launches.values()) + len(report.get("pending_nodes") or ())
+    from ray.autoscaler.v2.sdk import get_cluster_status
+
+    status = get_cluster_status(ray.get_runtime_context().gcs_address)
+    return sum(int(launch.count) for launch in status.pending_launches) + len(status.pending_nodes)
+
+
+def _runtime_env(packages: Sequence[Path]) -> Mapping[str, Any]:
+    """This very code and the user's own for the cluster's workers; a submitted job has brought them already."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return {}
+    return {"py_modules": [str(path) for path in (Path(__file__).resolve().parents[1], *packages)]}

@@ -1,0 +1,127 @@
+"""Clusters of several nodes: what fits on none is said, nodes that join are used, those that go cost no attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import harness
+import harness.execution.ray
+from harness.errors import ClusterError
+from harness.execution.driver import State
+from harness.job.job import Job
+from harness.storage.query import Results
+from harness.storage.store import Store
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+JobMaker = Callable[..., Job]
+NUMBERS = "SELECT cell_id, status, d_loss, w1, bound_best FROM cells ORDER BY cell_id"
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """A head with one CPU, to which nodes can be added; the driver is connected to it."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    ray.init(made.address, log_to_driver=False)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def once(condition: Callable[[State], bool], act: Callable[[], None]) -> Callable[[State], None]:
+    """An observer that acts the first time a condition holds."""
+    done: list[bool] = []
+
+    def observe(state: State) -> None:
+        if not done and condition(state):
+            done.append(True)
+            act()
+
+    return observe
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Does not wait for an autoscaler, of which there is none."""
+    monkeypatch.setattr(harness.execution.ray, "_AUTOSCALER_SECONDS", 2.0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        (
+            {"cpus_per_actor": 2, "gpus_per_actor": 0},
+            "room for 0 actors of 2 CPU; .* Nodes: 1 of 1 CPU and 0 GPU, 2 of",
+        ),
+        ({"gpus_per_actor": 3}, "room for 0 actors of 3 GPU and 1 CPU"),
+    ],
+)
+@pytest.mark.usefixtures("hasty")
+def test_what_fits_on_no_node_is_said_before_any_work(
+    cluster: Any, train_job: JobMaker, store: Store, asked: dict[str, Any], text: str
+) -> None:
+    """Together the nodes have three CPUs and four GPUs."""
+    cluster.add_node(num_cpus=1, num_gpus=2)
+    cluster.add_node(num_cpus=1, num_gpus=2)
+    cluster.wait_for_nodes()
+    with pytest.raises(ClusterError, match=text):
+        harness.run(train_job(resources=asked), results=store.root, address=cluster.address)
+    assert not store.parts("cells")
+
+
+def test_a_node_that_joins_in_mid_run_is_used(cluster: Any, train_job: JobMaker, store: Store) -> None:
+    job = train_job(training={"steps_per_epoch": 400}, resources={"pack": 1, "gpus_per_actor": 0})
+    most: list[int] = []
+    join = once(lambda state: state.work_done > 0, lambda: cluster.add_node(num_cpus=2))
+
+    def observe(state: State) -> None:
+        join(state)
+        most.append(state.num_running)
+
+    outcome = harness.run(job, results=store.root, address=cluster.address, observer=observe)
+    assert outcome.is_complete
+    assert most[0] <= 1
+    assert max(most) == 3
+
+
+def test_a_node_lost_without_grace_costs_no_attempt(
+    cluster: Any, train_job: JobMaker, store: Store, tmp_path: Path
+) -> None:
+    job = train_job(training={"steps_per_epoch": 400}, resources={"pack": 2, "gpus_per_actor": 0, "retries": 0})
+    worker = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    lose = once(
+        lambda state: state.num_running == 2 and state.work_done > 0.1 * state.work_total,
+        lambda: cluster.remove_node(worker, allow_graceful=False),
+    )
+    outcome = harness.run(job, results=store.root, address=cluster.address, observer=lose)
+    assert outcome.statuses == {"completed": 16}
+    assert Results(store.root).query("SELECT max(attempt) AS most FROM cells").to_pylist() == [{"most": 1}]
+    undisturbed = tmp_path / "undisturbed"
+    harness.run(job, results=undisturbed, executor="serial")
+    assert Results(store.root).query(NUMBERS) == Results(undisturbed).query(NUMBERS)
+    assert len(store.dataset("cells").to_table()) == 16
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_cluster_without_gpus_computes_on_cpus_and_says_so(cluster: Any, train_job: JobMaker, store: Store) -> None:
+    outcome = harness.run(train_job(), results=store.root, address=cluster.address)
+    assert outcome.is_complete
+    assert "(no GPU in the cluster: CPUs compute, though resources.gpus_per_actor is 1)" in outcome.executor
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_cluster_without_gpus_is_refused_where_they_are_required(
+    cluster: Any, train_job: JobMaker, store: Store
+) -> None:
+    job = train_job(resources={"gpus": "required"})
+    with pytest.raises(ClusterError, match="room for 0 actors of 1 GPU and 1 CPU"):
+        harness.run(job, results=store.root, address=cluster.address)
+    assert not store.parts("cells")
