@@ -17,7 +17,17 @@ import pyarrow as pa
 from harness import open_results
 
 NOT_NUMBERS = {
-    *("part", "seconds", "peak_memory_bytes", "started_at", "finished_at", "versions", "git_commit", "hostname"),
+    *(
+        "part",
+        "sequence",
+        "seconds",
+        "peak_memory_bytes",
+        "started_at",
+        "finished_at",
+        "versions",
+        "git_commit",
+        "hostname",
+    ),
 }
 KEYS = {
     "cells": ("cell_id",),

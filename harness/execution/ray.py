@@ -193,8 +193,8 @@ class RayExecutor(Executor):
 
     def _look(self) -> None:
         """At the nodes that there are now."""
-        self._by_id, self._looked = ray_cluster.nodes(), time.monotonic()
-        self._nodes: Sequence[Node] = list(self._by_id.values())
+        self._nodes: Sequence[Node] = ray_cluster.nodes()
+        self._looked = time.monotonic()
 
     def _limited(self, num: int) -> int:
         return num if self._limit is None else min(num, self._limit)
@@ -283,8 +283,7 @@ class RayExecutor(Executor):
         try:
             event: Event = ray.get(next(stream))
         except _WORKER_GONE as error:
-            self._look()
-            is_gone = call.worker.place.node not in self._by_id
+            is_gone = ray_cluster.is_gone(call.worker.place.node)
             where = f" The node of {call.worker.place} is gone." if is_gone else ""
             event = WorkerDied(f"{error}{where}", preempted=is_gone or bool(getattr(error, "preempted", False)))
         except StopIteration:

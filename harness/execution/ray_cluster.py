@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..errors import ClusterError
 from .capacity import Node
 
 LOCAL = "local"
+_CONNECT_SECONDS = 5.0
 _AUTOSCALER_STATUS = "__autoscaling_status"
 
 
@@ -43,13 +45,28 @@ def connect(address: str, packages: Sequence[Path]) -> None:
         signal.signal(signal.SIGTERM, on_termination)  # Ray has put its own in place, which ends without a word
 
 
-def nodes() -> dict[str, Node]:
-    """The nodes that are alive, by their ids."""
-    return {
-        node["NodeID"]: Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+def nodes() -> list[Node]:
+    """The nodes that are alive."""
+    return [
+        Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
         for node in ray.nodes()
         if node["Alive"]
-    }
+    ]
+
+
+def is_gone(node_id: str) -> bool:
+    """Whether a node is dead, or does not answer: the cluster notices its end some ten seconds later."""
+    (node,) = (node for node in ray.nodes() if node["NodeID"] == node_id)
+    return not (node["Alive"] and is_reachable(node["NodeManagerAddress"], node["NodeManagerPort"]))
+
+
+def is_reachable(host: str, port: int) -> bool:
+    """Whether something listens at an address."""
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def num_nodes_starting() -> int:

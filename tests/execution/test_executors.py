@@ -26,7 +26,7 @@ Name = Literal["serial", "ray"]
 EXECUTORS = pytest.mark.parametrize("executor", ["serial", pytest.param("ray", marks=pytest.mark.ray)])
 
 NOT_MEASURED = {
-    "seconds", "peak_memory_bytes", "hostname", "started_at", "finished_at", "part", "device", "error",
+    "seconds", "peak_memory_bytes", "hostname", "started_at", "finished_at", "part", "device", "error", "sequence",
 }  # fmt: skip
 
 
