@@ -33,7 +33,7 @@ LAYERS = {
     # where packs run: the queue of the driver, and the executors
     "execution": "worker planning problems job storage training errors identity",
     # a pack -> events and rows, in a process of its own
-    "worker": "evaluation training stacking planning dirac problems job storage identity",
+    "worker": "evaluation training stacking planning dirac problems job storage identity errors",
     # generators and sample sets -> columns
     "evaluation": "training planning problems job storage theory errors identity",
     # the theorems as checks that can fail

@@ -203,7 +203,7 @@ class Driver:
             case SnapshotsLost():
                 self._running.remove(task)
                 self._lost[event.error] = None
-                self._store.forget_snapshots(event.keys)
+                self._store.snapshots.forget(event.keys)
             case CellsWritten():
                 self._count(event.statuses)
                 measuring = task.pack.seconds - task.pack.training_seconds

@@ -16,7 +16,8 @@ from ..job.parts.settings import Resources
 from ..job.reading import AnyJob, Source, dump_job, load_grid
 from ..job.tune import TuneJob
 from ..planning.plan import Plan, make_plan
-from ..storage.store import PATIENCE_SECONDS, Store
+from ..storage.place import PATIENCE_SECONDS
+from ..storage.store import Store
 from ..worker.messages import WorkerSettings
 from ..worker.provenance import Provenance, git_commit, versions_json
 from .driver import Driver, Observer, PackSource, State
@@ -215,7 +216,7 @@ def session(
     num_tasks: int,
 ) -> Iterator[Session]:
     """Starts the workers for jobs of this problem and resources, no more than `num_tasks`; they end with the block."""
-    resources, store.patience_seconds = job.resources, PATIENCE_SECONDS
+    resources, store.place.patience_seconds = job.resources, PATIENCE_SECONDS
     say = announce or (lambda text: None)
     with _opened(executor, job, address) as running, store.marked() as marker:
         running.announce = say

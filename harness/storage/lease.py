@@ -14,9 +14,10 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ..errors import StoreError
+from .place import Place, warn
 
 _RENEWED_SECONDS = 10.0
 _WATCHED_SECONDS = 30.0
@@ -24,39 +25,32 @@ _SETTLED_SECONDS = 1.0  # after which a write is what all readers see
 
 
 @contextlib.contextmanager
-def held(
-    read: Callable[[], bytes | None],
-    write: Callable[[bytes], None],
-    delete: Callable[[], None],
-    *,
-    what: str,
-    warn: Callable[[str], None],
-) -> Iterator[None]:
+def held(place: Place, name: str, *, what: str) -> Iterator[None]:
     """Holds a lease for the block.
 
     Args:
-      read: Gives the object's content, None where there is none.
-      write: Replaces it.
-      delete: Removes it.
+      place: Where it is kept.
+      name: Of its object.
       what: It is for, for a person.
-      warn: Told of waiting, and of losing the lease.
 
     Raises:
       StoreError: If another process holds it.
     """
     owner = {"host": socket.gethostname(), "pid": os.getpid(), "id": uuid.uuid4().hex}
-    _take(read, what, warn)
+    _wait_for(place, name, what)
 
     def renew(count: int) -> None:
-        write(json.dumps({**owner, "count": count}).encode())
+        place.put(name, json.dumps({**owner, "count": count}).encode())
 
-    def is_ours() -> bool:
-        return _fields(read()).get("id") == owner["id"]
+    def other() -> str:
+        """Who holds it now, if somebody else does."""
+        content = place.content(name)
+        return "" if content is None or _fields(content).get("id") == owner["id"] else _described(_fields(content))
 
     renew(0)
     time.sleep(_SETTLED_SECONDS)
-    if not is_ours():
-        raise StoreError(f"{what}: {_described(_fields(read()))} has begun to work on it in the same moment")
+    if rival := other():
+        raise StoreError(f"{what}: {rival} has begun to work on it in the same moment")
     ended = threading.Event()
 
     def keep() -> None:
@@ -64,11 +58,11 @@ def held(
         while not ended.wait(_RENEWED_SECONDS):
             count += 1
             try:
-                if not is_ours():
-                    warn(f"{what}: {_described(_fields(read()))} works on it as well; some of it is computed twice")
+                if rival := other():
+                    warn(f"{what}: {rival} works on it as well; some of it is computed twice")
                     return
                 renew(count)
-            except (OSError, StoreError):  # the next time will show; whoever needs the store will say so
+            except StoreError:  # the next time will show; whoever needs the store will say so
                 continue
 
     thread = threading.Thread(target=keep, daemon=True)
@@ -78,21 +72,21 @@ def held(
     finally:
         ended.set()
         thread.join()
-        with contextlib.suppress(OSError, StoreError):  # whoever comes next sees that it is left alone
-            if is_ours():
-                delete()
+        with contextlib.suppress(StoreError):  # whoever comes next sees that it is left alone
+            if not other():
+                place.delete([name])
 
 
-def _take(read: Callable[[], bytes | None], what: str, warn: Callable[[str], None]) -> None:
+def _wait_for(place: Place, name: str, what: str) -> None:
     """Returns when nobody holds the lease."""
-    found = read()
+    found = place.content(name)
     if found is None:
         return
     warn(f"{what}: {_described(_fields(found))} has worked on it; looking whether it still does")
     deadline = time.monotonic() + _WATCHED_SECONDS
     while time.monotonic() < deadline:
         time.sleep(_SETTLED_SECONDS)
-        now = read()
+        now = place.content(name)
         if now is None:
             return
         if now != found:

@@ -20,8 +20,9 @@ from ..planning.cells import Cell, Probe
 from ..planning.packs import Pack, ProbePack, TrainingPack
 from ..problems.sources import Samples, Source
 from ..stacking.module import StackedModule
+from ..storage.place import PATIENCE_SECONDS
 from ..storage.records import Columns
-from ..storage.store import PATIENCE_SECONDS, Store
+from ..storage.store import Store
 from ..training.measurement import Measurement
 from ..training.members import MemberState
 from ..training.probe import Probed, probe
@@ -126,7 +127,7 @@ class Worker:
     def _read_states(self, pack: TrainingPack) -> dict[int, MemberState]:
         """Where members stand, by index; those that begin have none."""
         return {
-            member: decode_state(self._store.read_state(run.run_id, start))
+            member: decode_state(self._store.states.read(run.run_id, start))
             for member, (run, start) in enumerate(zip(pack.runs, pack.starts, strict=False))
             if start > 0
         }
@@ -136,7 +137,7 @@ class Worker:
         sound = {(pack.runs[member].run_id, epochs[member]): member for member in due if result.diverged_at[member] < 0}
         if sound:
             weights = result.members.generators[list(sound.values())]
-            self._store.write_snapshots(encode(result.members.players.generator, weights, list(sound)))
+            self._store.snapshots.write(encode(result.members.players.generator, weights, list(sound)))
             yield SnapshotsWritten(frozenset(sound))
         for member in due:
             run, epoch, diverged_at = pack.runs[member], result.epoch[member], result.diverged_at[member]
@@ -150,7 +151,7 @@ class Worker:
             run, epoch = pack.runs[member], result.epoch[member]
             if epoch < run.horizon and result.diverged_at[member] < 0:
                 content = encode_state(result.members.state(member, epoch=epoch), run=run)
-                self._store.write_state(run.run_id, epoch, content)
+                self._store.states.write(run.run_id, epoch, content)
 
     def _write_trained_cells(self, pack: TrainingPack, result: Epoch, attempt: Attempt) -> Iterator[Event]:
         member_of = {run.run_id: member for member, run in enumerate(pack.runs)}
@@ -188,7 +189,7 @@ class Worker:
         generator = StackedModule.generator(probes[0].run.networks, source.shape)
         keys = [(member.run.run_id, member.epoch) for member in probes]
         found: dict[SnapshotKey, Tensor] = {}
-        for content in self._store.read_snapshots(keys):
+        for content in self._store.snapshots.read(keys):
             found |= decode(generator, content)
         return torch.stack([found[key] for key in keys]).to(self._device)
 

@@ -303,7 +303,7 @@ def succeed(store: Store, job: Job, task: Task) -> list[Event]:
     events: list[Event] = []
     if isinstance(pack, TrainingPack):
         for run_, epoch in itertools.product(pack.runs, pack.epochs):
-            store.write_snapshots(snapshots([(run_.run_id, epoch)]))
+            store.snapshots.write(snapshots([(run_.run_id, epoch)]))
             events.append(SnapshotsWritten(frozenset({(run_.run_id, epoch)})))
     rows = [
         cell_row(cell, PROVENANCE, status="completed", attempt=task.attempt, sequence=task.sequence)

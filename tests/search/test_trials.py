@@ -91,7 +91,11 @@ def work(job: TuneJob, study: Study, store: Store) -> None:
 
 
 def states(store: Store) -> list[str]:
-    return [info.path for info in store._listing("snapshots") for info in store._listing(f"snapshots/{info.base_name}")]
+    return [
+        info.path
+        for info in store.place.listing("snapshots")
+        for info in store.place.listing(f"snapshots/{info.base_name}")
+    ]
 
 
 def test_a_pruned_trial_leaves_its_place_to_others_at_once(store: Store, packs: list[TrainingPack]) -> None:
@@ -196,8 +200,8 @@ def test_a_state_that_is_lost_costs_time_and_nothing_else(store: Store, packs: l
     job = search_job(("trials: 6", "trials: 1"))
 
     def lose_everything(number: int, stage: int) -> bool:
-        for info in store._listing("snapshots"):
-            store.delete_states(info.base_name, job.stages)
+        for info in store.place.listing("snapshots"):
+            store.states.delete(info.base_name, job.stages)
         return False
 
     study = Script(1, pruned=lose_everything)

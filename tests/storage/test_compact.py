@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.storage.query import Results
+from harness.storage.place import Place
 from harness.storage.store import Store
 from tests.in_process import harness
 from tests.storage.test_store import cell
@@ -56,16 +57,16 @@ def test_an_interrupted_compaction_shows_every_row_once_and_is_ended_by_the_next
 ) -> None:
     fill(store, 6)
     before = rows(store)
-    plain, left = Store._delete, [deletions]
+    plain, left = Place.delete, [deletions]
 
-    def interrupted(self: Store, paths: list[str]) -> None:
-        for path in paths:
+    def interrupted(self: Place, names: list[str]) -> None:
+        for name in names:
             if left[0] == 0:
                 raise KeyboardInterrupt
             left[0] -= 1
-            plain(self, [path])
+            plain(self, [name])
 
-    monkeypatch.setattr(Store, "_delete", interrupted)
+    monkeypatch.setattr(Place, "delete", interrupted)
     with pytest.raises(KeyboardInterrupt):
         store.compact("j")
     monkeypatch.undo()

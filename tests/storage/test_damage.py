@@ -132,20 +132,20 @@ def test_what_a_damaged_part_held_is_computed_again(train_job: JobMaker, store: 
 
 @pytest.mark.parametrize("damage", [truncated, lambda content: content[:-1] + bytes([content[-1] ^ 1]), lambda _: b"x"])
 def test_a_damaged_file_of_snapshots_is_deleted_and_named(store: Store, damage: Callable[[bytes], bytes]) -> None:
-    store.write_snapshots(snapshots([("run", 3), ("twin", 3)]))
+    store.snapshots.write(snapshots([("run", 3), ("twin", 3)]))
     (path,) = (Path(store.root) / "snapshots").iterdir()
     assert store.snapshots_among([("run", 3)])
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(SnapshotsLostError, match=rf"{path}: was damaged, and is deleted") as lost:
-        store.read_snapshots([("run", 3)])
+        store.snapshots.read([("run", 3)])
     assert lost.value.keys == {("run", 3), ("twin", 3)}
     assert not path.exists()
     assert store.snapshots_among([("run", 3), ("twin", 3)]) == frozenset()
 
 
 def test_a_file_that_holds_no_snapshots_is_named_and_passed_over(store: Store) -> None:
-    store.write_snapshots(b"not a safetensors file")
-    store.write_snapshots(snapshots([("run", 3)]))
+    store.snapshots.write(b"not a safetensors file")
+    store.snapshots.write(snapshots([("run", 3)]))
     with pytest.warns(StoreWarning, match=r"snapshots/.*\.safetensors: holds no snapshots. It is passed over"):
         assert store.snapshots_among([("run", 1), ("run", 3)]) == {("run", 3)}
 

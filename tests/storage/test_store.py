@@ -117,15 +117,15 @@ def test_snapshots_are_shared_by_all_jobs(store: Store) -> None:
     assert store.snapshots_among([("run", 3)]) == frozenset()
     other = Store(store.root)
     content = snapshots([("run", 3), ("twin", 3)])
-    store.write_snapshots(content)
-    store.write_snapshots(snapshots([("run", 5)]))
+    store.snapshots.write(content)
+    store.snapshots.write(snapshots([("run", 5)]))
     for reader in (store, other):
         assert reader.snapshots_among([("run", 3), ("run", 4), ("run", 5)]) == {("run", 3), ("run", 5)}
-        assert reader.read_snapshots([("twin", 3), ("run", 3)]) == [content]
-        assert len(reader.read_snapshots([("twin", 3), ("run", 5)])) == 2
+        assert reader.snapshots.read([("twin", 3), ("run", 3)]) == [content]
+        assert len(reader.snapshots.read([("twin", 3), ("run", 5)])) == 2
     assert store.jobs() == []
     with pytest.raises(StoreError, match="no snapshot of run run at epoch 4"):
-        store.read_snapshots([("run", 4)])
+        store.snapshots.read([("run", 4)])
 
 
 def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:

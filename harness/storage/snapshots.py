@@ -1,0 +1,128 @@
+"""Files of trained generators, and of runs that are to go on. Their content is no matter of the store.
+
+snapshots/<sha256>.safetensors              generators of a pack at one epoch; its metadata says whose
+snapshots/<run_id>/state-<n>.safetensors    of a run that is to go on, while it is
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from ..errors import SnapshotsLostError, StoreError
+from ..identity import SnapshotKey
+from .place import Place, warn
+
+FOLDER = "snapshots"
+_READS_AT_ONCE = 16
+
+
+class Snapshots:
+    """Generators by run and epoch, several to a file. A file's name is its content's hash, which tells damage."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._files: dict[SnapshotKey, str] = {}  # known so far
+        self._known: set[str] = set()  # files
+
+    def write(self, content: bytes) -> None:
+        """Keeps generators: a safetensors file whose metadata name them (`training/snapshots.py`)."""
+        self._place.put(f"{FOLDER}/{_name(content)}", content)
+
+    def among(self, keys: Collection[SnapshotKey]) -> frozenset[SnapshotKey]:
+        """Those of the generators that are there.
+
+        It costs at most a listing, and a look at each file that is new since the last.
+        """
+        if not all(key in self._files for key in keys):
+            names = [info.base_name for info in self._place.listing(FOLDER)]
+            new = [name for name in names if name.endswith(".safetensors") and name not in self._known]
+            with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+                for name, found in zip(new, pool.map(self._keys_in, new), strict=True):
+                    self._known.add(name)
+                    for key in found:
+                        self._files.setdefault(key, name)
+        return frozenset(key for key in keys if key in self._files)
+
+    def read(self, keys: Collection[SnapshotKey]) -> list[bytes]:
+        """The files that hold these generators, each once.
+
+        Raises:
+          SnapshotsLostError: If one is not there, or its content is not what was written; it is deleted then.
+        """
+        missing = set(keys) - self.among(keys)
+        if missing:
+            run_id, epoch = min(missing)
+            raise SnapshotsLostError(
+                f"{self._place.root}: no snapshot of run {run_id} at epoch {epoch}", frozenset(missing)
+            )
+        return [self._read(name) for name in dict.fromkeys(self._files[key] for key in keys)]
+
+    def forget(self, keys: Collection[SnapshotKey]) -> None:
+        """Told that generators are not there, whatever was seen before."""
+        for name in {self._files.pop(key) for key in keys if key in self._files}:
+            self._known.discard(name)
+
+    def _read(self, name: str) -> bytes:
+        path = self._place.path(f"{FOLDER}/{name}")
+        content = self._place.content(f"{FOLDER}/{name}")
+        if content is not None and name == _name(content):
+            return content
+        keys = frozenset(key for key, file in self._files.items() if file == name)
+        self.forget(keys)
+        if content is None:
+            raise SnapshotsLostError(f"{path}: is gone", keys)
+        self._place.delete([f"{FOLDER}/{name}"])
+        raise SnapshotsLostError(f"{path}: was damaged, and is deleted", keys)
+
+    def _keys_in(self, name: str) -> list[SnapshotKey]:
+        """Which generators a file holds, from its header."""
+        content = self._place.content(f"{FOLDER}/{name}", start=lambda length: length)
+        if content is None:
+            return []
+        try:
+            return [(run_id, epoch) for run_id, epoch in json.loads(json.loads(content)["__metadata__"]["snapshots"])]
+        except (ValueError, KeyError, TypeError):
+            path = self._place.path(f"{FOLDER}/{name}")
+            warn(f"{path}: holds no snapshots. It is passed over; delete it. What it should hold is trained again")
+            return []
+
+
+class States:
+    """All that runs need to go on from an epoch."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def write(self, run_id: str, epoch: int, content: bytes) -> None:
+        """Keeps where a run stands."""
+        self._place.put(_state(run_id, epoch), content)
+
+    def read(self, run_id: str, epoch: int) -> bytes:
+        """Where a run stood.
+
+        Raises:
+          StoreError: If it is not there.
+        """
+        content = self._place.content(_state(run_id, epoch))
+        if content is None:
+            raise StoreError(f"{self._place.root}: no state of run {run_id} at epoch {epoch}")
+        return content
+
+    def has(self, run_id: str, epoch: int) -> bool:
+        """Whether a run can go on from an epoch."""
+        return self._place.has(_state(run_id, epoch))
+
+    def delete(self, run_id: str, epochs: Iterable[int]) -> None:
+        """Forgets where a run stood, which no training will go on from."""
+        self._place.delete(_state(run_id, epoch) for epoch in epochs)
+
+
+def _name(content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()}.safetensors"
+
+
+def _state(run_id: str, epoch: int) -> str:
+    return f"{FOLDER}/{run_id}/state-{epoch}.safetensors"
