@@ -41,7 +41,7 @@ class Place:
         self.root, self.patience_seconds = str(root), patience_seconds
         try:
             if "://" in self.root:
-                self.files, self._base = pyarrow.fs.FileSystem.from_uri(self.root)
+                self.files, self._base = pyarrow.fs.FileSystem.from_uri(_in_one_put(self.root))
             else:
                 self.files, self._base = pyarrow.fs.LocalFileSystem(), str(Path(self.root).absolute())
         except (pa.ArrowException, OSError) as error:
@@ -134,6 +134,13 @@ class Place:
 
     def _info(self, name: str) -> pyarrow.fs.FileInfo:
         return self.patiently(lambda: self.files.get_file_info(self.path(name)), "cannot be read")
+
+
+def _in_one_put(root: str) -> str:
+    """The URI that has a small file written by one request to S3 instead of three."""
+    if not root.startswith("s3://"):
+        return root
+    return f"{root}{'&' if '?' in root else '?'}allow_delayed_open=true"
 
 
 def warn(text: str) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..dirac.cells import DiracPack
 from ..dirac.play import play
-from ..errors import SnapshotsLostError
+from ..errors import SnapshotsLostError, StoreError
 from ..evaluation.cells import Evaluator, Trained
 from ..identity import SnapshotKey
 from ..job.parts.settings import Evaluation
@@ -40,6 +40,7 @@ from .messages import (
     SnapshotsLost,
     SnapshotsWritten,
     Task,
+    WorkerDied,
     WorkerSettings,
 )
 
@@ -60,7 +61,7 @@ class Worker:
         self._evaluators: dict[Evaluation, Evaluator] = {}
 
     def execute(self, task: Task) -> Iterator[Event]:
-        """Works through a task's pack; the last event is `PackDone`, `PackFailed` or `SnapshotsLost`."""
+        """Works through a task's pack; the last event is a `Last`."""
         attempt = Attempt(task, self._store, self._device)
         try:
             for event in _WORK[type(task.pack)](self, task.pack, attempt):
@@ -70,6 +71,8 @@ class Worker:
             yield PackFailed("timeout", str(error))
         except SnapshotsLostError as error:
             yield SnapshotsLost(error.keys, str(error))
+        except StoreError as error:  # no fault of the cells: another worker may reach the store
+            yield WorkerDied(str(error))
         except Exception as error:  # noqa: BLE001 - one bad cell must not stop a grid: whatever it raised becomes its row
             sound = not isinstance(error, torch.AcceleratorError)
             yield PackFailed("failed", traceback.format_exc(), worker_is_sound=sound)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.storage.query import Results
 from harness.storage.place import Place
+from harness.storage.query import Results
 from harness.storage.store import Store
 from tests.in_process import harness
 from tests.storage.test_store import cell
