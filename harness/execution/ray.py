@@ -52,6 +52,8 @@ _IDLE_SECONDS = 60.0
 """After which an actor that no pack will need leaves its node to others, or to the autoscaler."""
 _LOOK_SECONDS = 5.0
 """Between looks at the cluster's nodes."""
+_HEAD_SECONDS = 10.0
+"""After which a head that does not answer is gone."""
 _SAID_SECONDS = 10.0
 """Between words about what is waited for."""
 _SILENT = (300.0, 20.0)
@@ -88,6 +90,8 @@ class RayExecutor(Executor):
         self._failed_starts = 0
         self._samples: Any = None  # a reference
         self._loading: Any = None  # another, answered when the samples are there
+        self._checked = self._answered = time.monotonic()
+        self._head_is_gone = False
         self._look()
         self._take_shape(_first_shape(resources, self._nodes, is_own_machine=self._is_own_machine))
 
@@ -162,6 +166,7 @@ class RayExecutor(Executor):
         self._running[stream] = _Call(worker, task, started=time.monotonic(), heard=time.monotonic())
 
     def wait(self) -> Sequence[tuple[Task, Event]]:
+        self._check_head()
         pending = [*self._running, *self._starting]
         if not pending:
             time.sleep(0.1)  # all workers are gone, and `provide` is asked for others
@@ -178,6 +183,8 @@ class RayExecutor(Executor):
         return [*events, *self._overdue()]
 
     def close(self) -> None:
+        if self._head_is_gone:
+            return
         if self._loading is not None:
             ray.cancel(self._loading, force=True)
         workers = [*self._idle, *(call.worker for call in self._running.values())]
@@ -190,6 +197,25 @@ class RayExecutor(Executor):
             ray.shutdown()
 
     # --- nodes
+
+    def _check_head(self) -> None:
+        """Ends the run where the cluster has no head any more: Ray itself ends the process a minute later.
+
+        Raises:
+          ClusterError: If it does not answer for a while.
+        """
+        now = time.monotonic()
+        if now - self._checked < _LOOK_SECONDS:
+            return
+        self._checked = now
+        if ray_cluster.head_answers():
+            self._answered = now
+        elif now - self._answered > _HEAD_SECONDS:
+            self._head_is_gone = True
+            raise ClusterError(
+                f"the head of the Ray cluster has not answered for {duration(now - self._answered)}. What was written "
+                "stays; when there is a cluster again, the same command goes on where it was"
+            )
 
     def _look(self) -> None:
         """At the nodes that there are now."""

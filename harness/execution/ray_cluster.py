@@ -21,6 +21,9 @@ from .capacity import Node
 
 LOCAL = "local"
 _CONNECT_SECONDS = 5.0
+_WAYS_IN = (
+    "\n  Start one with 'ray start --head', or use this machine by leaving out --address and unsetting RAY_ADDRESS"
+)
 _AUTOSCALER_STATUS = "__autoscaling_status"
 
 
@@ -33,14 +36,18 @@ def connect(address: str, packages: Sequence[Path]) -> None:
     is_own = address == LOCAL
     options: dict[str, Any] = {"include_dashboard": False} if is_own else {"runtime_env": _runtime_env(packages)}
     on_termination = signal.getsignal(signal.SIGTERM)
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and not is_reachable(host, int(port)):  # Ray would try for minutes
+        raise ClusterError(f"nothing answers at {address} within {_CONNECT_SECONDS:g} s.{_WAYS_IN}")
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
+    except exceptions.AuthenticationError as error:
         raise ClusterError(
-            f"no Ray cluster answers at {address}: {error}\n"
-            "  Start one with 'ray start --head', or use this machine by "
-            "leaving out --address and unsetting RAY_ADDRESS"
+            f"the Ray cluster at {address} does not accept the token, or asks for one: {str(error).splitlines()[0]}\n"
+            "  Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what 'ray get-auth-token' prints on its head"
         ) from error
+    except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
+        raise ClusterError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}.{_WAYS_IN}") from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_termination)  # Ray has put its own in place, which ends without a word
 
@@ -52,6 +59,12 @@ def nodes() -> list[Node]:
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def head_answers() -> bool:
+    """Whether the cluster's head does; without it nothing can be started or ended."""
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    return is_reachable(host, int(port))
 
 
 def is_gone(node_id: str) -> bool:
