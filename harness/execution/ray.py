@@ -141,6 +141,8 @@ class RayExecutor(Executor):
                 self.announce(f"{what}, {duration(now - opened)}")
 
     def provide(self, num_tasks: int) -> None:
+        if not self._head_answers():  # whatever is asked of it then, Ray waits for an answer for a minute
+            return
         now = time.monotonic()
         if not self._is_own_machine and now - self._looked > _LOOK_SECONDS:
             self._look()
@@ -166,7 +168,6 @@ class RayExecutor(Executor):
         self._running[stream] = _Call(worker, task, started=time.monotonic(), heard=time.monotonic())
 
     def wait(self) -> Sequence[tuple[Task, Event]]:
-        self._check_head()
         pending = [*self._running, *self._starting]
         if not pending:
             time.sleep(0.1)  # all workers are gone, and `provide` is asked for others
@@ -198,15 +199,15 @@ class RayExecutor(Executor):
 
     # --- nodes
 
-    def _check_head(self) -> None:
-        """Ends the run where the cluster has no head any more: Ray itself ends the process a minute later.
+    def _head_answers(self) -> bool:
+        """Whether the cluster's head does, of the last second. Without it Ray itself ends the process after a minute.
 
         Raises:
-          ClusterError: If it does not answer for a while.
+          ClusterError: If it has not answered for a while.
         """
         now = time.monotonic()
-        if now - self._checked < _LOOK_SECONDS:
-            return
+        if now - self._checked < 1.0:
+            return self._answered == self._checked
         self._checked = now
         if ray_cluster.head_answers():
             self._answered = now
@@ -216,10 +217,12 @@ class RayExecutor(Executor):
                 f"the head of the Ray cluster has not answered for {duration(now - self._answered)}. What was written "
                 "stays; when there is a cluster again, the same command goes on where it was"
             )
+        return self._answered == now
 
     def _look(self) -> None:
         """At the nodes that there are now."""
-        self._nodes: Sequence[Node] = ray_cluster.nodes()
+        self._listed = ray_cluster.nodes()
+        self._nodes: Sequence[Node] = [listed.node for listed in self._listed.values()]
         self._looked = time.monotonic()
 
     def _limited(self, num: int) -> int:
@@ -309,7 +312,8 @@ class RayExecutor(Executor):
         try:
             event: Event = ray.get(next(stream))
         except _WORKER_GONE as error:
-            is_gone = ray_cluster.is_gone(call.worker.place.node)
+            listed = self._listed.get(call.worker.place.node)
+            is_gone = listed is not None and not listed.answers
             where = f" The node of {call.worker.place} is gone." if is_gone else ""
             event = WorkerDied(f"{error}{where}", preempted=is_gone or bool(getattr(error, "preempted", False)))
         except StopIteration:

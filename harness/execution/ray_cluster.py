@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
 import socket
+import sys
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,38 +43,69 @@ def connect(address: str, packages: Sequence[Path]) -> None:
     host, _, port = address.rpartition(":")
     if host and port.isdecimal() and not is_reachable(host, int(port)):  # Ray would try for minutes
         raise ClusterError(f"nothing answers at {address} within {_CONNECT_SECONDS:g} s.{_WAYS_IN}")
+    said: list[str] = []
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except exceptions.AuthenticationError as error:
-        raise ClusterError(
-            f"the Ray cluster at {address} does not accept the token, or asks for one: {str(error).splitlines()[0]}\n"
-            "  Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what 'ray get-auth-token' prints on its head"
-        ) from error
+        with _native_errors(said):
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
+        if isinstance(error, exceptions.AuthenticationError) or "Unauthenticated" in f"{error}{said}":
+            raise ClusterError(
+                f"the Ray cluster at {address} does not accept the token, or asks for one.\n"
+                "  Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what 'ray get-auth-token' prints on its head"
+            ) from error
         raise ClusterError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}.{_WAYS_IN}") from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_termination)  # Ray has put its own in place, which ends without a word
 
 
-def nodes() -> list[Node]:
-    """The nodes that are alive."""
-    return [
-        Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+@contextlib.contextmanager
+def _native_errors(said: list[str]) -> Iterator[None]:
+    """Has what is written to standard error meanwhile, by Ray's C++ too, go into a list, in one piece."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            said.append(file.read().decode(errors="replace"))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A node, and where its daemon listens."""
+
+    node: Node
+    host: str
+    port: int
+
+    @property
+    def answers(self) -> bool:
+        """Whether the daemon does; the cluster notices the end of a node some ten seconds later."""
+        return is_reachable(self.host, self.port)
+
+
+def nodes() -> dict[str, Listed]:
+    """The nodes that are alive as far as the cluster knows, by their ids."""
+    return {
+        node["NodeID"]: Listed(
+            Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)),
+            node["NodeManagerAddress"],
+            node["NodeManagerPort"],
+        )
         for node in ray.nodes()
         if node["Alive"]
-    ]
+    }
 
 
 def head_answers() -> bool:
     """Whether the cluster's head does; without it nothing can be started or ended."""
     host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
     return is_reachable(host, int(port))
-
-
-def is_gone(node_id: str) -> bool:
-    """Whether a node is dead, or does not answer: the cluster notices its end some ten seconds later."""
-    (node,) = (node for node in ray.nodes() if node["NodeID"] == node_id)
-    return not (node["Alive"] and is_reachable(node["NodeManagerAddress"], node["NodeManagerPort"]))
 
 
 def is_reachable(host: str, port: int) -> bool:

@@ -207,14 +207,17 @@ class Store:
 
     def latest_cells(self, job: str) -> Mapping[CellKey, StoredCell]:
         """The latest row at each of the grid's coordinates."""
-        columns = [*CellKey._fields, "cell_id", "status", "identity", "sequence", "finished_at"]
-        rows = self.read("cells", self.parts("cells", job=job), columns=columns)
+        found = self.parts("cells", job=job)
+        if not found:
+            return {}
+        columns = [*CellKey._fields, "cell_id", "status", "identity"]
+        rows = self.read("cells", found, columns=[*columns, "sequence", "finished_at"])
         first_null = [("sequence", "ascending", "at_start"), ("finished_at", "ascending", "at_start")]
         return {
             CellKey(*(row[name] for name in CellKey._fields)): StoredCell(
                 row["cell_id"], row["status"], row["identity"]
             )
-            for row in rows.sort_by(first_null).to_pylist()
+            for row in rows.sort_by(first_null).select(columns).to_pylist()
         }
 
     def last_sequence(self, job: str) -> int:
