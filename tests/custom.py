@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 from torch import Tensor
 
 from harness.theory.losses import CROSS_ENTROPY, Loss, Objective
+
+
+def _sleep(logits: Tensor) -> Tensor:
+    time.sleep(3600)
+    return logits
 
 
 def _explode(logits: Tensor) -> Tensor:
@@ -13,6 +20,8 @@ def _explode(logits: Tensor) -> Tensor:
 
 # shares the cross-entropy discriminator, so it shares packs with minimax
 exploding = Loss("exploding", CROSS_ENTROPY, generator_fake=_explode)
+
+hanging = Loss("hanging", CROSS_ENTROPY, generator_fake=_sleep)
 
 # an objective with the name of a built-in one, but a wider margin
 wide_hinge = Loss(

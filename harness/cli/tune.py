@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
@@ -88,8 +89,12 @@ def _print(tuned: Tuned, job: TuneJob, results: str) -> None:
         say(verdict)
     for warning in tuned.warnings:
         say(warning)
-    say(f"The chosen schedule as a job:  harness run {tuned.best_file}")
-    say(f"A picture of the search:  harness figure search --job {job.name} --results {results} -o {job.name}.png")
+    if "://" in tuned.best_file:
+        say(f"The chosen schedule as a job, to be copied from there and run:  {tuned.best_file}")
+    else:
+        say(f"The chosen schedule as a job:  harness run {shlex.quote(tuned.best_file)}")
+    option = f"--job {job.name} --results {shlex.quote(results)}"
+    say(f"A picture of the search:  harness figure search {option} -o {job.name}.png")
 
 
 def _number(correlation: float) -> str:

@@ -44,6 +44,7 @@ def connect(address: str, packages: Sequence[Path]) -> None:
     if host and port.isdecimal() and not is_reachable(host, int(port)):  # Ray would try for minutes
         raise ClusterError(f"nothing answers at {address} within {_CONNECT_SECONDS:g} s.{_WAYS_IN}")
     said: list[str] = []
+    _quieten_raylet()
     try:
         with _native_errors(said):
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -56,6 +57,16 @@ def connect(address: str, packages: Sequence[Path]) -> None:
         raise ClusterError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}.{_WAYS_IN}") from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_termination)  # Ray has put its own in place, which ends without a word
+
+
+def _quieten_raylet() -> None:
+    """Ray prints what befalls its processes on standard output, at length and in colour, whatever it is told.
+
+    Its own log files have it too, and what matters of it is said by us.
+    """
+    worker = ray._private.worker
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None
 
 
 @contextlib.contextmanager

@@ -39,6 +39,8 @@ class SerialExecutor(Executor):
             samples = problem.load()
         except (ValueError, OSError, RuntimeError) as error:
             raise HarnessError(f"problem {problem.name}: {error}") from error
+        except SystemExit as error:  # of a user's own code, which must not end ours without a word
+            raise HarnessError(f"problem {problem.name}: SystemExit: {error}") from error
         self._worker = Worker(settings, samples)
 
     def start(self, task: Task) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -184,7 +185,8 @@ def _train_finalists(context: _Context, trials: Sequence[TrialRecord]) -> list[F
     if not chosen:
         raise TuneError(
             f"all {len(finished(trials))} trials diverged or failed; look at the learning rate, the loss and the "
-            f"schedules' ranges:  harness query \"SELECT status, error FROM cells WHERE job = '{job.name}'\""
+            f"schedules' ranges:  harness query \"SELECT status, error FROM cells WHERE job = '{job.name}'\" "
+            f"--results {shlex.quote(context.store.root)}"
         )
     grids = [job.grid(trial.parameters, seeds=finalist_seeds(job)) for trial in chosen]
     what = f"{len(chosen)} finalists, {job.search.finalist_seeds} further seeds"

@@ -39,6 +39,8 @@ class Place:
 
     def __init__(self, root: str | Path, *, patience_seconds: float) -> None:
         self.root, self.patience_seconds = str(root), patience_seconds
+        if not self.root:
+            raise StoreError("--results: '' is no place; name a folder or a URI such as s3://bucket/prefix")
         try:
             if "://" in self.root:
                 self.files, self._base = pyarrow.fs.FileSystem.from_uri(_in_one_put(self.root))
@@ -58,6 +60,11 @@ class Place:
     def absolute_root(self) -> str:
         """The root under a name that holds in any working directory of this machine."""
         return self.root if "://" in self.root else self._base
+
+    def address(self, name: str) -> str:
+        """Of a file, as its user would call it."""
+        root, question, options = self.root.partition("?")
+        return f"{root}/{name}{question}{options}"
 
     def path(self, name: str) -> str:
         """As the file system knows a file."""

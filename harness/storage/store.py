@@ -117,7 +117,7 @@ class Store:
     def write_text(self, job: str, name: str, text: str) -> str:
         """Keeps a text beside a job's results; its path."""
         self.place.put(f"{job}/{name}", text.encode())
-        return f"{self.root}/{job}/{name}"
+        return self.place.address(f"{job}/{name}")
 
     @contextlib.contextmanager
     def locked(self, job: str) -> Iterator[None]:
@@ -131,17 +131,20 @@ class Store:
                 yield
             return
         folder = self.place.folder / job
-        folder.mkdir(parents=True, exist_ok=True)
         lock, holder = FileLock(folder / ".lock"), folder / ".lock-holder"
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(blocking=False)  # the system releases it however this process ends
+            holder.write_text(f"{os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        except OSError as error:
+            lock.release()
+            raise StoreError(f"--results {self.root}: cannot be written to: {error}") from error
         except Timeout:
             raise StoreError(
                 f"{job}: another process works on it in {self.root}{_described(holder)}; wait for it, or end it, and "
                 "run this again"
             ) from None
         try:
-            holder.write_text(f"{os.getpid()} on {socket.gethostname()}", encoding="utf-8")
             yield
         finally:
             holder.unlink(missing_ok=True)  # before the release, after which it may be another's

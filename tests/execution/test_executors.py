@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 import harness
+import harness.execution.ray
 from harness.errors import StoreError
 from harness.execution.ray import RayExecutor
 from harness.job.job import Job
@@ -156,6 +158,25 @@ def test_work_goes_on_with_the_actors_that_get_their_resources(train_job: JobMak
     ray.kill(neighbour)
     assert outcome.executor.startswith("2 Ray actors")
     assert outcome.is_complete
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_pack_of_which_nothing_is_heard_is_named_and_in_the_end_given_up(
+    train_job: JobMaker, store: Store, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The job has no limit of its own."""
+    monkeypatch.setattr(harness.execution.ray, "_SILENT", (4.0, 1.0))
+    monkeypatch.setattr(harness.execution.ray, "_LOST", (10.0, 1.0))
+    grid = {"loss": ["minimax", "tests.custom:hanging"], "sigma": [0], "epoch": [1], "seed": [0]}
+    outcome = harness.run(train_job(grid=grid, resources={"pack": 1}), results=store.root, progress=True)
+    assert outcome.statuses == {"completed": 1, "timeout": 1}
+    said = capfd.readouterr().err
+    assert re.search(r"nothing heard of process \d+ on \S+ \(1 cells, the first [0-9a-f]{20}\) for \d+ s", said)
+    (row,) = (row for row in rows(store) if row["status"] == "timeout")
+    error = Results(store.root).query("SELECT error FROM cells WHERE status = 'timeout'")["error"][0].as_py()
+    assert row["loss"] == "tests.custom:hanging"
+    assert "resources.timeout_seconds sets another limit" in error
 
 
 @pytest.mark.ray

@@ -96,6 +96,14 @@ def test_a_loader_that_hangs_is_ended_after_the_time_the_job_allows(tmp_path: Pa
     assert "Traceback" not in said(tmp_path)
 
 
+def test_a_loader_that_ends_its_process_is_said(tmp_path: Path) -> None:
+    (tmp_path / "hanging_data.py").write_text(HANGING.replace("time.sleep(3600)", "import os; os._exit(7)"))
+    (tmp_path / "job.yaml").write_text(HANGING_JOB)
+    with started("run", "job.yaml", folder=tmp_path) as run:
+        assert run.wait(timeout=60) == 2
+    assert said(tmp_path).strip() == "problem hanging_data:Hanging: the process that loaded its data has ended"
+
+
 # --- impatience
 
 

@@ -97,3 +97,14 @@ def test_run_holds_the_lock_while_it_works_and_frees_it(train_job: Callable[...,
     assert harness.run(job, results=store.root, executor="serial", observer=again).num_computed == 1
     assert refusals
     assert harness.run(job, results=store.root, executor="serial").num_computed == 0
+
+
+def test_a_place_that_cannot_be_locked_is_named(store: Store) -> None:
+    (Path(store.root) / "j" / ".lock").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"--results .*: cannot be written to: .*\.lock"), store.locked("j"):
+        pytest.fail("locked a folder")
+
+
+def test_no_place_at_all_is_refused() -> None:
+    with pytest.raises(StoreError, match="'' is no place"):
+        Store("")
