@@ -14,7 +14,6 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from ..job.parts.problem import Problem
 from ..job.parts.settings import Resources
 from ..worker.messages import Event, Last, PackFailed, Task, WorkerDied, WorkerSettings
 from . import ray_cluster
+from .calls import Call, Place, Worker
 from .capacity import Node, Shape, shape_with_gpus, shape_without_gpus, too_small
 from .durations import duration
 from .executor import Executor
@@ -43,7 +43,6 @@ _WORKER_GONE = (
 )
 _NO_ACTOR = (exceptions.ActorUnschedulableError, exceptions.RuntimeEnvSetupError)
 _MAX_FAILED_STARTS = 5
-_GRACE_SECONDS = 30.0
 _ASKED_AT_ONCE = 8
 """Actors asked for beyond those at work, or as many again: so nodes are started by the dozen, and few requests wait."""
 _AUTOSCALER_SECONDS = 20.0
@@ -56,10 +55,6 @@ _HEAD_SECONDS = 10.0
 """After which a head that does not answer is gone."""
 _SAID_SECONDS = 10.0
 """Between words about what is waited for."""
-_SILENT = (300.0, 20.0)
-"""A pack without an event for so many seconds, and for so many times its expected time, is named,"""
-_LOST = (3600.0, 200.0)
-"""and for so long is ended, unless the job has a limit of its own."""
 
 
 class RayExecutor(Executor):
@@ -85,8 +80,8 @@ class RayExecutor(Executor):
         self._limit = None if resources.actors == "auto" else resources.actors
         self._grows = False  # whether nodes are on their way, as far as is known
         self._starting: dict[Any, Any] = {}  # the reference an actor answers when it is ready -> the actor
-        self._idle: dict[_Worker, float] = {}  # since when
-        self._running: dict[Any, _Call] = {}  # the stream of events -> what it belongs to
+        self._idle: dict[Worker, float] = {}  # since when
+        self._running: dict[Any, Call] = {}  # the stream of events -> what it belongs to
         self._failed_starts = 0
         self._samples: Any = None  # a reference
         self._loading: Any = None  # another, answered when the samples are there
@@ -165,7 +160,7 @@ class RayExecutor(Executor):
     def start(self, task: Task) -> None:
         worker, _ = self._idle.popitem()
         stream = worker.actor.execute.options(num_returns="streaming").remote(task)
-        self._running[stream] = _Call(worker, task, started=time.monotonic(), heard=time.monotonic())
+        self._running[stream] = Call(worker, task, started=time.monotonic(), heard=time.monotonic())
 
     def wait(self) -> Sequence[tuple[Task, Event]]:
         pending = [*self._running, *self._starting]
@@ -304,7 +299,7 @@ class RayExecutor(Executor):
                 raise ClusterError(f"actors of {self._shape} do not start: {error}") from error
         else:
             self._failed_starts = 0
-            self._idle[_Worker(actor, place)] = time.monotonic()
+            self._idle[Worker(actor, place)] = time.monotonic()
 
     def _next_event(self, stream: Any) -> tuple[Task, Event]:
         call = self._running[stream]
@@ -336,62 +331,10 @@ class RayExecutor(Executor):
                 del self._running[stream]
                 ray.kill(call.worker.actor)
                 events.append((call.task, PackFailed("timeout", problem)))
-            elif not call.is_named and now - call.heard > call.expected(_SILENT):
+            elif not call.is_named and call.is_silent(now):
                 call.is_named = True
                 self.announce(f"nothing heard of {call} for {duration(now - call.heard)}; it goes on")
         return events
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where an actor is."""
-
-    node: str
-    host: str
-    pid: int
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
-
-
-@dataclass(frozen=True)
-class _Worker:
-    """An actor that is ready, and where it is."""
-
-    actor: Any
-    place: _Place
-
-
-@dataclass
-class _Call:
-    """A task on a worker, when it started, and when something was last heard of it."""
-
-    worker: _Worker
-    task: Task
-    started: float
-    heard: float
-    is_named: bool = False
-
-    def __str__(self) -> str:
-        cells = self.task.pack.cells
-        what = f"{len(cells)} cells, the first {cells[0].cell_id}" if cells else "a training run"
-        return f"{self.worker.place} ({what})"
-
-    def expected(self, limit: tuple[float, float]) -> float:
-        """The larger of a time, and of so many times the pack's expected one."""
-        seconds, times = limit
-        return max(seconds, times * self.task.pack.seconds)
-
-    def overdue(self, now: float, limit: float | None) -> str:
-        """Why the pack is to be ended, if it is."""
-        if limit is not None and now - self.started > limit + _GRACE_SECONDS:
-            return f"the pack did not end {_GRACE_SECONDS:g} s after resources.timeout_seconds = {limit:g}"
-        if limit is None and now - self.heard > self.expected(_LOST):
-            return (
-                f"nothing was heard of {self} for {duration(now - self.heard)}; resources.timeout_seconds sets another "
-                "limit"
-            )
-        return ""
 
 
 def _first_shape(resources: Resources, nodes: Sequence[Node], *, is_own_machine: bool) -> Shape:
@@ -420,10 +363,10 @@ class _Actor:
 
         self._make = Worker
 
-    def prepare(self, settings: WorkerSettings, samples: Samples | None) -> _Place:
+    def prepare(self, settings: WorkerSettings, samples: Samples | None) -> Place:
         """Makes the worker here, where an error reaches the driver as what it is; says where it is."""
         self._worker = self._make(settings, samples)
-        return _Place(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
+        return Place(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
 
     def execute(self, task: Task) -> Iterator[Event]:
         yield from self._worker.execute(task)

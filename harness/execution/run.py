@@ -227,6 +227,7 @@ def session(
             num_threads=running.threads_per_slot,
             allow_gpu=running.uses_gpus,
             timeout_seconds=resources.timeout_seconds,
+            checkpoint_seconds=None if resources.checkpoint_minutes is None else 60 * resources.checkpoint_minutes,
         )
         running.open(settings, job.problem, num_tasks=num_tasks)
         say(running.description)

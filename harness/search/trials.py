@@ -199,7 +199,8 @@ class Trials:
     def _latest_state(self, run: Run, *, before: int) -> int:
         """The last epoch from which a run can go on."""
         earlier = (epoch for epoch in reversed(self._job.stages) if epoch < before)
-        return next((epoch for epoch in earlier if self._store.states.has(run.run_id, epoch)), 0)
+        kept = self._store.states.kept() if earlier else ()
+        return next((epoch for epoch in earlier if (run.run_id, epoch) in kept), 0)
 
     def _score(self, trial: _Trial, epoch: int) -> TrialScore:
         return score_seeds([self._last_row(trial, seed, epoch) for seed in range(self._job.search.seeds)], self._job)
@@ -230,8 +231,8 @@ class Trials:
         self._study.finish(trial.number, result)
         self._trials.remove(trial)
         needed = {cell.run.run_id for other in self._trials for cell in other.cells.values()}
-        for run_id in {cell.run.run_id for cell in trial.cells.values()} - needed:
-            self._store.states.delete(run_id, self._job.stages)
+        done = {cell.run.run_id for cell in trial.cells.values()} - needed
+        self._store.states.delete({(run_id, epoch) for run_id in done for epoch in self._job.stages})
 
     def _read_rows(self) -> None:
         self._rows.update((row["cell_id"], row) for row in self._new_rows.new())

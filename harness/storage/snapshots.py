@@ -1,14 +1,15 @@
 """Files of trained generators, and of runs that are to go on. Their content is no matter of the store.
 
-snapshots/<sha256>.safetensors              generators of a pack at one epoch; its metadata says whose
-snapshots/<run_id>/state-<n>.safetensors    of a run that is to go on, while it is
+snapshots/<sha256>.safetensors                       generators of a pack at one epoch; its metadata says whose
+.states/state-<run_id>-<epoch>-<sha256>.safetensors  of a search's run that is to go on, while it is
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from ..errors import SnapshotsLostError, StoreError
@@ -17,6 +18,7 @@ from .place import Place, warn
 
 FOLDER = "snapshots"
 _READS_AT_ONCE = 16
+_STATE = re.compile(r"state-(\w+)-(\d+)-[0-9a-f]{64}\.safetensors")
 
 
 class Snapshots:
@@ -91,38 +93,48 @@ class Snapshots:
 
 
 class States:
-    """All that runs need to go on from an epoch."""
+    """All that runs need to go on from an epoch, as if they had not been interrupted; by run and epoch.
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    Args:
+      place: Where they are kept.
+      folder: Below it.
+    """
+
+    def __init__(self, place: Place, folder: str) -> None:
+        self._place, self._folder = place, folder
 
     def write(self, run_id: str, epoch: int, content: bytes) -> None:
         """Keeps where a run stands."""
-        self._place.put(_state(run_id, epoch), content)
+        self._place.put(f"{self._folder}/state-{run_id}-{epoch}-{_name(content)}", content)
+
+    def kept(self) -> frozenset[SnapshotKey]:
+        """Those that are there."""
+        return frozenset(self._files())
 
     def read(self, run_id: str, epoch: int) -> bytes:
         """Where a run stood.
 
         Raises:
-          StoreError: If it is not there.
+          StoreError: If it is not there, or not what was written; it is deleted then.
         """
-        content = self._place.content(_state(run_id, epoch))
+        name = self._files().get((run_id, epoch), "")
+        content = self._place.content(name) if name else None
         if content is None:
             raise StoreError(f"{self._place.root}: no state of run {run_id} at epoch {epoch}")
+        if not name.endswith(_name(content)):
+            self._place.delete([name])
+            raise StoreError(f"{self._place.path(name)}: was damaged, and is deleted")
         return content
 
-    def has(self, run_id: str, epoch: int) -> bool:
-        """Whether a run can go on from an epoch."""
-        return self._place.has(_state(run_id, epoch))
+    def delete(self, keys: Collection[SnapshotKey]) -> None:
+        """Forgets where runs stood, which no training will go on from."""
+        self._place.delete(name for key, name in self._files().items() if key in keys)
 
-    def delete(self, run_id: str, epochs: Iterable[int]) -> None:
-        """Forgets where a run stood, which no training will go on from."""
-        self._place.delete(_state(run_id, epoch) for epoch in epochs)
+    def _files(self) -> dict[SnapshotKey, str]:
+        names = [info.base_name for info in self._place.listing(self._folder)]
+        matches = [match for match in map(_STATE.fullmatch, names) if match]
+        return {(match[1], int(match[2])): f"{self._folder}/{match[0]}" for match in matches}
 
 
 def _name(content: bytes) -> str:
     return f"{hashlib.sha256(content).hexdigest()}.safetensors"
-
-
-def _state(run_id: str, epoch: int) -> str:
-    return f"{FOLDER}/{run_id}/state-{epoch}.safetensors"

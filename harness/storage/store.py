@@ -3,7 +3,8 @@
     <root>/<job>/job.yaml
     <root>/<job>/{cells,curves,training,metrics,trajectories,trials}/part-[merged-]<uuid>.parquet
     <root>/snapshots/<sha256>.safetensors              generators of a pack at one epoch; its metadata says whose
-    <root>/snapshots/<run_id>/state-<n>.safetensors    of a run that is to go on, while it is
+    <root>/.states/state-<run_id>-<n>-<sha256>.safetensors    of a search's run that is to go on, while it is
+    <root>/<job>/.checkpoints/state-<run_id>-<n>-<sha256>.safetensors    of a run under way, every few minutes
 
 A file is complete or absent, and a row of `cells` is the one sign that a cell is done: the store *is* the state.
 """
@@ -35,7 +36,7 @@ from .snapshots import Snapshots, States
 if TYPE_CHECKING:
     import pyarrow.dataset
 
-MARKERS = ".markers"
+MARKERS, STATES = ".markers", ".states"
 _READS_AT_ONCE = 16
 
 
@@ -57,7 +58,7 @@ class Store:
 
     def __init__(self, root: str | Path, *, patience_seconds: float = 0.0) -> None:
         self.place = Place(root, patience_seconds=patience_seconds)
-        self.snapshots, self.states = Snapshots(self.place), States(self.place)
+        self.snapshots, self.states = Snapshots(self.place), States(self.place, STATES)
 
     @property
     def root(self) -> str:
@@ -68,6 +69,10 @@ class Store:
     def absolute_root(self) -> str:
         """The root under a name that holds in any working directory of this machine."""
         return self.place.absolute_root
+
+    def checkpoints(self, job: str) -> States:
+        """Of runs under way, so that a kill costs minutes."""
+        return States(self.place, f"{job}/.checkpoints")
 
     # --- writing
 
@@ -136,14 +141,14 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(blocking=False)  # the system releases it however this process ends
             holder.write_text(f"{os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-        except OSError as error:
-            lock.release()
-            raise StoreError(f"--results {self.root}: cannot be written to: {error}") from error
         except Timeout:
             raise StoreError(
                 f"{job}: another process works on it in {self.root}{_described(holder)}; wait for it, or end it, and "
                 "run this again"
             ) from None
+        except OSError as error:
+            lock.release()
+            raise StoreError(f"--results {self.root}: cannot be written to: {error}") from error
         try:
             yield
         finally:
@@ -183,7 +188,7 @@ class Store:
         return sorted(
             info.base_name
             for info in self.place.listing("")
-            if info.type == pyarrow.fs.FileType.Directory and info.base_name not in (SNAPSHOTS, MARKERS)
+            if info.type == pyarrow.fs.FileType.Directory and info.base_name not in (SNAPSHOTS, MARKERS, STATES)
         )
 
     def names(self, folder: str) -> list[str]:

@@ -82,7 +82,7 @@ class Members:
     def _restore(self, member: int, state: MemberState) -> None:
         for name, part in self._parts().items():
             # a member whose schedule does not adapt may come from a pack in which none did
-            if name in state or not name.startswith("adaptation"):
+            if name in state or not name.startswith(("adaptation", "monitor")):
                 part[member].copy_(state[name])
 
     def _parts(self) -> dict[str, Tensor]:
@@ -91,6 +91,8 @@ class Members:
             "generator": self.generators,
             "discriminator": self.discriminators,
             "last d_loss": self.monitor.last_d_loss,
+            "monitor active": self.monitor.active,
+            "monitor diverged_at": self.monitor.diverged_at,
         }
         for player, optimizer in (
             ("generator", self._generator_optimizer),

@@ -34,6 +34,11 @@ class Epoch:
     diverged_at: list[int]
     members: Members
 
+    def state(self, member: int) -> MemberState:
+        """Where a member stands, living or not."""
+        means = {"mean d_loss": torch.tensor(self.d_loss[member]), "mean g_loss": torch.tensor(self.g_loss[member])}
+        return {**self.members.state(member, epoch=self.epoch[member]), **means}
+
 
 def train(
     runs: Sequence[Run], source: Source, *, num_epochs: int, states: Mapping[int, MemberState] | None = None
@@ -44,7 +49,7 @@ def train(
       runs: Members of equal networks, objective, penalty, batch and optimiser family.
       source: Real samples, on the device to train on.
       num_epochs: How many epochs to train.
-      states: From `Members.state`: where members, by index, stand; the others begin. They go on as if they had
+      states: From `Epoch.state`: where members, by index, stand; the others begin. They go on as if they had
         not been interrupted, whoever their pack mates were and are.
 
     Yields:
@@ -52,7 +57,7 @@ def train(
     """
     members = Members(runs, source, num_epochs=num_epochs, states=states)
     reporter = ProgressThrottle(len(runs))
-    means = EpochMeans(len(runs), source.device)
+    means = EpochMeans(len(runs), source.device, states or {})
     steps_per_epoch = runs[0].steps_per_epoch
     starts = torch.tensor(members.starts, device=source.device) * steps_per_epoch
     step = 0
@@ -85,8 +90,10 @@ def train(
 class EpochMeans:
     """Mean losses of an epoch, summed on the device and read once; an epoch without a finite value keeps the last."""
 
-    def __init__(self, num_members: int, device: torch.device) -> None:
+    def __init__(self, num_members: int, device: torch.device, states: Mapping[int, MemberState]) -> None:
         self._last = torch.full((2, num_members), torch.nan, device=device)
+        for member, state in states.items():
+            self._last[:, member] = torch.stack([state["mean d_loss"], state["mean g_loss"]])
         self.start_epoch()
 
     def start_epoch(self) -> None:

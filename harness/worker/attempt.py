@@ -27,6 +27,11 @@ class Attempt:
         self._part = new_part()
         self._started, self._started_at = time.monotonic(), datetime.now(UTC)
 
+    @property
+    def job(self) -> str:
+        """Whose the task is."""
+        return self._task.job
+
     def write(self, table: str, rows: Sequence[Columns]) -> None:
         """Adds rows to a table of the task's job, all or none."""
         self._store.write_part(self._task.job, table, list(rows), part=self._part)

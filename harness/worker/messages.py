@@ -22,6 +22,7 @@ class WorkerSettings:
       num_threads: CPU threads of torch.
       allow_gpu: Whether the worker owns a GPU, or a share of one.
       timeout_seconds: Longest time a pack may take.
+      checkpoint_seconds: After which training keeps where it stands; None for never.
     """
 
     results: str
@@ -30,6 +31,7 @@ class WorkerSettings:
     num_threads: int
     allow_gpu: bool
     timeout_seconds: float | None
+    checkpoint_seconds: float | None
 
 
 @dataclass(frozen=True, eq=False)

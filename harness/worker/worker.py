@@ -31,6 +31,7 @@ from ..training.snapshots import decode, decode_state, encode, encode_state
 from ..training.train import Epoch, train
 from . import devices, rows
 from .attempt import Attempt, PackTimeoutError
+from .checkpoints import Checkpoints
 from .messages import (
     CellsWritten,
     Event,
@@ -111,7 +112,10 @@ class Worker:
         """Trains a pack's runs; at its epochs writes snapshots, or in stages states, and the cells there."""
         unwritten: list[Columns] = []
         source = self._source_of(pack)
-        for result in train(pack.runs, source, num_epochs=pack.num_epochs, states=self._read_states(pack)):
+        checkpoints = Checkpoints(self._store, attempt.job, pack, seconds=self._settings.checkpoint_seconds)
+        states = checkpoints.read() if pack.stage is None else self._read_states(pack)
+        yield Progress(checkpoints.behind * sum(run.steps_per_epoch for run in pack.runs))
+        for result in train(pack.runs, source, num_epochs=pack.num_epochs - checkpoints.behind, states=states):
             if isinstance(result, Progress):
                 yield result
                 continue
@@ -126,6 +130,11 @@ class Worker:
                 else:
                     self._write_states(pack, result, due)
                 yield from self._write_trained_cells(pack, result, attempt)
+            if checkpoints.is_due(result):
+                attempt.write("training", unwritten)
+                unwritten = []
+                checkpoints.write(result)
+        checkpoints.delete()
 
     def _read_states(self, pack: TrainingPack) -> dict[int, MemberState]:
         """Where members stand, by index; those that begin have none."""
@@ -153,7 +162,7 @@ class Worker:
         for member in due:
             run, epoch = pack.runs[member], result.epoch[member]
             if epoch < run.horizon and result.diverged_at[member] < 0:
-                content = encode_state(result.members.state(member, epoch=epoch), run=run)
+                content = encode_state(result.state(member), run=run)
                 self._store.states.write(run.run_id, epoch, content)
 
     def _write_trained_cells(self, pack: TrainingPack, result: Epoch, attempt: Attempt) -> Iterator[Event]:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import harness
-import harness.execution.ray
+import harness.execution.calls
 from harness.errors import StoreError
 from harness.execution.ray import RayExecutor
 from harness.job.job import Job
@@ -166,8 +166,8 @@ def test_a_pack_of_which_nothing_is_heard_is_named_and_in_the_end_given_up(
     train_job: JobMaker, store: Store, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The job has no limit of its own."""
-    monkeypatch.setattr(harness.execution.ray, "_SILENT", (4.0, 1.0))
-    monkeypatch.setattr(harness.execution.ray, "_LOST", (10.0, 1.0))
+    monkeypatch.setattr(harness.execution.calls, "_SILENT", (4.0, 1.0))
+    monkeypatch.setattr(harness.execution.calls, "_LOST", (10.0, 1.0))
     grid = {"loss": ["minimax", "tests.custom:hanging"], "sigma": [0], "epoch": [1], "seed": [0]}
     outcome = harness.run(train_job(grid=grid, resources={"pack": 1}), results=store.root, progress=True)
     assert outcome.statuses == {"completed": 1, "timeout": 1}

@@ -16,7 +16,7 @@ from harness.planning.packs import TrainingPack
 from harness.search.scoring import Result, TrialScore, score_seeds, seed_values
 from harness.search.trials import Study, Trials
 from harness.storage.query import Results
-from harness.storage.store import Store
+from harness.storage.store import STATES, Store
 from harness.worker import worker
 from harness.worker.messages import Event, Task
 from tests.conftest import near
@@ -91,11 +91,7 @@ def work(job: TuneJob, study: Study, store: Store) -> None:
 
 
 def states(store: Store) -> list[str]:
-    return [
-        info.path
-        for info in store.place.listing("snapshots")
-        for info in store.place.listing(f"snapshots/{info.base_name}")
-    ]
+    return [info.path for info in store.place.listing(STATES)]
 
 
 def test_a_pruned_trial_leaves_its_place_to_others_at_once(store: Store, packs: list[TrainingPack]) -> None:
@@ -200,8 +196,7 @@ def test_a_state_that_is_lost_costs_time_and_nothing_else(store: Store, packs: l
     job = search_job(("trials: 6", "trials: 1"))
 
     def lose_everything(number: int, stage: int) -> bool:
-        for info in store.place.listing("snapshots"):
-            store.states.delete(info.base_name, job.stages)
+        store.states.delete(store.states.kept())
         return False
 
     study = Script(1, pruned=lose_everything)

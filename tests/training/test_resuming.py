@@ -70,7 +70,7 @@ def last_epoch(
 
 
 def stored(epoch: Epoch, member: int, run: Run) -> MemberState:
-    return decode_state(encode_state(epoch.members.state(member, epoch=epoch.epoch[member]), run=run))
+    return decode_state(encode_state(epoch.state(member), run=run))
 
 
 def players(epoch: Epoch) -> torch.Tensor:

@@ -22,6 +22,7 @@ def settings(results: Path | str, marker: str) -> WorkerSettings:
         num_threads=1,
         allow_gpu=False,
         timeout_seconds=None,
+        checkpoint_seconds=None,
     )
 
 

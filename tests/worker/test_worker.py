@@ -63,6 +63,7 @@ def worker(store: Store) -> Iterator[Worker]:
             num_threads=1,
             allow_gpu=False,
             timeout_seconds=None,
+            checkpoint_seconds=None,
         )
         yield Worker(settings, None)
 

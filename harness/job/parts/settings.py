@@ -109,6 +109,7 @@ class Resources(Spec):
     pack: Annotated[int, Field(ge=1, le=MAX_COUNT)] | Literal["auto"] = "auto"
     retries: int = Field(2, ge=0, le=MAX_COUNT)
     timeout_seconds: FiniteFloat | None = Field(None, gt=0)
+    checkpoint_minutes: FiniteFloat | None = Field(5.0, ge=0)
 
     @field_validator("gpus_per_actor")
     @classmethod
