@@ -149,7 +149,7 @@ class RayExecutor(Executor):
         allowed = room if self._is_own_machine else max(room, here + max(_ASKED_AT_ONCE, here))
         for _ in range(min(wanted, allowed) - here - len(self._starting)):
             self._start_actor()
-        for reference in list(self._starting)[: max(0, here + len(self._starting) - wanted)]:
+        for reference in list(reversed(self._starting))[: max(0, here + len(self._starting) - wanted)]:
             ray.kill(self._starting.pop(reference))
         if not self._is_own_machine:
             overlong = [worker for worker, since in self._idle.items() if now - since > _IDLE_SECONDS]

@@ -71,7 +71,8 @@ def held(place: Place, name: str, *, what: str) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join()
+        place.patience_seconds = 0.0  # an end does not wait for a store that does not answer
+        thread.join(timeout=_SETTLED_SECONDS)
         with contextlib.suppress(StoreError):  # whoever comes next sees that it is left alone
             if not other():
                 place.delete([name])

@@ -55,9 +55,11 @@ def started(*arguments: str, folder: Path, **environment: str) -> Iterator[subpr
     process = subprocess.Popen(
         command(*arguments), env={**ENVIRONMENT, **environment}, cwd=folder, stdout=output, stderr=output, text=True
     )
-    yield process
-    if process.poll() is None:
-        end_all([*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)])
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            end_all([*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)])
 
 
 def said(folder: Path) -> str:
@@ -148,8 +150,10 @@ def head(folder: Path, **environment: str) -> Iterator[tuple[str, list[psutil.Pr
     )
     wait_for(lambda: "Ray runtime started" in (folder / "head").read_text(), seconds=60, process=process)
     family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-    yield f"127.0.0.1:{port}", family
-    end_all(family)
+    try:
+        yield f"127.0.0.1:{port}", family
+    finally:
+        end_all(family)
 
 
 def test_a_wrong_token_is_named(train_job: JobMaker, tmp_path: Path) -> None:
