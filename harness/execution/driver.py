@@ -153,8 +153,7 @@ class Driver:
         self._job, self._state, self._observer, self._source = job, state, observer, source
         self._running: set[Task] = set()
         self._ended: set[str] = set()
-        lost: dict[str, None] = {}
-        self._lost = lost
+        self._lost: dict[str, None] = {}
         required = {key for pack in packs for key in pack.requires}
         self._snapshots: set[SnapshotKey] = set(self._store.snapshots_among(required))
         self._queue = PackQueue(self._snapshots)
@@ -170,7 +169,7 @@ class Driver:
                 self._handle(task, event)
                 self._report()
             self._start_what_can_start()
-        return list(lost)
+        return list(self._lost)
 
     def _start_what_can_start(self) -> None:
         self._start_queued()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from .executor import Executor
 from .executors import check_executor, make_executor
 from .progress import ProgressDisplay
 
-_MAX_ROUNDS = 3  # in which lost snapshots are trained again
+_MAX_ROUNDS = 4  # of work; snapshots that one finds lost are trained again by the next
 
 
 @dataclass(frozen=True, repr=False)
@@ -181,24 +182,22 @@ class Session:
         Raises:
           StoreError: If the store lacks rows that workers have reported.
         """
-        plan = plan.for_slots(self.executor.num_slots)
-        state = State.of(plan)
-        lost = self.driver.run(plan.job.name, plan.packs, state=state, observer=observer)
-        after = plan.renewed(self.store)
+        left = plan = plan.for_slots(self.executor.num_slots)
+        started = time.monotonic()
         for _ in range(_MAX_ROUNDS):
-            if not (lost and after.missing):
+            state = replace(State.of(left), started=started)
+            lost = self.driver.run(plan.job.name, left.packs, state=state, observer=observer)
+            left = left.renewed(self.store)
+            if not (lost and left.missing):
                 break
             for text in lost:
-                self.announce(f"{text}: trained again")
-            state = replace(State.of(after), started=state.started)
-            lost = self.driver.run(plan.job.name, after.packs, state=state, observer=observer)
-            after = after.renewed(self.store)
-        if after.missing:
+                self.announce(f"{text}; to be trained again")
+        if left.missing:
             problem = "; ".join(lost) or "its workers have reported them as written"
             raise StoreError(
-                f"{self.store.root}: {len(after.missing)} cells of {plan.job.name} are not there: {problem}"
+                f"{self.store.root}: {len(left.missing)} cells of {plan.job.name} are not there: {problem}"
             )
-        return Outcome(plan, after.difference.done, len(plan.missing), state.seconds, self.executor.description)
+        return Outcome(plan, left.difference.done, len(plan.missing), state.seconds, self.executor.description)
 
     def work_through(self, name: str, source: PackSource) -> None:
         """Executes packs of the job of this name as they are supplied, until there are no more."""

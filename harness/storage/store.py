@@ -108,9 +108,10 @@ class Store:
         for table in TABLES:
             current, replaced = self._parts(job, table)
             self.place.delete(map(self.place.name, replaced))
-            for group in mergeable(self.sound(table, current)):
-                self.place.put(f"{job}/{table}/{merged_name()}", merged(group, table, self.place.files))
-                self.place.delete(self.place.name(part.path) for part in group)
+            for group in mergeable(current):
+                sound = self.sound(table, group)
+                self.place.put(f"{job}/{table}/{merged_name()}", merged(sound, table, self.place.files))
+                self.place.delete(self.place.name(part.path) for part in sound)
             if current:
                 counts[table] = (len(current) + len(replaced), len(self._parts(job, table)[0]))
         return counts
