@@ -109,7 +109,8 @@ class Store:
             current, replaced = self._parts(job, table)
             self.place.delete(map(self.place.name, replaced))
             for group in mergeable(current):
-                sound = self.sound(table, group)
+                if len(sound := self.sound(table, group)) < 2:
+                    continue
                 self.place.put(f"{job}/{table}/{merged_name()}", merged(sound, table, self.place.files))
                 self.place.delete(self.place.name(part.path) for part in sound)
             if current:
