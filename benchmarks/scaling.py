@@ -45,7 +45,8 @@ def plan_seconds_a_cell(scratch: Path) -> float:
 
 def write_seconds(scratch: Path) -> tuple[float, float]:
     """Of a part, and of each row in it, on this disk."""
-    from harness.storage.store import Store, new_part
+    from harness.storage.store import Store
+    from harness.storage.writer import new_part
 
     store, times, sizes = Store(scratch / "store"), [], (10, 5_000)
     for num in sizes:

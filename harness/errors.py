@@ -40,6 +40,10 @@ class SnapshotsLostError(StoreError):
         return type(self), (str(self), self.keys)
 
 
+class UnseenStoreError(StoreError):
+    """A worker does not see the folder that the driver writes to."""
+
+
 class StoreWarning(UserWarning):
     """Something in a store that is passed over."""
 

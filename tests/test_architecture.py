@@ -62,7 +62,13 @@ LAYERS = {
 
 # Libraries that have one home each, so that the rest works (and is tested) without them.
 HOMES = {
-    "ray": {"execution/ray.py", "execution/ray_cluster.py", "execution/submission.py"},
+    "ray": {
+        "execution/actor.py",
+        "execution/ray.py",
+        "execution/ray_cluster.py",
+        "execution/relay.py",
+        "execution/submission.py",
+    },
     "optuna": {"search/study.py"},
     "pickle": set(),  # nothing is unpickled
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..worker.messages import Task
+from ..worker.messages import Task, WorkerSettings
 from .durations import duration
 
 _GRACE_SECONDS = 30.0
@@ -16,7 +16,7 @@ _LOST = (3600.0, 200.0)
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where an actor is."""
 
     node: str
@@ -28,11 +28,25 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Starting:
+    """An actor that is on its way.
+
+    Attributes:
+      settings: What it is told.
+      is_relayed: Whether it does not see the driver's folder, so that its files travel.
+    """
+
+    actor: Any
+    settings: WorkerSettings
+    is_relayed: bool = False
+
+
+@dataclass(frozen=True)
 class Worker:
     """An actor that is ready, and where it is."""
 
     actor: Any
-    place: Place
+    place: Location
 
 
 @dataclass

@@ -15,7 +15,8 @@ from ..planning.difference import AnyCell
 from ..planning.packs import Pack
 from ..planning.plan import Plan
 from ..storage.records import Status
-from ..storage.store import Store, new_part
+from ..storage.store import Store
+from ..storage.writer import new_part
 from ..training.progress import Progress
 from ..worker.messages import (
     CellsWritten,

@@ -11,27 +11,25 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from ray import exceptions
 
-from ..errors import ClusterError, HarnessError
+from ..errors import ClusterError, HarnessError, UnseenStoreError
 from ..job.parts.problem import Problem
 from ..job.parts.settings import Resources
 from ..worker.messages import Event, Last, PackFailed, Task, WorkerDied, WorkerSettings
 from . import ray_cluster
-from .calls import Call, Place, Worker
+from .actor import Actor, load
+from .calls import Call, Location, Starting, Worker
 from .capacity import Node, Shape, shape_with_gpus, shape_without_gpus, too_small
 from .durations import duration
 from .executor import Executor
-
-if TYPE_CHECKING:
-    from ..problems.sources import Samples
+from .relay import Relay, start_keeper
 
 _WORKER_GONE = (
     exceptions.RayActorError,
@@ -79,7 +77,7 @@ class RayExecutor(Executor):
             ray_cluster.connect(address, packages)
         self._limit = None if resources.actors == "auto" else resources.actors
         self._grows = False  # whether nodes are on their way, as far as is known
-        self._starting: dict[Any, Any] = {}  # the reference an actor answers when it is ready -> the actor
+        self._starting: dict[Any, Starting] = {}  # the reference an actor answers when it is ready -> the actor
         self._idle: dict[Worker, float] = {}  # since when
         self._running: dict[Any, Call] = {}  # the stream of events -> what it belongs to
         self._failed_starts = 0
@@ -87,6 +85,8 @@ class RayExecutor(Executor):
         self._loading: Any = None  # another, answered when the samples are there
         self._checked = self._answered = time.monotonic()
         self._head_is_gone = False
+        self._keeper: Any = None  # of the driver's folder, for workers that do not see it
+        self._said_of: set[str] = set()
         self._look()
         self._take_shape(_first_shape(resources, self._nodes, is_own_machine=self._is_own_machine))
 
@@ -119,8 +119,8 @@ class RayExecutor(Executor):
         self._settings = settings
         if problem.has_samples:
             # loaded once by a task; actors of a node share the object store's copy without copying it again
-            load = ray.remote(_load).options(num_cpus=0, num_returns=2, max_retries=0)
-            self._samples, self._loading = load.remote(problem)
+            loading = ray.remote(load).options(num_cpus=0, num_returns=2, max_retries=0)
+            self._samples, self._loading = loading.remote(problem)
         self.provide(num_tasks)  # actors start while the data load
         opened = said = time.monotonic()
         while not (self._has_loaded(problem) and self._has_nodes(num_tasks, since=opened)):
@@ -150,7 +150,7 @@ class RayExecutor(Executor):
         for _ in range(min(wanted, allowed) - here - len(self._starting)):
             self._start_actor()
         for reference in list(reversed(self._starting))[: max(0, here + len(self._starting) - wanted)]:
-            ray.kill(self._starting.pop(reference))
+            ray.kill(self._starting.pop(reference).actor)
         if not self._is_own_machine:
             overlong = [worker for worker, since in self._idle.items() if now - since > _IDLE_SECONDS]
             for worker in overlong[: max(0, here - wanted)]:
@@ -184,8 +184,10 @@ class RayExecutor(Executor):
         if self._loading is not None:
             ray.cancel(self._loading, force=True)
         workers = [*self._idle, *(call.worker for call in self._running.values())]
-        for actor in [*self._starting.values(), *(worker.actor for worker in workers)]:
+        for actor in [*(begun.actor for begun in self._starting.values()), *(worker.actor for worker in workers)]:
             ray.kill(actor)
+        if self._keeper is not None:
+            ray.kill(self._keeper)
         self._starting.clear()
         self._idle.clear()
         self._running.clear()
@@ -267,7 +269,7 @@ class RayExecutor(Executor):
 
     def _go_on_without_gpus(self, num_tasks: int) -> None:
         for reference in list(self._starting):
-            ray.kill(self._starting.pop(reference))
+            ray.kill(self._starting.pop(reference).actor)
         self._take_shape(shape_without_gpus(self.resources))
         if not self._shape.room(self._nodes):
             raise too_small(self._shape, self.resources, self._nodes, where="the cluster, which starts no node,")
@@ -279,27 +281,51 @@ class RayExecutor(Executor):
         shape = shape_with_gpus(self.resources, self._nodes) if self._shape.gpus else self._shape
         settings = dataclasses.replace(self._settings, num_threads=max(1, int(shape.cpus)), allow_gpu=shape.gpus > 0)
         actor = (
-            ray.remote(_Actor)
+            ray.remote(Actor)
             .options(num_cpus=shape.cpus, num_gpus=shape.gpus, max_restarts=0, max_task_retries=0)
             .remote()
         )
-        self._starting[actor.prepare.remote(settings, self._samples)] = actor
+        self._prepare(Starting(actor, settings))
+
+    def _prepare(self, begun: Starting) -> None:
+        root = begun.settings.results
+        files = Relay(root, self._keeper) if begun.is_relayed else None
+        self._starting[begun.actor.prepare.remote(begun.settings, self._samples, files)] = begun
 
     def _welcome(self, reference: Any) -> None:
         """An actor has got its resources and is ready, or will never be."""
-        actor = self._starting.pop(reference)
+        begun = self._starting.pop(reference)
         try:
             place = ray.get(reference)
         except (*_NO_ACTOR, *_WORKER_GONE, exceptions.RayTaskError) as error:
             cause = getattr(error, "cause", None)
-            if isinstance(cause, HarnessError):  # a store that is not the driver's: no other start would help
+            if isinstance(cause, UnseenStoreError) and not begun.is_relayed and "://" not in begun.settings.results:
+                if self._keeper is None:
+                    self._keeper = start_keeper(begun.settings.results)
+                self._prepare(dataclasses.replace(begun, is_relayed=True))
+                return
+            if isinstance(cause, HarnessError):  # a store that is not to be had: no other start would help
                 raise cause from error
             self._failed_starts += 1
             if self._failed_starts > _MAX_FAILED_STARTS:
                 raise ClusterError(f"actors of {self._shape} do not start: {error}") from error
         else:
             self._failed_starts = 0
-            self._idle[Worker(actor, place)] = time.monotonic()
+            self._say_where_results_go(place, begun)
+            self._idle[Worker(begun.actor, place)] = time.monotonic()
+
+    def _say_where_results_go(self, place: Location, begun: Starting) -> None:
+        """Once for each host whose results travel, and once for those that write themselves."""
+        host = place.host if begun.is_relayed else ""
+        if self._is_own_machine or host in self._said_of:
+            return
+        self._said_of.add(host)
+        root = begun.settings.results
+        self.announce(
+            f"{host} does not see {root}: its results travel through Ray to this node"
+            if host
+            else f"workers write to {root} themselves"
+        )
 
     def _next_event(self, stream: Any) -> tuple[Task, Event]:
         call = self._running[stream]
@@ -353,24 +379,3 @@ def _first_shape(resources: Resources, nodes: Sequence[Node], *, is_own_machine:
     if is_own_machine and shape.room(nodes) < wanted:
         raise too_small(shape, resources, nodes, where="this machine")
     return shape
-
-
-class _Actor:
-    """A worker in a process of its own. It alone imports torch, and does while the data load."""
-
-    def __init__(self) -> None:
-        from ..worker.worker import Worker
-
-        self._make = Worker
-
-    def prepare(self, settings: WorkerSettings, samples: Samples | None) -> Place:
-        """Makes the worker here, where an error reaches the driver as what it is; says where it is."""
-        self._worker = self._make(settings, samples)
-        return Place(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
-
-    def execute(self, task: Task) -> Iterator[Event]:
-        yield from self._worker.execute(task)
-
-
-def _load(problem: Problem) -> tuple[Samples | None, bool]:
-    return problem.load(), True

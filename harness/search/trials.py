@@ -17,7 +17,8 @@ from ..planning.cells import Cell, Run
 from ..planning.packing import groups, pack_size, training_key
 from ..planning.packs import TrainingPack
 from ..storage.records import Status
-from ..storage.store import Store, new_part
+from ..storage.store import Store
+from ..storage.writer import new_part
 from .cells import trial_cells
 from .scoring import ROW_COLUMNS, TRIAL_COLUMNS, Ending, Result, Row, TrialScore, result_of, score_seeds, trial_row
 

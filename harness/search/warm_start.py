@@ -13,7 +13,8 @@ from ..identity import canonical_json
 from ..job.parts.schedules import schedule_class
 from ..job.space import Parameters
 from ..job.tune import TuneJob
-from ..storage.store import Store, new_part
+from ..storage.store import Store
+from ..storage.writer import new_part
 from .cells import trial_cells
 from .scoring import ROW_COLUMNS, Result, Row, TrialScore, score_seeds, trial_row
 

@@ -67,7 +67,13 @@ class Place:
         return f"{root}/{name}{question}{options}"
 
     def path(self, name: str) -> str:
-        """As the file system knows a file."""
+        """As the file system knows a file.
+
+        Raises:
+          StoreError: If it would not be below the root.
+        """
+        if ".." in name.split("/") or name.startswith("/"):
+            raise StoreError(f"--results {self.root}: '{name}' is no place in it")
         return f"{self._base}/{name}".rstrip("/")
 
     def name(self, path: str) -> str:
@@ -86,29 +92,32 @@ class Place:
 
         self.patiently(write, f"cannot write {name}")
 
-    def content(self, name: str, *, start: Callable[[int], int] | None = None) -> bytes | None:
-        """Of a file; None where there is none.
+    def content(self, name: str) -> bytes | None:
+        """Of a file; None where there is none."""
 
-        Args:
-          name: Its name.
-          start: Tells from the file's first 8 bytes, as a number, how many of those after them are wanted alone.
-        """
+        def read() -> bytes:
+            with self.files.open_input_stream(self.path(name)) as file:
+                return bytes(file.read())
 
-        def read() -> bytes | None:
-            try:
-                if start is None:
-                    with self.files.open_input_stream(self.path(name)) as file:
-                        return bytes(file.read())
-                with self.files.open_input_file(self.path(name)) as file:
-                    return bytes(file.read(min(start(int.from_bytes(file.read(8), "little")), file.size())))
-            except FileNotFoundError:
-                return None
+        return self._if_there(read, name)
 
-        return self.patiently(read, f"cannot read {name}")
+    def header(self, name: str) -> bytes | None:
+        """Of a safetensors file: its metadata and shapes as JSON; None where there is no file."""
+
+        def read() -> bytes:
+            with self.files.open_input_file(self.path(name)) as file:
+                length = int.from_bytes(file.read(8), "little")
+                return bytes(file.read(min(length, file.size())))
+
+        return self._if_there(read, name)
 
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
         return bool(self._info(name).type == pyarrow.fs.FileType.File)
+
+    def names(self, folder: str) -> list[str]:
+        """Names of what is in a folder; none where there is no such folder."""
+        return [info.base_name for info in self.listing(folder)]
 
     def listing(self, folder: str) -> list[pyarrow.fs.FileInfo]:
         """What is in a folder; nothing where there is no such folder."""
@@ -138,6 +147,12 @@ class Place:
                     warn(f"{self.root} does not answer, and is asked again: {reason}")
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _if_there(self, read: Callable[[], bytes], name: str) -> bytes | None:
+        try:
+            return self.patiently(read, f"cannot read {name}")
+        except FileNotFoundError:
+            return None
 
     def _info(self, name: str) -> pyarrow.fs.FileInfo:
         return self.patiently(lambda: self.files.get_file_info(self.path(name)), "cannot be read")

@@ -202,7 +202,7 @@ def _check_holds_results(store: Store) -> None:
 
     A job whose first cell is still being computed has a folder already, and counts.
     """
-    if any({"job.yaml", *TABLES}.intersection(store.names(job)) for job in store.jobs()):
+    if any({"job.yaml", *TABLES}.intersection(store.place.names(job)) for job in store.jobs()):
         return
     if "://" in store.root:  # a prefix without objects is nothing: whether it was ever made cannot be known
         raise StoreError(f"--results {store.root}: holds no results, or there is no such place")

@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..errors import SnapshotsLostError, StoreError
 from ..identity import SnapshotKey
-from .place import Place, warn
+from .files import Files
+from .place import warn
 
 FOLDER = "snapshots"
 _READS_AT_ONCE = 16
@@ -24,8 +25,8 @@ _STATE = re.compile(r"state-(\w+)-(\d+)-[0-9a-f]{64}\.safetensors")
 class Snapshots:
     """Generators by run and epoch, several to a file. A file's name is its content's hash, which tells damage."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, files: Files) -> None:
+        self._place = files
         self._files: dict[SnapshotKey, str] = {}  # known so far
         self._known: set[str] = set()  # files
 
@@ -39,7 +40,7 @@ class Snapshots:
         It costs at most a listing, and a look at each file that is new since the last.
         """
         if not all(key in self._files for key in keys):
-            names = [info.base_name for info in self._place.listing(FOLDER)]
+            names = self._place.names(FOLDER)
             new = [name for name in names if name.endswith(".safetensors") and name not in self._known]
             with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
                 for name, found in zip(new, pool.map(self._keys_in, new), strict=True):
@@ -81,7 +82,7 @@ class Snapshots:
 
     def _keys_in(self, name: str) -> list[SnapshotKey]:
         """Which generators a file holds, from its header."""
-        content = self._place.content(f"{FOLDER}/{name}", start=lambda length: length)
+        content = self._place.header(f"{FOLDER}/{name}")
         if content is None:
             return []
         try:
@@ -96,12 +97,12 @@ class States:
     """All that runs need to go on from an epoch, as if they had not been interrupted; by run and epoch.
 
     Args:
-      place: Where they are kept.
+      files: Where they are kept.
       folder: Below it.
     """
 
-    def __init__(self, place: Place, folder: str) -> None:
-        self._place, self._folder = place, folder
+    def __init__(self, files: Files, folder: str) -> None:
+        self._place, self._folder = files, folder
 
     def write(self, run_id: str, epoch: int, content: bytes) -> None:
         """Keeps where a run stands."""
@@ -131,7 +132,7 @@ class States:
         self._place.delete(name for key, name in self._files().items() if key in keys)
 
     def _files(self) -> dict[SnapshotKey, str]:
-        names = [info.base_name for info in self._place.listing(self._folder)]
+        names = self._place.names(self._folder)
         matches = [match for match in map(_STATE.fullmatch, names) if match]
         return {(match[1], int(match[2])): f"{self._folder}/{match[0]}" for match in matches}
 

@@ -27,20 +27,19 @@ from filelock import FileLock, Timeout
 from ..errors import StoreError
 from ..identity import SnapshotKey
 from . import lease
-from .parts import Part, among, as_parquet, damage, file_name, foreign, mergeable, merged, merged_name, opened
+from .parts import Part, among, damage, foreign, mergeable, merged, merged_name, opened
 from .place import Place, warn
-from .records import TABLES, CellKey, StoredCell, to_table
+from .records import TABLES, CellKey, StoredCell
 from .snapshots import FOLDER as SNAPSHOTS
-from .snapshots import Snapshots, States
+from .writer import MARKERS, STATES, StoreWriter
 
 if TYPE_CHECKING:
     import pyarrow.dataset
 
-MARKERS, STATES = ".markers", ".states"
 _READS_AT_ONCE = 16
 
 
-class Store:
+class Store(StoreWriter):
     """Results below a root: a folder, or any URI pyarrow.fs knows (``s3://``, ``gs://``).
 
     Args:
@@ -49,8 +48,7 @@ class Store:
 
     Attributes:
       place: The files.
-      snapshots: Trained generators, of all jobs.
-      states: Of runs that are to go on.
+      snapshots, states: See `StoreWriter`, which has what workers do.
 
     Raises:
       StoreError: If there is no such place. So does whatever is asked of it, if it cannot be had.
@@ -58,7 +56,7 @@ class Store:
 
     def __init__(self, root: str | Path, *, patience_seconds: float = 0.0) -> None:
         self.place = Place(root, patience_seconds=patience_seconds)
-        self.snapshots, self.states = Snapshots(self.place), States(self.place, STATES)
+        super().__init__(self.place)
 
     @property
     def root(self) -> str:
@@ -70,34 +68,7 @@ class Store:
         """The root under a name that holds in any working directory of this machine."""
         return self.place.absolute_root
 
-    def checkpoints(self, job: str) -> States:
-        """Of runs under way, so that a kill costs minutes."""
-        return States(self.place, f"{job}/.checkpoints")
-
     # --- writing
-
-    def write_part(self, job: str, table: str, rows: list[dict[str, Any]], *, part: str, suffix: str = "") -> None:
-        """Adds rows to a table, all or none.
-
-        Args:
-          job: Whose they are.
-          table: Its name.
-          rows: Without the columns `job` and `part`.
-          part: Of the execution of a pack, which may write more than once.
-          suffix: Tells what it writes apart; a fresh one by default.
-        """
-        if rows:
-            columns = to_table(table, [{**row, "job": job, "part": part} for row in rows])
-            name = file_name(part, suffix=suffix or uuid.uuid4().hex[:8])
-            self.place.put(f"{job}/{table}/{name}", as_parquet(columns))
-
-    def write_cells(
-        self, job: str, cells: list[dict[str, Any]], beside: Mapping[str, list[dict[str, Any]]], *, part: str
-    ) -> None:
-        """Adds rows of cells; what belongs to them in other tables comes first, in files of the same name."""
-        suffix = uuid.uuid4().hex[:8]
-        for table, rows in {**beside, "cells": cells}.items():
-            self.write_part(job, table, rows, part=part, suffix=suffix)
 
     def compact(self, job: str) -> dict[str, tuple[int, int]]:
         """Merges the small parts of a job's tables; how many files each table had, and has.
@@ -167,18 +138,6 @@ class Store:
         finally:
             self.place.delete([f"{MARKERS}/{marker}"])
 
-    def check_marker(self, marker: str) -> None:
-        """Refuses a store that is not the one in which `marked` wrote.
-
-        Raises:
-          StoreError: If the marker is not there.
-        """
-        if not self.place.has(f"{MARKERS}/{marker}"):
-            raise StoreError(
-                f"worker on {socket.gethostname()}: {self.root} is not the driver's store, so its results would be "
-                "lost; give --results a folder that all nodes share, or a URI such as s3://bucket/prefix"
-            )
-
     # --- reading
 
     def snapshots_among(self, keys: Collection[SnapshotKey]) -> frozenset[SnapshotKey]:
@@ -192,10 +151,6 @@ class Store:
             for info in self.place.listing("")
             if info.type == pyarrow.fs.FileType.Directory and info.base_name not in (SNAPSHOTS, MARKERS, STATES)
         )
-
-    def names(self, folder: str) -> list[str]:
-        """Names of what is in a folder of the store; none where there is no such folder."""
-        return [info.base_name for info in self.place.listing(folder)]
 
     def parts(self, table: str, *, job: str | None = None) -> list[Part]:
         """The parts of a table, of one job or of all."""
@@ -306,11 +261,6 @@ class Cursor:
         paths, rows = self._read(self._seen)
         self._seen.update(paths)
         return rows
-
-
-def new_part() -> str:
-    """A fresh name for what one pack execution writes."""
-    return uuid.uuid4().hex
 
 
 def _described(holder: Path) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import torch
 
 from ..storage.records import Columns
-from ..storage.store import Store, new_part
+from ..storage.writer import StoreWriter, new_part
 from . import devices
 from .messages import Task
 
@@ -22,7 +22,7 @@ class PackTimeoutError(Exception):
 class Attempt:
     """One attempt at a pack: its rows share the column `part`, its cells their time."""
 
-    def __init__(self, task: Task, store: Store, device: torch.device) -> None:
+    def __init__(self, task: Task, store: StoreWriter, device: torch.device) -> None:
         self._task, self._store, self._device = task, store, device
         self._part = new_part()
         self._started, self._started_at = time.monotonic(), datetime.now(UTC)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ..errors import StoreError
 from ..planning.packs import TrainingPack
-from ..storage.store import Store
+from ..storage.writer import StoreWriter
 from ..training.members import MemberState
 from ..training.snapshots import decode_state, encode_state
 from ..training.train import Epoch
@@ -26,7 +26,7 @@ class Checkpoints:
       behind: Epochs that the runs have behind them.
     """
 
-    def __init__(self, store: Store, job: str, pack: TrainingPack, *, seconds: float | None) -> None:
+    def __init__(self, store: StoreWriter, job: str, pack: TrainingPack, *, seconds: float | None) -> None:
         self._states, self._pack = store.checkpoints(job), pack
         self._seconds = None if pack.stage is not None else seconds
         self._last = time.monotonic()

@@ -20,9 +20,10 @@ from ..planning.cells import Cell, Probe
 from ..planning.packs import Pack, ProbePack, TrainingPack
 from ..problems.sources import Samples, Source
 from ..stacking.module import StackedModule
-from ..storage.place import PATIENCE_SECONDS
+from ..storage.files import Files
+from ..storage.place import PATIENCE_SECONDS, Place
 from ..storage.records import Columns
-from ..storage.store import Store
+from ..storage.writer import StoreWriter
 from ..training.measurement import Measurement
 from ..training.members import MemberState
 from ..training.probe import Probed, probe
@@ -50,13 +51,21 @@ _GATHERED_SECONDS = 3.0
 
 
 class Worker:
-    """Executes packs of one problem on one device, and keeps the data there between packs."""
+    """Executes packs of one problem on one device, and keeps the data there between packs.
 
-    def __init__(self, settings: WorkerSettings, samples: Samples | None) -> None:
+    Args:
+      samples: Of the problem, where it has some.
+      files: Of the store; by default those of the root that the settings name.
+
+    Raises:
+      UnseenStoreError: If the driver's store is another.
+    """
+
+    def __init__(self, settings: WorkerSettings, samples: Samples | None, files: Files | None = None) -> None:
         devices.prepare(num_threads=settings.num_threads)
         self._settings, self._samples = settings, samples
         self._device = devices.choose_device(allow_gpu=settings.allow_gpu)
-        self._store = Store(settings.results, patience_seconds=PATIENCE_SECONDS)
+        self._store = StoreWriter(files or Place(settings.results, patience_seconds=PATIENCE_SECONDS))
         self._store.check_marker(settings.marker)
         self._source: Source | None = None
         self._evaluators: dict[Evaluation, Evaluator] = {}

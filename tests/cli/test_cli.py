@@ -21,7 +21,8 @@ import pytest
 from harness.job.job import Job
 from harness.job.reading import dump_job
 from harness.storage.query import Results
-from harness.storage.store import Store, new_part
+from harness.storage.store import Store
+from harness.storage.writer import new_part
 
 from ..in_process import harness as run_here
 

@@ -18,7 +18,8 @@ from harness.job.parts.problem import Problem
 from harness.planning.packs import TrainingPack
 from harness.planning.plan import make_plan
 from harness.storage.query import Results
-from harness.storage.store import Store, new_part
+from harness.storage.store import Store
+from harness.storage.writer import new_part
 from harness.worker.messages import (
     CellsWritten,
     Event,

@@ -20,7 +20,8 @@ from harness.errors import StoreError
 from harness.execution.ray import RayExecutor
 from harness.job.job import Job
 from harness.storage.query import Results
-from harness.storage.store import MARKERS, Store
+from harness.storage.store import Store
+from harness.storage.writer import MARKERS
 from harness.worker.messages import WorkerSettings
 
 JobMaker = Callable[..., Job]

@@ -137,13 +137,13 @@ def test_an_address_where_nothing_answers_is_said_soon(train_job: JobMaker, tmp_
 
 
 @contextlib.contextmanager
-def head(folder: Path, **environment: str) -> Iterator[tuple[str, list[psutil.Process]]]:
-    """The address of a head with two CPUs, and its processes."""
+def head(folder: Path, *, cpus: int = 2, **environment: str) -> Iterator[tuple[str, list[psutil.Process]]]:
+    """The address of a head, and its processes."""
     port = free_port()
     ray = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={port}"]
     log = (folder / "head").open("w")
     process = subprocess.Popen(
-        [*ray, "--num-cpus=2", "--include-dashboard=false"],
+        [*ray, f"--num-cpus={cpus}", "--include-dashboard=false"],
         env={**ENVIRONMENT, **environment},
         stdout=log,
         stderr=log,

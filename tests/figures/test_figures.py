@@ -16,7 +16,8 @@ from harness.figures import paths, probes, sigma, style
 from harness.figures.probes import Selection
 from harness.job.parts.schedules import Linear
 from harness.storage.query import Results
-from harness.storage.store import Store, new_part
+from harness.storage.store import Store
+from harness.storage.writer import new_part
 from tests.figures.lines import xs, ys
 
 ITERATIONS = [1, 10, 100]

@@ -20,7 +20,8 @@ from harness.figures.search import search
 from harness.figures.style import save
 from harness.search import importance as study
 from harness.storage.query import Results
-from harness.storage.store import Store, new_part
+from harness.storage.store import Store
+from harness.storage.writer import new_part
 from tests.figures.lines import xs
 
 Row = dict[str, Any]

@@ -16,7 +16,8 @@ from harness.planning.packs import TrainingPack
 from harness.search.scoring import Result, TrialScore, score_seeds, seed_values
 from harness.search.trials import Study, Trials
 from harness.storage.query import Results
-from harness.storage.store import STATES, Store
+from harness.storage.store import Store
+from harness.storage.writer import STATES
 from harness.worker import worker
 from harness.worker.messages import Event, Task
 from tests.conftest import near

@@ -28,7 +28,8 @@ from harness.search.tune import tune
 from harness.search.warm_start import Known, known_points
 from harness.storage.query import Results
 from harness.storage.records import Status
-from harness.storage.store import Store, new_part
+from harness.storage.store import Store
+from harness.storage.writer import new_part
 from harness.worker.provenance import Provenance
 from harness.worker.rows import cell_row
 from tests.conftest import near

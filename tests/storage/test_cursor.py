@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from harness.storage.store import Store, new_part
+from harness.storage.store import Store
+from harness.storage.writer import new_part
 
 
 def write(store: Store, *trials: int, job: str = "search") -> None:

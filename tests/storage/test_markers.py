@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
-from harness.storage.store import MARKERS, Store
+from harness.storage.store import Store
+from harness.storage.writer import MARKERS
 
 
 def test_a_marker_is_there_for_the_time_of_the_session_alone(store: Store) -> None:

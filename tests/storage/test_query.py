@@ -10,7 +10,8 @@ import pytest
 
 from harness.errors import QueryError, StoreError
 from harness.storage.query import Results, open_results
-from harness.storage.store import Store, new_part
+from harness.storage.store import Store
+from harness.storage.writer import new_part
 
 SECRET = pa.table({"a": [1]})  # what a statement must not find by its name
 

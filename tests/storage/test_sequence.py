@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import harness
 from harness.job.job import Job
 from harness.storage.query import Results
-from harness.storage.store import Store, new_part
+from harness.storage.store import Store
+from harness.storage.writer import new_part
 from harness.worker.provenance import Provenance
 from harness.worker.rows import cell_row
 from tests.storage.test_store import cell

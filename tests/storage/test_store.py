@@ -15,7 +15,8 @@ from harness.cli.rendering import to_text
 from harness.errors import QueryError, StoreError
 from harness.storage.query import Results
 from harness.storage.records import TABLES
-from harness.storage.store import Store, new_part
+from harness.storage.store import Store
+from harness.storage.writer import new_part
 from tests.snapshots import snapshots
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,39 @@
+"""What runs on a cluster's nodes: an actor, and the task that loads a problem's data."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import ray
+
+from ..job.parts.problem import Problem
+from ..worker.messages import Event, Task, WorkerSettings
+from .calls import Location
+
+if TYPE_CHECKING:
+    from ..problems.sources import Samples
+    from ..storage.files import Files
+
+
+class Actor:
+    """A worker in a process of its own. It alone imports torch, and does while the data load."""
+
+    def __init__(self) -> None:
+        from ..worker.worker import Worker
+
+        self._make = Worker
+
+    def prepare(self, settings: WorkerSettings, samples: Samples | None, files: Files | None) -> Location:
+        """Makes the worker here, where an error reaches the driver as what it is; says where it is."""
+        self._worker = self._make(settings, samples, files)
+        return Location(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
+
+    def execute(self, task: Task) -> Iterator[Event]:
+        yield from self._worker.execute(task)
+
+
+def load(problem: Problem) -> tuple[Samples | None, bool]:
+    return problem.load(), True

@@ -1,0 +1,76 @@
+"""What a worker does with a store: adds rows, keeps and reads generators, and where runs stand."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import UnseenStoreError
+from .files import Files
+from .parts import as_parquet, file_name
+from .records import to_table
+from .snapshots import Snapshots, States
+
+MARKERS, STATES = ".markers", ".states"
+
+
+class StoreWriter:
+    """Writes results, wherever its files are.
+
+    Attributes:
+      snapshots: Trained generators, of all jobs.
+      states: Of runs that are to go on.
+
+    Raises:
+      StoreError: From every method, if what is asked cannot be had.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.snapshots, self.states = Snapshots(files), States(files, STATES)
+
+    def checkpoints(self, job: str) -> States:
+        """Of runs under way, so that a kill costs minutes."""
+        return States(self._files, f"{job}/.checkpoints")
+
+    def write_part(self, job: str, table: str, rows: list[dict[str, Any]], *, part: str, suffix: str = "") -> None:
+        """Adds rows to a table, all or none.
+
+        Args:
+          job: Whose they are.
+          table: Its name.
+          rows: Without the columns `job` and `part`.
+          part: Of the execution of a pack, which may write more than once.
+          suffix: Tells what it writes apart; a fresh one by default.
+        """
+        if rows:
+            columns = to_table(table, [{**row, "job": job, "part": part} for row in rows])
+            name = file_name(part, suffix=suffix or uuid.uuid4().hex[:8])
+            self._files.put(f"{job}/{table}/{name}", as_parquet(columns))
+
+    def write_cells(
+        self, job: str, cells: list[dict[str, Any]], beside: Mapping[str, list[dict[str, Any]]], *, part: str
+    ) -> None:
+        """Adds rows of cells; what belongs to them in other tables comes first, in files of the same name."""
+        suffix = uuid.uuid4().hex[:8]
+        for table, rows in {**beside, "cells": cells}.items():
+            self.write_part(job, table, rows, part=part, suffix=suffix)
+
+    def check_marker(self, marker: str) -> None:
+        """Refuses a store that is not the one in which the driver wrote a marker (`Store.marked`).
+
+        Raises:
+          UnseenStoreError: If the marker is not there.
+        """
+        if not self._files.has(f"{MARKERS}/{marker}"):
+            raise UnseenStoreError(
+                f"worker on {socket.gethostname()}: {self._files.root} is not the driver's store, so its results would "
+                "be lost; give --results a folder that all nodes share, or a URI such as s3://bucket/prefix"
+            )
+
+
+def new_part() -> str:
+    """A fresh name for what one pack execution writes."""
+    return uuid.uuid4().hex
