@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,15 @@ import ray
 
 from ..job.parts.problem import Problem
 from ..worker.messages import Event, Task, WorkerSettings
+from . import ray_cluster
 from .calls import Location
 
 if TYPE_CHECKING:
     from ..problems.sources import Samples
     from ..storage.files import Files
+
+LOOK_SECONDS = 5.0
+"""Between looks at the cluster's nodes."""
 
 
 class Actor:
@@ -32,7 +37,14 @@ class Actor:
         return Location(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
 
     def execute(self, task: Task) -> Iterator[Event]:
-        yield from self._worker.execute(task)
+        """Works through a task's pack, and looks now and then whether this node is about to be taken away."""
+        node, looked = ray.get_runtime_context().get_node_id(), time.monotonic()
+        for event in self._worker.execute(task):
+            yield event
+            if time.monotonic() - looked > LOOK_SECONDS:
+                looked = time.monotonic()
+                if node in ray_cluster.draining_nodes():
+                    self._worker.leave()
 
 
 def load(problem: Problem) -> tuple[Samples | None, bool]:

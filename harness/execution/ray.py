@@ -24,7 +24,7 @@ from ..job.parts.problem import Problem
 from ..job.parts.settings import Resources
 from ..worker.messages import Event, Last, PackFailed, Task, WorkerDied, WorkerSettings
 from . import ray_cluster
-from .actor import Actor, load
+from .actor import LOOK_SECONDS, Actor, load
 from .calls import Call, Location, Starting, Worker
 from .capacity import Node, Shape, shape_with_gpus, shape_without_gpus, too_small
 from .durations import duration
@@ -47,8 +47,6 @@ _AUTOSCALER_SECONDS = 20.0
 """After which an autoscaler, which looks every 5 s, would be starting a node for an actor that fits none."""
 _IDLE_SECONDS = 60.0
 """After which an actor that no pack will need leaves its node to others, or to the autoscaler."""
-_LOOK_SECONDS = 5.0
-"""Between looks at the cluster's nodes."""
 _HEAD_SECONDS = 10.0
 """After which a head that does not answer is gone."""
 _SAID_SECONDS = 10.0
@@ -139,8 +137,9 @@ class RayExecutor(Executor):
         if not self._head_answers():  # whatever is asked of it then, Ray waits for an answer for a minute
             return
         now = time.monotonic()
-        if not self._is_own_machine and now - self._looked > _LOOK_SECONDS:
+        if not self._is_own_machine and now - self._looked > LOOK_SECONDS:
             self._look()
+            self._end_idle([worker for worker in self._idle if self._is_leaving(worker)])
         here = len(self._running) + len(self._idle)
         wanted = self._limited(len(self._running) + num_tasks)
         room = self._shape.room(self._nodes)
@@ -153,9 +152,7 @@ class RayExecutor(Executor):
             ray.kill(self._starting.pop(reference).actor)
         if not self._is_own_machine:
             overlong = [worker for worker, since in self._idle.items() if now - since > _IDLE_SECONDS]
-            for worker in overlong[: max(0, here - wanted)]:
-                del self._idle[worker]
-                ray.kill(worker.actor)
+            self._end_idle(overlong[: max(0, here - wanted)])
 
     def start(self, task: Task) -> None:
         worker, _ = self._idle.popitem()
@@ -221,6 +218,11 @@ class RayExecutor(Executor):
         self._listed = ray_cluster.nodes()
         self._nodes: Sequence[Node] = [listed.node for listed in self._listed.values()]
         self._looked = time.monotonic()
+
+    def _is_leaving(self, worker: Worker) -> bool:
+        """Whether a worker's node is about to be taken away."""
+        listed = self._listed.get(worker.place.node)
+        return listed is not None and listed.is_leaving
 
     def _limited(self, num: int) -> int:
         return num if self._limit is None else min(num, self._limit)
@@ -341,11 +343,17 @@ class RayExecutor(Executor):
             event = WorkerDied("the worker's events ended without a last one")
         if isinstance(event, Last):
             del self._running[stream]
-            if isinstance(event, WorkerDied) or (isinstance(event, PackFailed) and not event.worker_is_sound):
+            is_spent = isinstance(event, WorkerDied) or (isinstance(event, PackFailed) and not event.worker_is_sound)
+            if is_spent or self._is_leaving(call.worker):
                 ray.kill(call.worker.actor)  # `provide` starts another
             else:
                 self._idle[call.worker] = time.monotonic()
         return call.task, event
+
+    def _end_idle(self, workers: Sequence[Worker]) -> None:
+        for worker in workers:
+            del self._idle[worker]
+            ray.kill(worker.actor)
 
     def _overdue(self) -> list[tuple[Task, Event]]:
         """Ends workers that are past their time and do not notice, in one long operation or for ever."""

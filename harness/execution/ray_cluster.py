@@ -88,11 +88,12 @@ def _native_errors(said: list[str]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Listed:
-    """A node, and where its daemon listens."""
+    """A node, where its daemon listens, and whether it is about to be taken away."""
 
     node: Node
     host: str
     port: int
+    is_leaving: bool
 
     @property
     def answers(self) -> bool:
@@ -101,16 +102,27 @@ class Listed:
 
 
 def nodes() -> dict[str, Listed]:
-    """The nodes that are alive as far as the cluster knows, by their ids."""
+    """The nodes that are alive as far as the cluster knows, by their ids; those about to go are there without room."""
+    leaving = draining_nodes()
     return {
         node["NodeID"]: Listed(
-            Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)),
+            _node_of({} if node["NodeID"] in leaving else node["Resources"]),
             node["NodeManagerAddress"],
             node["NodeManagerPort"],
+            node["NodeID"] in leaving,
         )
         for node in ray.nodes()
         if node["Alive"]
     }
+
+
+def _node_of(resources: Mapping[str, float]) -> Node:
+    return Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0))
+
+
+def draining_nodes() -> frozenset[str]:
+    """Ids of nodes that the cluster has been told will be taken away (``ray drain-node``, an autoscaler, a cloud)."""
+    return frozenset(ray._private.state.state.get_draining_nodes())  # what Ray Train asks
 
 
 def head_answers() -> bool:

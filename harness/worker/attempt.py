@@ -19,6 +19,10 @@ class PackTimeoutError(Exception):
     """A pack took longer than the job allows."""
 
 
+class PreemptedError(Exception):
+    """The worker's machine is about to be taken away, and where the pack stands is kept."""
+
+
 class Attempt:
     """One attempt at a pack: its rows share the column `part`, its cells their time."""
 

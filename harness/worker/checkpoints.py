@@ -20,22 +20,19 @@ class Checkpoints:
     common. What is written goes on bit for bit, since a state has all that training moves.
 
     Args:
-      seconds: After which one is due, at the end of an epoch; None for never.
+      seconds: After which one is due, at the end of an epoch; None for only where the machine is taken away.
 
     Attributes:
       behind: Epochs that the runs have behind them.
     """
 
     def __init__(self, store: StoreWriter, job: str, pack: TrainingPack, *, seconds: float | None) -> None:
-        self._states, self._pack = store.checkpoints(job), pack
-        self._seconds = None if pack.stage is not None else seconds
+        self._states, self._pack, self._seconds = store.checkpoints(job), pack, seconds
         self._last = time.monotonic()
         self.behind, self._has_some = 0, False
 
     def read(self) -> Mapping[int, MemberState]:
         """Where the runs stand, by index; nothing where they begin."""
-        if self._seconds is None:
-            return {}
         found = self._states.kept()
         of_each = [{epoch for run_id, epoch in found if run_id == run.run_id} for run in self._pack.runs]
         common = set.intersection(*of_each)
@@ -49,10 +46,11 @@ class Checkpoints:
             return {member: decode_state(content) for member, content in enumerate(contents)}
         return {}
 
-    def is_due(self, result: Epoch) -> bool:
-        """Whether it is time for one, and there is something left to train."""
+    def is_due(self, result: Epoch, *, at_once: bool) -> bool:
+        """Whether it is time for one (or the last moment), and there is something left to train."""
         is_time = self._seconds is not None and time.monotonic() - self._last >= self._seconds
-        return is_time and result.epoch[0] < self._pack.num_epochs
+        can_be = self._pack.stage is None and result.epoch[0] < self._pack.num_epochs
+        return can_be and (is_time or at_once)
 
     def write(self, result: Epoch) -> None:
         """Keeps where the runs stand, then forgets where they stood. Rows up to here are to be written before."""

@@ -31,7 +31,7 @@ from ..training.progress import Progress
 from ..training.snapshots import decode, decode_state, encode, encode_state
 from ..training.train import Epoch, train
 from . import devices, rows
-from .attempt import Attempt, PackTimeoutError
+from .attempt import Attempt, PackTimeoutError, PreemptedError
 from .checkpoints import Checkpoints
 from .messages import (
     CellsWritten,
@@ -69,6 +69,11 @@ class Worker:
         self._store.check_marker(settings.marker)
         self._source: Source | None = None
         self._evaluators: dict[Evaluation, Evaluator] = {}
+        self._is_leaving = False
+
+    def leave(self) -> None:
+        """Told that its machine will be taken away: training is to keep where it stands, and end there."""
+        self._is_leaving = True
 
     def execute(self, task: Task) -> Iterator[Event]:
         """Works through a task's pack; the last event is a `Last`."""
@@ -79,6 +84,8 @@ class Worker:
                 attempt.check_time(self._settings.timeout_seconds)
         except PackTimeoutError as error:
             yield PackFailed("timeout", str(error))
+        except PreemptedError as error:
+            yield WorkerDied(str(error), preempted=True)
         except SnapshotsLostError as error:
             yield SnapshotsLost(error.keys, str(error))
         except StoreError as error:  # no fault of the cells: another worker may reach the store
@@ -139,10 +146,12 @@ class Worker:
                 else:
                     self._write_states(pack, result, due)
                 yield from self._write_trained_cells(pack, result, attempt)
-            if checkpoints.is_due(result):
+            if checkpoints.is_due(result, at_once=self._is_leaving):
                 attempt.write("training", unwritten)
                 unwritten = []
                 checkpoints.write(result)
+                if self._is_leaving:
+                    raise PreemptedError(f"its machine is being taken away; kept at epoch {max(result.epoch)}")
         checkpoints.delete()
 
     def _read_states(self, pack: TrainingPack) -> dict[int, MemberState]:

@@ -52,7 +52,7 @@ def rows(store: Store, table: str = "cells") -> list[dict[str, Any]]:
 def is_working(process: psutil.Process) -> bool:
     """Whether a process is one of our actors in the middle of a pack."""
     try:
-        return "_Actor.execute" in " ".join(process.cmdline())
+        return "Actor.execute" in " ".join(process.cmdline())
     except psutil.Error:
         return False
 

@@ -110,6 +110,49 @@ def test_a_node_lost_without_grace_costs_no_attempt(
     assert len(store.dataset("cells").to_table()) == 16
 
 
+def test_a_node_that_is_to_be_taken_away_keeps_its_state_and_is_left_alone(
+    cluster: Any, train_job: JobMaker, store: Store, tmp_path: Path
+) -> None:
+    """As a cloud or an autoscaler announces it: no new work goes there, and training goes on from where it stood."""
+    import time
+
+    import ray
+    from ray.core.generated import autoscaler_pb2
+
+    grid = {"loss": ["minimax"], "sigma": [0], "epoch": [40], "seed": [0, 1]}
+    resources = {"pack": 1, "gpus_per_actor": 0, "retries": 0}
+    job = train_job(grid=grid, training={"steps_per_epoch": 400}, resources=resources)
+    leaving = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    kept: set[tuple[str, int]] = set()
+
+    def announce() -> None:
+        reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+        deadline = int(1000 * (time.time() + 60))
+        accepted, problem = ray._raylet.GcsClient(cluster.address).drain_node(leaving.node_id, reason, "spot", deadline)
+        assert accepted, problem
+
+    act = once(lambda state: state.num_running == 2 and state.work_done > 0.1 * state.work_total, announce)
+    running: list[int] = []
+
+    def observe(state: State) -> None:
+        act(state)
+        kept.update(store.checkpoints(job.name).kept())
+        if kept:
+            running.append(state.num_running)
+
+    outcome = harness.run(job, results=store.root, address=cluster.address, observer=observe)
+    assert outcome.statuses == {"completed": 2}
+    assert (
+        len({run_id for run_id, _ in kept}) == 1
+    )  # that of the leaving node; no checkpoint is due in the first minutes
+    assert set(running[running.index(1) :]) == {0, 1}  # the head alone works on
+    assert Results(store.root).query("SELECT max(attempt) AS most FROM cells").to_pylist() == [{"most": 1}]
+    undisturbed = tmp_path / "undisturbed"
+    harness.run(job, results=undisturbed, executor="serial")
+    assert Results(store.root).query(NUMBERS).to_pylist() == Results(undisturbed).query(NUMBERS).to_pylist()
+
+
 @pytest.mark.usefixtures("hasty")
 def test_a_cluster_without_gpus_computes_on_cpus_and_says_so(cluster: Any, train_job: JobMaker, store: Store) -> None:
     outcome = harness.run(train_job(), results=store.root, address=cluster.address)

@@ -88,6 +88,43 @@ def test_a_killed_run_goes_on_and_its_rows_are_those_of_an_undisturbed_one(
     assert not store.checkpoints("tiny").kept()
 
 
+def test_a_worker_whose_machine_is_taken_away_keeps_where_it_stands(
+    train_job: JobMaker, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The notice comes in epoch 4; nothing is kept before, since the first checkpoint is due after hours."""
+    job = train_job(grid={"epoch": [9]}, resources={"pack": 8, "checkpoint_minutes": 1000})
+    workers: list[worker_module.Worker] = []
+    make = worker_module.Worker.__init__
+
+    def made(self: worker_module.Worker, *arguments: Any) -> None:
+        make(self, *arguments)
+        workers.append(self)
+
+    stood: list[int] = []
+    owed: list[int] = []
+
+    def watched(*arguments: Any, **options: Any) -> Iterator[Any]:
+        owed.append(options["num_epochs"])
+        for result in train(*arguments, **options):
+            if hasattr(result, "epoch"):
+                stood.append(result.epoch[0])
+                workers[-1]._is_leaving = False  # as in the process that takes over
+                if stood == [1, 2, 3, 4]:
+                    workers[-1].leave()
+            yield result
+
+    monkeypatch.setattr(worker_module.Worker, "__init__", made)
+    monkeypatch.setattr(worker_module, "train", watched)
+    job = job.model_copy(update={"resources": job.resources.model_copy(update={"retries": 0})})
+    assert harness.run(job, results=store.root, executor="serial").is_complete  # no attempt is used up
+    assert stood == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert owed == [9, 5]
+    assert set(Results(store.root).table("cells")["attempt"].to_pylist()) == {1}
+    monkeypatch.undo()
+    harness.run(job, results=tmp_path, executor="serial")
+    assert rows(store.root) == rows(tmp_path)
+
+
 def test_a_damaged_state_costs_time_and_nothing_else(
     train_job: JobMaker, store: Store, tmp_path: Path, trained: list[int]
 ) -> None:

@@ -20,6 +20,7 @@ from harness.planning.packs import ProbePack, TrainingPack
 from harness.planning.plan import make_plan
 from harness.storage.query import Results
 from harness.storage.store import Store
+from harness.storage.writer import StoreWriter
 from harness.worker.messages import CellsWritten, Event, PackDone, PackFailed, Task, WorkerSettings
 from harness.worker.provenance import Provenance
 from harness.worker.worker import Worker
@@ -126,14 +127,14 @@ def test_probes_of_one_generator_share_its_metrics(store: Store, worker: Worker)
 def test_metrics_are_written_before_the_cells_which_say_that_all_is_there(
     train_job: JobMaker, store: Store, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = Store.write_part
+    write = StoreWriter.write_part
 
-    def write_all_but_cells(self: Store, job: str, table: str, rows: Any, **names: str) -> None:
+    def write_all_but_cells(self: StoreWriter, job: str, table: str, rows: Any, **names: str) -> None:
         if table == "cells":
             raise OSError("disk full")
         write(self, job, table, rows, **names)
 
-    monkeypatch.setattr(Store, "write_part", write_all_but_cells)
+    monkeypatch.setattr(StoreWriter, "write_part", write_all_but_cells)
     pack = train_pack(train_job(), store, DistanceOfMeans())
     assert isinstance(executed(worker, pack)[-1], PackFailed)
     assert len(store.dataset("metrics").to_table()) > 0
