@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import torch
 from torch import Tensor
 
 from harness.theory.losses import CROSS_ENTROPY, Loss, Objective
@@ -17,6 +18,19 @@ def _sleep(logits: Tensor) -> Tensor:
 def _explode(logits: Tensor) -> Tensor:
     raise RuntimeError("this loss always fails")
 
+
+def _starve(logits: Tensor) -> Tensor:
+    if logits.shape[0] > 2:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    return -logits
+
+
+def _gorge(logits: Tensor) -> Tensor:
+    return logits + torch.empty(4_000_000_000, dtype=torch.float32).sum()
+
+
+starving = Loss("starving", CROSS_ENTROPY, generator_fake=_starve)  # as more than two members do not fit on a GPU
+gorging = Loss("gorging", CROSS_ENTROPY, generator_fake=_gorge)  # 16 GB
 
 # shares the cross-entropy discriminator, so it shares packs with minimax
 exploding = Loss("exploding", CROSS_ENTROPY, generator_fake=_explode)

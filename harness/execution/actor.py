@@ -27,12 +27,14 @@ class Actor:
     """A worker in a process of its own. It alone imports torch, and does while the data load."""
 
     def __init__(self) -> None:
+        from ..worker.devices import limit_memory
         from ..worker.worker import Worker
 
-        self._make = Worker
+        self._make, self._limit_memory = Worker, limit_memory
 
     def prepare(self, settings: WorkerSettings, samples: Samples | None, files: Files | None) -> Location:
         """Makes the worker here, where an error reaches the driver as what it is; says where it is."""
+        self._limit_memory(settings.memory_bytes)
         self._worker = self._make(settings, samples, files)
         return Location(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from ..errors import ClusterError
 from ..job.parts.settings import Resources
 
+GB = 1e9
+
 
 @dataclass(frozen=True)
 class Node:
@@ -16,21 +18,25 @@ class Node:
 
     cpus: float
     gpus: float
+    memory: float = math.inf  # bytes
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What one actor holds."""
+    """What one actor holds; `memory` is 0 where the job names none, so that no node is too small."""
 
     cpus: float
     gpus: float
+    memory: float = 0.0  # bytes
 
     def __str__(self) -> str:
-        return f"{self.gpus:g} GPU and {self.cpus:g} CPU" if self.gpus else f"{self.cpus:g} CPU"
+        memory = f" and {self.memory / GB:g} GB" if self.memory else ""
+        return f"{self.gpus:g} GPU and {self.cpus:g} CPU{memory}" if self.gpus else f"{self.cpus:g} CPU{memory}"
 
     def fitting(self, node: Node) -> int:
         """How many such actors a node holds."""
-        return int(min(_by_gpus(node, self.gpus), math.floor(node.cpus / self.cpus + 1e-9)))
+        by_memory = node.memory // self.memory if self.memory else math.inf
+        return int(min(_by_gpus(node, self.gpus), math.floor(node.cpus / self.cpus + 1e-9), by_memory))
 
     def room(self, nodes: Sequence[Node]) -> int:
         """How many such actors some nodes hold."""
@@ -44,15 +50,16 @@ def shape_with_gpus(resources: Resources, nodes: Sequence[Node]) -> Shape:
     """
     each = resources.gpus_per_actor
     if resources.cpus_per_actor != "auto":
-        return Shape(resources.cpus_per_actor, each)
+        return Shape(resources.cpus_per_actor, each, _memory(resources))
     wanted = math.inf if resources.actors == "auto" else resources.actors
     shares = [node.cpus / min(_by_gpus(node, each), wanted) for node in nodes if _by_gpus(node, each) >= 1]
-    return Shape(math.floor(1e4 * min([1.0, *shares])) / 1e4, each)
+    return Shape(math.floor(1e4 * min([1.0, *shares])) / 1e4, each, _memory(resources))
 
 
 def shape_without_gpus(resources: Resources) -> Shape:
     """What an actor holds that computes on CPUs."""
-    return Shape(1.0 if resources.cpus_per_actor == "auto" else resources.cpus_per_actor, 0.0)
+    cpus = 1.0 if resources.cpus_per_actor == "auto" else resources.cpus_per_actor
+    return Shape(cpus, 0.0, _memory(resources))
 
 
 def too_small(shape: Shape, resources: Resources, nodes: Sequence[Node], *, where: str) -> ClusterError:
@@ -60,12 +67,21 @@ def too_small(shape: Shape, resources: Resources, nodes: Sequence[Node], *, wher
     kinds: dict[Node, int] = {}
     for node in nodes:
         kinds[node] = kinds.get(node, 0) + 1
-    has = ", ".join(f"{count} of {node.cpus:g} CPU and {node.gpus:g} GPU" for node, count in kinds.items())
+    has = ", ".join(f"{count} of {_described(node, shape)}" for node, count in kinds.items())
     wanted = "" if resources.actors == "auto" else f"{resources.actors} of them, "
     return ClusterError(
         f"{where} has room for {shape.room(nodes)} actors of {shape}; the job asks for {wanted}one node for each "
-        f"(resources.actors, cpus_per_actor, gpus_per_actor). Nodes: {has or 'none'}"
+        f"(resources.actors, cpus_per_actor, gpus_per_actor, memory_gb). Nodes: {has or 'none'}"
     )
+
+
+def _described(node: Node, shape: Shape) -> str:
+    memory = f" and {node.memory / GB:.3g} GB" if shape.memory else ""
+    return f"{node.cpus:g} CPU and {node.gpus:g} GPU{memory}"
+
+
+def _memory(resources: Resources) -> float:
+    return 0.0 if resources.memory_gb == "auto" else resources.memory_gb * GB
 
 
 def _by_gpus(node: Node, each: float) -> float:

@@ -284,7 +284,13 @@ class RayExecutor(Executor):
         settings = dataclasses.replace(self._settings, num_threads=max(1, int(shape.cpus)), allow_gpu=shape.gpus > 0)
         actor = (
             ray.remote(Actor)
-            .options(num_cpus=shape.cpus, num_gpus=shape.gpus, max_restarts=0, max_task_retries=0)
+            .options(
+                num_cpus=shape.cpus,
+                num_gpus=shape.gpus,
+                memory=shape.memory or None,
+                max_restarts=0,
+                max_task_retries=0,
+            )
             .remote()
         )
         self._prepare(Starting(actor, settings))

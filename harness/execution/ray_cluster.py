@@ -117,7 +117,7 @@ def nodes() -> dict[str, Listed]:
 
 
 def _node_of(resources: Mapping[str, float]) -> Node:
-    return Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0))
+    return Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0), resources.get("memory", 0.0))
 
 
 def draining_nodes() -> frozenset[str]:

@@ -21,6 +21,7 @@ from ..storage.place import PATIENCE_SECONDS
 from ..storage.store import Store
 from ..worker.messages import WorkerSettings
 from ..worker.provenance import Provenance, git_commit, versions_json
+from .capacity import GB
 from .driver import Driver, Observer, PackSource, State
 from .durations import duration
 from .executor import Executor
@@ -227,6 +228,7 @@ def session(
             allow_gpu=running.uses_gpus,
             timeout_seconds=resources.timeout_seconds,
             checkpoint_seconds=None if resources.checkpoint_minutes is None else 60 * resources.checkpoint_minutes,
+            memory_bytes=None if resources.memory_gb == "auto" else int(resources.memory_gb * GB),
         )
         running.open(settings, job.problem, num_tasks=num_tasks)
         say(running.description)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
+
+_MOST_OF_MACHINE = 0.8
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 _UNUSED_BY_POT = ("JAX", "TENSORFLOW", "CUPY")
 """Array libraries that POT would load where they are installed, in a second or two, though given NumPy's arrays."""
@@ -42,6 +47,34 @@ def _keep_freed_memory() -> None:
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.mallopt(_M_TRIM_THRESHOLD, 2**30)
         library.mallopt(_M_MMAP_THRESHOLD, 2**25)
+
+
+def limit_memory(limit: int | None) -> None:
+    """Has this process fail to get memory beyond a limit, which is an exception, instead of taking its machine down.
+
+    Args:
+      limit: Bytes; None for 80 % of the machine. Linux alone can; what a GPU holds is not counted.
+    """
+    if sys.platform == "linux":
+        import resource
+
+        most = int(_MOST_OF_MACHINE * _machine_memory_bytes()) if limit is None else limit
+        resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def _machine_memory_bytes() -> int:
+    """Of this machine, or of the container this process is in."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in _CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # another version of cgroups, or "max"
+            return min(machine, int(Path(path).read_text()))
+    return machine
+
+
+def give_back_memory(device: torch.device) -> None:
+    """Gives back what the allocator of a GPU keeps for later, in blocks that may fit nothing."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def describe(device: torch.device) -> str:

@@ -23,6 +23,7 @@ class WorkerSettings:
       allow_gpu: Whether the worker owns a GPU, or a share of one.
       timeout_seconds: Longest time a pack may take.
       checkpoint_seconds: After which training keeps where it stands; None for never.
+      memory_bytes: Most of the machine's memory that a process of its own may take; None for 80 % of the machine.
     """
 
     results: str
@@ -32,6 +33,7 @@ class WorkerSettings:
     allow_gpu: bool
     timeout_seconds: float | None
     checkpoint_seconds: float | None
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

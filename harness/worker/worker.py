@@ -49,6 +49,11 @@ from .messages import (
 _GATHERED_SECONDS = 3.0
 """Games that last less are written together; a kill loses no more work than that."""
 
+_OUT_OF_MEMORY = (
+    "out of memory. A pack that does not fit is halved, and this one cannot be; smaller networks, a smaller batch or "
+    "fewer evaluation.samples need less, and resources.gpus_per_actor leaves a GPU to fewer"
+)
+
 
 class Worker:
     """Executes packs of one problem on one device, and keeps the data there between packs.
@@ -69,7 +74,7 @@ class Worker:
         self._store.check_marker(settings.marker)
         self._source: Source | None = None
         self._evaluators: dict[Evaluation, Evaluator] = {}
-        self._is_leaving = False
+        self._is_leaving = self._is_short_of_memory = False
 
     def leave(self) -> None:
         """Told that its machine will be taken away: training is to keep where it stands, and end there."""
@@ -78,6 +83,9 @@ class Worker:
     def execute(self, task: Task) -> Iterator[Event]:
         """Works through a task's pack; the last event is a `Last`."""
         attempt = Attempt(task, self._store, self._device)
+        if self._is_short_of_memory:  # by now nothing refers to what did not fit
+            devices.give_back_memory(self._device)
+            self._is_short_of_memory = False
         try:
             for event in _WORK[type(task.pack)](self, task.pack, attempt):
                 yield event
@@ -90,6 +98,9 @@ class Worker:
             yield SnapshotsLost(error.keys, str(error))
         except StoreError as error:  # no fault of the cells: another worker may reach the store
             yield WorkerDied(str(error))
+        except (torch.OutOfMemoryError, MemoryError):  # the driver halves the pack
+            self._is_short_of_memory = True
+            yield PackFailed("failed", f"{_OUT_OF_MEMORY}\n{traceback.format_exc()}")
         except Exception as error:  # noqa: BLE001 - one bad cell must not stop a grid: whatever it raised becomes its row
             sound = not isinstance(error, torch.AcceleratorError)
             yield PackFailed("failed", traceback.format_exc(), worker_is_sound=sound)

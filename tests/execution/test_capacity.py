@@ -22,6 +22,7 @@ from harness.job.parts.settings import Resources
         ({"actors": 1}, [Node(2, 4)], Shape(1.0, 1), 2),
         ({}, [Node(4, 0), Node(2, 4), Node(8, 1)], Shape(0.5, 1), 5),  # a head without GPUs beside two workers
         ({"gpus_per_actor": 3}, [Node(8, 2), Node(8, 2)], Shape(1.0, 3), 0),
+        ({"gpus_per_actor": 0.25}, [Node(2, 1), Node(1, 3), Node(8, 0)], Shape(0.0833, 0.25), 16),  # of different kinds
         ({}, [Node(4, 0)], Shape(1.0, 1), 0),  # an autoscaler is yet to start a node with a GPU
     ],
 )
@@ -39,6 +40,8 @@ def test_actors_with_gpus(asked: dict[str, Any], nodes: list[Node], shape: Shape
         ({"cpus_per_actor": 2}, [Node(8, 0)], Shape(2, 0), 4),
         ({"cpus_per_actor": 2}, [Node(1, 0), Node(1, 0)], Shape(2, 0), 0),
         ({"cpus_per_actor": 2}, [Node(3, 0), Node(5, 0)], Shape(2, 0), 3),
+        ({"memory_gb": 4}, [Node(8, 0, 9e9), Node(8, 0, 3.9e9)], Shape(1.0, 0, 4e9), 2),
+        ({}, [Node(8, 0, 9e9)], Shape(1.0, 0), 8),
     ],
 )
 def test_actors_without_gpus(asked: dict[str, Any], nodes: list[Node], shape: Shape, room: int) -> None:
@@ -52,5 +55,5 @@ def test_what_is_too_small_is_said_with_its_nodes() -> None:
     error = too_small(shape_without_gpus(resources), resources, [Node(1, 0), Node(1, 0), Node(4, 0)], where="it")
     assert str(error) == (
         "it has room for 2 actors of 2 CPU; the job asks for 3 of them, one node for each (resources.actors, "
-        "cpus_per_actor, gpus_per_actor). Nodes: 2 of 1 CPU and 0 GPU, 1 of 4 CPU and 0 GPU"
+        "cpus_per_actor, gpus_per_actor, memory_gb). Nodes: 2 of 1 CPU and 0 GPU, 1 of 4 CPU and 0 GPU"
     )

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+import torch
 
 import harness
 from harness.errors import HarnessError
+from harness.evaluation.cells import Evaluator
 from harness.execution.driver import Driver, State
 from harness.execution.executor import Executor
 from harness.job.job import Job
@@ -236,6 +238,29 @@ def test_a_raising_member_fails_with_its_traceback_and_its_pack_mates_complete(
 def test_a_raising_loss_spares_the_loss_that_shares_its_probe(probe_job: JobMaker, store: Store) -> None:
     outcome = run(probe_job(grid={"loss": ["minimax", "tests.custom:exploding"], "epoch": [1]}), store)
     assert outcome.statuses == {"completed": 4, "failed": 4}
+
+
+def test_a_pack_that_does_not_fit_on_the_gpu_is_halved_until_it_does(train_job: JobMaker, store: Store) -> None:
+    """Eight members, of which two at a time fit; their numbers are those of packs of two."""
+    grid = {"loss": ["tests.custom:starving"], "sigma": [0], "epoch": [1], "seed": list(range(8))}
+    assert run(train_job(grid=grid, resources={"pack": 8}), store).statuses == {"completed": 8}
+    asked_for = Store(f"{store.root}-asked-for")
+    run(train_job(grid=grid, resources={"pack": 2}), asked_for)
+    numbers = "cell_id, attempt, d_loss, w1, bound_best"
+    assert cells(store, numbers) == cells(asked_for, numbers)
+
+
+def test_what_does_not_fit_alone_fails_with_a_way_out(
+    train_job: JobMaker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: object, *arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(Evaluator, "evaluate", full)
+    assert run(train_job(grid={"epoch": [1]}), store).statuses == {"failed": 8}
+    (error,) = {row["error"] for row in cells(store, "error")}
+    assert error.startswith("out of memory. A pack that does not fit is halved, and this one cannot be; smaller")
+    assert "Tried to allocate 2.00 GiB" in error
 
 
 def test_failed_cells_are_computed_again_only_when_asked(train_job: JobMaker, store: Store) -> None:

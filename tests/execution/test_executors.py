@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -99,6 +100,18 @@ def test_both_executors_give_identical_rows(
             stores.append(store)
         for table in ("cells", "curves", "training"):
             assert rows(stores[0], table) == rows(stores[1], table)
+
+
+@pytest.mark.ray
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system limits the memory of a process")
+def test_a_cell_that_wants_more_memory_than_its_actor_may_take_fails_alone(train_job: JobMaker, store: Store) -> None:
+    grid = {"loss": ["minimax", "tests.custom:gorging"], "epoch": [1], "sigma": [0]}
+    job = train_job(grid=grid, resources={"memory_gb": 3, "retries": 0, "gpus_per_actor": 0})
+    assert harness.run(job, results=store.root).statuses == {"completed": 2, "failed": 2}
+    found = Results(store.root).query("SELECT DISTINCT loss, attempt, error FROM cells WHERE status = 'failed'")
+    ((loss, attempt, error),) = (row.values() for row in found.to_pylist())
+    assert (loss, attempt) == ("tests.custom:gorging", 1)
+    assert "can't allocate memory" in error  # an exception in the cell, not the end of a process
 
 
 @pytest.mark.ray

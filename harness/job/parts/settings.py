@@ -99,12 +99,14 @@ class Resources(Spec):
     `cpus_per_actor` ``auto``: one CPU on a machine without GPUs, an even share of the CPUs beside a GPU. `pack`
     ``auto``: as many members as keep every actor busy, up to what the networks gain from. `actors` ``auto``: as many as
     there is room for, more as nodes join. `gpus` ``required``: where there is no GPU the job is refused; ``auto``: CPUs
-    compute, and it is said.
+    compute, and it is said. `memory_gb`: what one actor may take of its machine's memory, which no cell should take
+    down; ``auto``: 80 % of it.
     """
 
     gpus: Literal["auto", "required"] = "auto"
     gpus_per_actor: FiniteFloat = Field(1, ge=0, le=MAX_COUNT)
     cpus_per_actor: Annotated[FiniteFloat, Field(gt=0)] | Literal["auto"] = "auto"
+    memory_gb: Annotated[FiniteFloat, Field(ge=1)] | Literal["auto"] = "auto"
     actors: Annotated[int, Field(ge=1, le=MAX_COUNT)] | Literal["auto"] = "auto"
     pack: Annotated[int, Field(ge=1, le=MAX_COUNT)] | Literal["auto"] = "auto"
     retries: int = Field(2, ge=0, le=MAX_COUNT)
