@@ -17,6 +17,7 @@ from harness.training.members import Members
 from harness.worker import devices
 
 SIZES = (1, 4, 16)
+GPU_SIZES = (1, 16, 64, 256)
 STEPS = 40
 
 
@@ -53,10 +54,10 @@ def main() -> None:
         job = load_job(path)
         assert isinstance(job, Job)
         alone = seconds_per_member_step(job, 1)
-        for num in SIZES:
+        for num in GPU_SIZES if torch.cuda.is_available() else SIZES:
             packed = seconds_per_member_step(job, num)
             print(
-                f"{job.name:<12} pack of {num:>2}: {1e3 * packed:6.2f} ms a member-step, {alone / packed:4.1f}x alone"
+                f"{job.name:<12} pack of {num:>3}: {1e3 * packed:7.3f} ms a member-step, {alone / packed:4.1f}x alone"
             )
 
 

@@ -29,6 +29,12 @@ def _gorge(logits: Tensor) -> Tensor:
     return logits + torch.empty(4_000_000_000, dtype=torch.float32).sum()
 
 
+def _assert(logits: Tensor) -> Tensor:
+    beyond = torch.full((1,), 5, device=logits.device)
+    return logits + logits.flatten()[:1].expand(2)[beyond]
+
+
+asserting = Loss("asserting", CROSS_ENTROPY, generator_fake=_assert)  # in a kernel, where there is a GPU
 starving = Loss("starving", CROSS_ENTROPY, generator_fake=_starve)  # as more than two members do not fit on a GPU
 gorging = Loss("gorging", CROSS_ENTROPY, generator_fake=_gorge)  # 16 GB
 
