@@ -181,16 +181,19 @@ class _Grid:
     def _spread(
         self, points: Float64[Tensor, "l n"], low: Float64[Tensor, "l 1"]
     ) -> Float64[Tensor, "l {self.num_points}"]:
-        """Every point as a B-spline on the grid, shifted by half the spline's width, which no divergence sees."""
+        """Every point as a B-spline on the grid, shifted by half the spline's width, which no divergence sees.
+
+        Summed on the CPU: a GPU adds in another order each time.
+        """
         position = (points - low) / self.step
         cell = position.floor()
-        weights = _spline_weights(position - cell)
-        density = torch.zeros(len(points), self.num_points, dtype=points.dtype, device=points.device)
-        index = cell.long()
+        weights = _spline_weights(position - cell).cpu()
+        density = torch.zeros(len(points), self.num_points, dtype=points.dtype)
+        index = cell.long().cpu()
         for weight in weights:
             density.scatter_add_(1, index, weight)
             index = index + 1
-        return density
+        return density.to(points.device)
 
 
 def _by_size(sigmas: Sequence[float]) -> dict[float, list[float]]:
@@ -237,14 +240,17 @@ def _jsd(p: Float64[Tensor, "*l k"], q: Float64[Tensor, "*l k"]) -> Float64[Tens
 def _sparse_jsd(
     real: Float64[Tensor, " n"], fake: Float64[Tensor, " m"], low: Float64[Tensor, " 1"], *, step: float
 ) -> Float64[Tensor, ""]:
-    """`Projections.jsd` along one direction, on the occupied grid points alone: for sigma far below the range."""
-    weights, cells = zip(*(_kernels((part - low) / step) for part in (real, fake)), strict=True)
+    """`Projections.jsd` along one direction, on the occupied grid points alone: for sigma far below the range.
+
+    Summed on the CPU: a GPU adds in another order each time.
+    """
+    weights, cells = zip(*(_kernels((part - low).cpu() / step) for part in (real, fake)), strict=True)
     occupied, place = torch.cat(cells).unique(return_inverse=True)
     p, q = (
         torch.bincount(where, weights=weight, minlength=len(occupied)) / weight.sum()
         for where, weight in zip(place.split([len(part) for part in cells]), weights, strict=True)
     )
-    return _jsd(p, q)
+    return _jsd(p, q).to(real.device)
 
 
 def _kernels(position: Float64[Tensor, " n"]) -> tuple[Float64[Tensor, " k"], Int64[Tensor, " k"]]:

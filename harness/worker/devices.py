@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
+import torch.utils.deterministic
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
@@ -23,6 +24,7 @@ _UNUSED_BY_POT = ("JAX", "TENSORFLOW", "CUPY")
 def choose_device(*, allow_gpu: bool = True) -> torch.device:
     """The GPU this process may use (Ray hides the others), else the CPU."""
     if allow_gpu and torch.cuda.is_available():
+        _make_gpu_repeatable()
         return torch.device("cuda", 0)
     return torch.device("cpu")
 
@@ -37,6 +39,13 @@ def prepare(*, num_threads: int) -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def _make_gpu_repeatable() -> None:
+    """Has sums be in the same order each time, where an operation has a way to; warns of those that have none."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before the first product
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of the module
 
 
 def _keep_freed_memory() -> None:

@@ -37,7 +37,7 @@ def fix_accuracy(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     """Whatever the discriminators do, this share of their answers counts as right."""
 
     def accuracy(objective: Any, real: Tensor, fake: Tensor) -> Tensor:
-        return torch.full((len(fake),), value)
+        return torch.full((len(fake),), value, device=fake.device)
 
     monkeypatch.setattr(training, "accuracy", accuracy)
 
