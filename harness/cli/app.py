@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 import typer
 
 from .. import __version__
-from ..errors import HarnessError, StoreWarning, suggest
-from . import checks, cluster, figure, tune
+from ..errors import HarnessError, StoreWarning
+from . import checks, cluster, figure, stores, tune
 from .options import Address, ExecutorOption, JobFile, Quiet, Results, Retry, err, parse_statuses, say
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (cluster, tune, checks):
+for group in (tune, cluster, stores, checks):
     app.add_typer(group.app)
 app.add_typer(figure.app, name="figure")
 
@@ -194,22 +194,6 @@ def query(
         write(to_text(answer, form=form))
     else:
         print_table(answer)
-
-
-@app.command()
-def compact(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="Name of a job with results.")],
-    results: Results = "results",
-) -> None:
-    """Merge a job's many small files into few; queries answer the same, and sooner. It can be interrupted."""
-    from ..storage.query import open_results
-
-    store = open_results(results).store
-    if job not in store.jobs():
-        raise HarnessError(f"no job '{job}' in {results}.{suggest(job, store.jobs())}")
-    with store.locked(job):
-        for table, (before, after) in store.compact(job).items():
-            say(f"{table:<12} {before} files -> {after}")
 
 
 @app.command("list")

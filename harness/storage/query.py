@@ -19,7 +19,7 @@ from .store import Store
 if TYPE_CHECKING:
     import pandas
 
-_BESIDE_CELLS = ("curves", "metrics", "trajectories")
+BESIDE_CELLS = ("curves", "metrics", "trajectories")
 _PLACE = ", ".join(("job", *CellKey._fields))
 _VIEWS = {
     # a cell computed again, or with other settings, supersedes the earlier row at its place in the grid
@@ -144,7 +144,7 @@ class Results:
         for table, sql in _VIEWS.items():
             self._connection.register(f"all_{table}", self.store.dataset(table, of=self._parts[table]))
             self._connection.execute(f"CREATE OR REPLACE VIEW {table} AS {sql}")
-        for table in _BESIDE_CELLS:
+        for table in BESIDE_CELLS:
             self._show(table, (), self._parts[table])
 
     def _see_to_views(self, sql: str) -> None:
@@ -154,13 +154,13 @@ class Results:
         again has them again. Most files hold only such rows: those of their cells were written after them under the
         same name, and none of these is superseded.
         """
-        if self._has_compared or not any(name in sql.lower() for name in _BESIDE_CELLS):
+        if self._has_compared or not any(name in sql.lower() for name in BESIDE_CELLS):
             return
         self._has_compared = True
         repeated = self._connection.sql(f"SELECT list(part) FROM all_cells GROUP BY {_PLACE} HAVING count(*) > 1")
         superseded = {part for (parts,) in repeated.fetchall() for part in parts}  # and what supersedes them
         with_cells = {(part.job, name) for part in self._parts["cells"] for name in part.written_as}
-        for table in _BESIDE_CELLS:
+        for table in BESIDE_CELLS:
             current: list[Part] = []
             other: list[Part] = []
             for part in self._parts[table]:

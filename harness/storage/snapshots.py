@@ -49,6 +49,12 @@ class Snapshots:
                         self._files.setdefault(key, name)
         return frozenset(key for key in keys if key in self._files)
 
+    def contents(self) -> dict[str, list[SnapshotKey]]:
+        """Which generators each file holds, by the files' names; a look at each file."""
+        names = sorted(name for name in self._place.names(FOLDER) if name.endswith(".safetensors"))
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            return dict(zip(names, pool.map(self._keys_in, names), strict=True))
+
     def read(self, keys: Collection[SnapshotKey]) -> list[bytes]:
         """The files that hold these generators, each once.
 

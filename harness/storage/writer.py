@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+
 from ..errors import UnseenStoreError
 from .files import Files
 from .parts import as_parquet, file_name
@@ -47,8 +49,17 @@ class StoreWriter:
         """
         if rows:
             columns = to_table(table, [{**row, "job": job, "part": part} for row in rows])
-            name = file_name(part, suffix=suffix or uuid.uuid4().hex[:8])
-            self._files.put(f"{job}/{table}/{name}", as_parquet(columns))
+            self._put(job, table, columns, part=part, suffix=suffix or uuid.uuid4().hex[:8])
+
+    def write_rows(self, job: str, table: str, rows: pa.Table, *, part: str, suffix: str) -> None:
+        """Adds rows that another store has; their column `part` becomes this one's."""
+        if len(rows):
+            place = rows.schema.get_field_index("part")
+            named = rows.set_column(place, rows.schema.field(place), pa.array([part] * len(rows), pa.string()))
+            self._put(job, table, named, part=part, suffix=suffix)
+
+    def _put(self, job: str, table: str, rows: pa.Table, *, part: str, suffix: str) -> None:
+        self._files.put(f"{job}/{table}/{file_name(part, suffix=suffix)}", as_parquet(rows))
 
     def write_cells(
         self, job: str, cells: list[dict[str, Any]], beside: Mapping[str, list[dict[str, Any]]], *, part: str

@@ -1,0 +1,145 @@
+"""Several stores in one: of every cell one row, of what belongs to it all rows, of every generator one file."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .place import warn
+from .query import BESIDE_CELLS, Results
+from .records import TABLES, CellKey, StoredCell
+from .snapshots import FOLDER as SNAPSHOTS
+from .store import Store
+from .writer import new_part
+
+_CELLS_AT_ONCE = 20_000  # rows of a part; what is written is complete after each
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What became of one store's rows of a job.
+
+    Attributes:
+      num_taken: Cells whose rows were copied.
+      num_there: Cells that were there already.
+      num_other: Cells at whose places in the grid there are some with other settings; these stayed.
+      took_trials: Whether its trials were copied; None where it has none.
+    """
+
+    job: str
+    source: str
+    num_taken: int
+    num_there: int
+    num_other: int
+    took_trials: bool | None
+
+
+def merge(sources: Sequence[Results], into: Store) -> Iterator[Merged]:
+    """Copies what a store lacks of others, a job at a time; the others stay as they are.
+
+    Where several have a row of a cell, one that completed counts before one that did not; of equals the store's own
+    does, then the first of the sources. It can be interrupted, and done again: what is there is not copied twice.
+
+    Args:
+      sources: In the order in which they count.
+      into: Need not be there yet.
+
+    Yields:
+      What became of each job of each source.
+
+    Raises:
+      StoreError: If a store cannot be read or written, or another process works on a job of `into`.
+    """
+    for source in sources:
+        _copy_snapshots(source.store, into)  # first, as runs do: rows are made from them
+    for job in dict.fromkeys(job for source in sources for job in source.store.jobs()):
+        with into.locked(job):
+            there = dict(into.latest_cells(job))
+            for source in sources:
+                if job in source.store.jobs():
+                    yield _merge_job(job, source, into, there)
+
+
+def _merge_job(job: str, source: Results, into: Store, there: dict[CellKey, StoredCell]) -> Merged:
+    """Copies a job's rows; `there` is kept up to date."""
+    if (text := source.store.place.content(f"{job}/job.yaml")) and not into.place.has(f"{job}/job.yaml"):
+        into.write_job(job, text.decode())
+    found = source.store.latest_cells(job)
+    taken = {key: cell for key, cell in found.items() if _counts_before(cell, there.get(key))}
+    same = [key for key, cell in found.items() if key not in taken and cell.cell_id == there[key].cell_id]
+    there.update(taken)
+    _copy_training(job, source, into)
+    _copy_cells(job, source, into, taken)
+    took_trials = _copy_trials(job, source, into)
+    num_other = len(found) - len(taken) - len(same)
+    return Merged(job, source.store.root, len(taken), len(same), num_other, took_trials)
+
+
+def _counts_before(cell: StoredCell, other: StoredCell | None) -> bool:
+    return other is None or (cell.status == "completed" != other.status)
+
+
+def _copy_cells(job: str, source: Results, into: Store, taken: Mapping[CellKey, StoredCell]) -> None:
+    """Rows of cells, after those of other tables that belong to them, some thousand at once."""
+    if not taken:
+        return
+    cells = _rows(source, "cells", job)
+    keys = zip(*(cells[name].to_pylist() for name in CellKey._fields), strict=True)
+    cells = cells.filter(pa.array([CellKey(*key) in taken for key in keys], pa.bool_()))
+    beside = {table: _rows(source, table, job) for table in BESIDE_CELLS}
+    sequence = into.last_sequence(job) + 1
+    for start in range(0, len(cells), _CELLS_AT_ONCE):
+        chunk = cells.slice(start, _CELLS_AT_ONCE)
+        place = chunk.schema.get_field_index("sequence")
+        chunk = chunk.set_column(place, chunk.schema.field(place), pa.array([sequence] * len(chunk), pa.int64()))
+        ids = pc.unique(chunk["cell_id"])
+        part, suffix = new_part(), uuid.uuid4().hex[:8]
+        for table, rows in beside.items():
+            into.write_rows(job, table, rows.filter(pc.is_in(rows["cell_id"], ids)), part=part, suffix=suffix)
+        into.write_rows(job, "cells", chunk, part=part, suffix=suffix)
+
+
+def _copy_training(job: str, source: Results, into: Store) -> None:
+    """Rows of runs' epochs that are not there."""
+    rows = _rows(source, "training", job)
+    there = into.read("training", into.parts("training", job=job), columns=["run_id", "step"])
+    known = set(zip(there["run_id"].to_pylist(), there["step"].to_pylist(), strict=True))
+    keys = zip(rows["run_id"].to_pylist(), rows["step"].to_pylist(), strict=True)
+    new = rows.filter(pa.array([key not in known for key in keys], pa.bool_()))
+    into.write_rows(job, "training", new, part=new_part(), suffix=uuid.uuid4().hex[:8])
+
+
+def _copy_trials(job: str, source: Results, into: Store) -> bool | None:
+    """A search's trials and its study, unless there are some: their numbers mean other trials in each study."""
+    rows = _rows(source, "trials", job)
+    if not len(rows):
+        return None
+    if into.parts("trials", job=job):
+        return False
+    if study := source.store.place.content(f"{job}/study.db"):
+        into.place.put(f"{job}/study.db", study)
+    into.write_rows(job, "trials", rows, part=new_part(), suffix=uuid.uuid4().hex[:8])
+    return True
+
+
+def _copy_snapshots(source: Store, into: Store) -> None:
+    """Generators' files, whose names are their content's hashes."""
+    there = set(into.place.names(SNAPSHOTS))
+    for name in source.place.names(SNAPSHOTS):
+        if name in there or not name.endswith(".safetensors"):
+            continue
+        content = source.place.content(f"{SNAPSHOTS}/{name}")
+        if content is None or hashlib.sha256(content).hexdigest() != name.removesuffix(".safetensors"):
+            warn(f"{source.place.path(f'{SNAPSHOTS}/{name}')}: is damaged, and not copied")
+            continue
+        into.place.put(f"{SNAPSHOTS}/{name}", content)
+
+
+def _rows(source: Results, table: str, job: str) -> pa.Table:
+    """The rows of a job that count."""
+    return source.table(table, job=job).cast(TABLES[table])
