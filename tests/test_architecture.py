@@ -43,7 +43,7 @@ LAYERS = {
     # k networks as one: modules -> layers that are stacked themselves
     "stacking": "job",
     # a job -> cells -> packs, without what the store has already
-    "planning": "dirac job storage identity",
+    "planning": "dirac job storage errors identity",
     # the cells of Dirac-GANs and how they are played
     "dirac": "job storage theory identity",
     # a job file -> checked, frozen objects; parts: one module a concept
@@ -331,8 +331,8 @@ BROKEN = [
     (
         imports_away_from_home,
         {"cli/app.py": "def f():\n    from ray import exceptions"},
-        "harness/cli/app.py:2: mend the import of ray, which is at home in execution/ray.py, execution/ray_cluster.py, "
-        "execution/submission.py",
+        "harness/cli/app.py:2: mend the import of ray, which is at home in execution/actor.py, execution/ray.py, "
+        "execution/ray_cluster.py, execution/relay.py, execution/submission.py",
     ),
     (
         imports_away_from_home,

@@ -5,9 +5,11 @@ The driver decides *what* runs next and what becomes of a failure; an executor d
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol, cast
 
 from ..identity import SnapshotKey
@@ -221,6 +223,7 @@ class Driver:
                 self._after_death(task, event)
 
     def _after_death(self, task: Task, event: WorkerDied) -> None:
+        self._log_death(task, event)
         if event.preempted and task.num_preempted < _MAX_PREEMPTED:
             self._requeue(task.pack, task.attempt, num_preempted=task.num_preempted + 1)
         elif task.attempt <= self._retries:
@@ -230,6 +233,18 @@ class Driver:
         else:
             self._learn_what_was_written(task.pack)
             self._give_up(task, "lost", event.error)
+
+    def _log_death(self, task: Task, event: WorkerDied) -> None:
+        """Keeps what the worker could not: that it has ended."""
+        line = {
+            "time": datetime.now(UTC).isoformat(),
+            "event": "preempted" if event.preempted else "worker died",
+            "attempt": task.attempt,
+            "sequence": task.sequence,
+            "cells": [cell.cell_id for cell in task.pack.cells],
+            "error": event.error,
+        }
+        self._store.write_log(task.job, f"{json.dumps(line)}\n", sequence=task.sequence)
 
     def _split(self, task: Task) -> None:
         for half in task.pack.split():

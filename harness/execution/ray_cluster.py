@@ -28,6 +28,8 @@ _CONNECT_SECONDS = 5.0
 _WAYS_IN = (
     "\n  Start one with 'ray start --head', or use this machine by leaving out --address and unsetting RAY_ADDRESS"
 )
+_SOCKET_PATH_BYTES = 107
+_SHORT_FOLDER = "/tmp/ray"
 _AUTOSCALER_STATUS = "__autoscaling_status"
 
 
@@ -38,7 +40,9 @@ def connect(address: str, packages: Sequence[Path]) -> None:
       ClusterError: If no cluster answers there.
     """
     is_own = address == LOCAL
-    options: dict[str, Any] = {"include_dashboard": False} if is_own else {"runtime_env": _runtime_env(packages)}
+    options: dict[str, Any] = {"runtime_env": _runtime_env(packages)}
+    if is_own:
+        options = {"include_dashboard": False, "_temp_dir": _short_folder()}
     on_termination = signal.getsignal(signal.SIGTERM)
     host, _, port = address.rpartition(":")
     if host and port.isdecimal() and not is_reachable(host, int(port)):  # Ray would try for minutes
@@ -48,15 +52,24 @@ def connect(address: str, packages: Sequence[Path]) -> None:
     try:
         with _native_errors(said):
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
+    except (OSError, RuntimeError, ValueError, exceptions.RayError) as error:
         if isinstance(error, exceptions.AuthenticationError) or "Unauthenticated" in f"{error}{said}":
             raise ClusterError(
                 f"the Ray cluster at {address} does not accept the token, or asks for one.\n"
                 "  Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what 'ray get-auth-token' prints on its head"
             ) from error
+        if is_own:
+            raise ClusterError(f"Ray does not start on this machine: {str(error).splitlines()[0]}") from error
         raise ClusterError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}.{_WAYS_IN}") from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_termination)  # Ray has put its own in place, which ends without a word
+
+
+def _short_folder() -> str | None:
+    """Where Ray's own folder is to be if the usual one makes the paths of its sockets longer than the system allows."""
+    usual = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    longest = f"{usual}/ray/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+    return None if len(os.fsencode(longest)) <= _SOCKET_PATH_BYTES else _SHORT_FOLDER
 
 
 def _quieten_raylet() -> None:

@@ -23,6 +23,8 @@ _FINAL = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_", "SIGNATURE_DOES_NOT_MAT
 """In errors of remote stores that no waiting mends."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
 T = TypeVar("T")
 
 
@@ -85,7 +87,8 @@ class Place:
 
         def write() -> None:
             if self.folder is not None:
-                _put_locally(Path(self.path(name)), content)
+                is_private = any(part.startswith(".") for part in name.split("/"))  # states, marks
+                _put_locally(Path(self.path(name)), content, is_private=is_private)
                 return
             with self.files.open_output_stream(self.path(name)) as file:
                 file.write(content)
@@ -170,11 +173,12 @@ def warn(text: str) -> None:
     warnings.warn(printable(text), StoreWarning, stacklevel=2)
 
 
-def _put_locally(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _put_locally(path: Path, content: bytes, *, is_private: bool) -> None:
+    path.parent.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700 if is_private else 0o777, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with os.fdopen(os.open(temporary, _NEW_FILE, 0o600 if is_private else 0o666), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -164,7 +164,7 @@ CELLS = _schema(
     _field("started_at", _time, "when the pack started"),
     _field("finished_at", _time, "when the row was written"),
     _field("versions", _text, "JSON: versions of the harness, Python, torch and Ray"),
-    _field("git_commit", _text, "of the harness, where it runs from a checkout"),
+    _field("git_commit", _text, "of the harness, where it runs from a checkout; -dirty: with changes since"),
     _field("identity", _text, "JSON whose hash is cell_id"),
     _PART,
 )

@@ -2,6 +2,7 @@
 
     <root>/<job>/job.yaml
     <root>/<job>/{cells,curves,training,metrics,trajectories,trials}/part-[merged-]<uuid>.parquet
+    <root>/<job>/logs/pack-<sequence>-<n>.jsonl        what happened to each execution of a pack
     <root>/snapshots/<sha256>.safetensors              generators of a pack at one epoch; its metadata says whose
     <root>/.states/state-<run_id>-<n>-<sha256>.safetensors    of a search's run that is to go on, while it is
     <root>/<job>/.checkpoints/state-<run_id>-<n>-<sha256>.safetensors    of a run under way, every few minutes
@@ -12,6 +13,7 @@ A file is complete or absent, and a row of `cells` is the one sign that a cell i
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import uuid
@@ -31,7 +33,7 @@ from .parts import Part, among, damage, foreign, mergeable, merged, merged_name,
 from .place import Place, warn
 from .records import TABLES, CellKey, StoredCell
 from .snapshots import FOLDER as SNAPSHOTS
-from .writer import MARKERS, STATES, StoreWriter
+from .writer import LOGS, MARKERS, STATES, StoreWriter
 
 if TYPE_CHECKING:
     import pyarrow.dataset
@@ -109,6 +111,7 @@ class Store(StoreWriter):
                 yield
             return
         folder = self.place.folder / job
+        self._check_alone_with_its_name(job)
         lock, holder = FileLock(folder / ".lock"), folder / ".lock-holder"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -128,6 +131,15 @@ class Store(StoreWriter):
             holder.unlink(missing_ok=True)  # before the release, after which it may be another's
             lock.release()
 
+    def _check_alone_with_its_name(self, job: str) -> None:
+        """Refuses a name that some disks take for another job's."""
+        alike = [name for name in self.place.names("") if name.casefold() == job.casefold() and name != job]
+        if alike:
+            raise StoreError(
+                f"{job}: {self.root} has the results of {alike[0]}; names that differ in upper and lower case alone "
+                "are one on some disks, so choose another"
+            )
+
     @contextlib.contextmanager
     def marked(self) -> Iterator[str]:
         """Keeps a file in the store by whose name a worker tells that its store is this one; gives the name."""
@@ -139,6 +151,13 @@ class Store(StoreWriter):
             self.place.delete([f"{MARKERS}/{marker}"])
 
     # --- reading
+
+    def logs(self, job: str) -> Iterator[list[dict[str, Any]]]:
+        """What happened to packs of a job: the lines of each file, in the order in which executions were begun."""
+        names = sorted(name for name in self.place.names(f"{job}/{LOGS}") if name.endswith(".jsonl"))
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            for content in pool.map(lambda name: self.place.content(f"{job}/{LOGS}/{name}"), names):
+                yield [json.loads(line) for line in (content or b"").decode().splitlines()]
 
     def snapshots_among(self, keys: Collection[SnapshotKey]) -> frozenset[SnapshotKey]:
         """Those of the generators that are there."""

@@ -15,7 +15,7 @@ from .parts import as_parquet, file_name
 from .records import to_table
 from .snapshots import Snapshots, States
 
-MARKERS, STATES = ".markers", ".states"
+MARKERS, STATES, LOGS = ".markers", ".states", "logs"
 
 
 class StoreWriter:
@@ -68,6 +68,10 @@ class StoreWriter:
         suffix = uuid.uuid4().hex[:8]
         for table, rows in {**beside, "cells": cells}.items():
             self.write_part(job, table, rows, part=part, suffix=suffix)
+
+    def write_log(self, job: str, text: str, *, sequence: int) -> None:
+        """Keeps what happened to one execution of a pack, in lines of JSON; several may be of one sequence."""
+        self._files.put(f"{job}/{LOGS}/pack-{sequence:06}-{uuid.uuid4().hex[:8]}.jsonl", text.encode())
 
     def check_marker(self, marker: str) -> None:
         """Refuses a store that is not the one in which the driver wrote a marker (`Store.marked`).

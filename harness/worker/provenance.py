@@ -19,14 +19,23 @@ class Provenance:
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout this package runs from; None where it is installed otherwise."""
-    folder = Path(__file__).resolve().parents[1]
-    command = ["git", "-C", str(folder), "log", "-1", "--format=%H", "--", str(folder)]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
+    """The commit of the checkout this package runs from, ``-dirty`` where its files differ; None without a checkout."""
+    folder = str(Path(__file__).resolve().parents[1])
+    commit = _git("log", "-1", "--format=%H", "--", folder, folder=folder)
+    if not commit:
         return None
-    return answer.stdout.strip() or None
+    return f"{commit}-dirty" if _git("status", "--porcelain", "--", folder, folder=folder) else commit
+
+
+def _git(*arguments: str, folder: str) -> str:
+    """What git answers; nothing where it does not."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", folder, *arguments], capture_output=True, text=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip()
 
 
 def versions_json() -> str:

@@ -36,6 +36,7 @@ from .checkpoints import Checkpoints
 from .messages import (
     CellsWritten,
     Event,
+    Last,
     PackDone,
     PackFailed,
     SnapshotImpossible,
@@ -45,6 +46,7 @@ from .messages import (
     WorkerDied,
     WorkerSettings,
 )
+from .pack_log import PackLog
 
 _GATHERED_SECONDS = 3.0
 """Games that last less are written together; a kill loses no more work than that."""
@@ -81,7 +83,19 @@ class Worker:
         self._is_leaving = True
 
     def execute(self, task: Task) -> Iterator[Event]:
-        """Works through a task's pack; the last event is a `Last`."""
+        """Works through a task's pack, and keeps a log of it; the last event is a `Last`."""
+        log = PackLog(task, self._settings.provenance, self._device)
+        for event in self._events(task):
+            log.note(event)
+            if isinstance(event, Last):
+                try:
+                    self._store.write_log(task.job, log.text, sequence=task.sequence)
+                except StoreError as error:
+                    yield WorkerDied(str(error))
+                    return
+            yield event
+
+    def _events(self, task: Task) -> Iterator[Event]:
         attempt = Attempt(task, self._store, self._device)
         if self._is_short_of_memory:  # by now nothing refers to what did not fit
             devices.give_back_memory(self._device)

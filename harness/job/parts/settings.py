@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -141,11 +142,14 @@ def one_or_more(value: Any) -> Any:
 
 
 _TAKEN = {"snapshots": "the store's own folder", "reference": "the folder of the reference results"}
+_DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[1-9])(\..*)?", re.IGNORECASE)
 
 
 def _free_name(value: str) -> str:
     if value.lower() in _TAKEN:
         raise ValueError(f"'{value}' is {_TAKEN[value.lower()]}; choose another name")
+    if _DEVICES.fullmatch(value) or value.endswith("."):
+        raise ValueError(f"'{value}' is no name of a folder on every system; choose another name")
     return value
 
 
