@@ -96,13 +96,17 @@ def test_every_command_works_with_the_token_and_is_refused_without(train_job: Jo
     grid.write_text(dump_job(train_job(training={"steps_per_epoch": 5000}, resources={"gpus_per_actor": 0})))
     right, wrong = ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} for _ in range(2))
     with head(tmp_path, **right) as cluster:
-        told = [cluster.harness("submit", str(search), "--results", root, "--submission-id", "one", **right)]
+        study = tmp_path / "study.db"
+        options = ("--results", root, "--submission-id")
+        database = ("--storage", f"sqlite:///{study}")
+        told = [cluster.harness("submit", str(search), *options, "one", *database, **right)]
         assert told[0].returncode == 0, told[0].stderr + told[0].stdout
         assert "search: 2 trials, 0 pruned" in told[0].stdout
         assert f"results go to the folder {root} on the cluster's machines" in told[0].stderr
         assert Results(root).table("trials").num_rows == 2
-        options = ("--results", root, "--submission-id", "two", "--no-wait")
-        told.append(cluster.harness("submit", str(grid), *options, **right))
+        assert study.is_file()
+        assert not (tmp_path / "results" / "search" / "study.db").exists()
+        told.append(cluster.harness("submit", str(grid), *options, "two", "--no-wait", **right))
         assert told[-1].stdout == "two\n", told[-1].stderr
         commands: dict[tuple[str, ...], Callable[[subprocess.CompletedProcess[str]], bool]] = {
             ("status",): lambda answer: {"one", "two", "SUCCEEDED"} <= set(answer.stdout.split()),
@@ -130,8 +134,10 @@ def test_every_command_works_with_the_token_and_is_refused_without(train_job: Jo
                 told.append(cluster.harness(*arguments, **right))
                 assert told[-1].returncode == 0, told[-1].stderr
                 assert is_right(told[-1]), (arguments, told[-1].stdout)
-        told += [cluster.harness("status", name, **right) for name in ("one", "two")]
-        assert len(told) == 2 + 3 * 6 + 5 + 2
+        told.append(cluster.harness("status", "one", **right))
+        assert f"python -m harness tune job.yaml --results {root}" in told[-1].stdout
+        assert "sqlite" not in told[-1].stdout
+        assert len(told) == 2 + 3 * 6 + 5 + 1
         for answer in told:
             assert not any(token["RAY_AUTH_TOKEN"] in answer.stdout + answer.stderr for token in (right, wrong))
 
