@@ -75,7 +75,7 @@ def submit(
     statuses = parse_statuses(retry)
 
     from ..execution.parcel import command_for
-    from ..execution.submission import Submission, parse_json
+    from ..execution.submission import Submission, check_strings, parse_json
 
     if runtime_env is not None and runtime_env_json is not None:
         raise HarnessError("--runtime-env and --runtime-env-json: give one of them")
@@ -84,7 +84,7 @@ def submit(
         submission_id=submission_id,
         runtime_env=parse_json(runtime_env_json, option="--runtime-env-json") or _yaml(runtime_env),
         working_dir=working_dir,
-        metadata=parse_json(metadata_json, option="--metadata-json"),
+        metadata=check_strings(parse_json(metadata_json, option="--metadata-json") or {}, option="--metadata-json"),
         entrypoint_num_cpus=entrypoint_num_cpus,
         entrypoint_num_gpus=entrypoint_num_gpus,
         entrypoint_memory=entrypoint_memory,

@@ -139,7 +139,8 @@ class Cluster:
         given = dict(submission.runtime_env or {})
         if "working_dir" in given:
             raise ClusterError("--runtime-env: working_dir: name the folder with --working-dir")
-        variables = {**(given.pop("env_vars", None) or {}), **command.variables}
+        wanted = check_strings(given.pop("env_vars", None) or {}, option="--runtime-env: env_vars")
+        variables = {**wanted, **command.variables}
         with packed(job, submission.working_dir) as parcel:
             named = f" and the variables {', '.join(sorted(variables))}" if variables else ""
             announce(f"sends {parcel}{named}; {command.destination}")
@@ -302,6 +303,13 @@ def parse_json(text: str | None, *, option: str) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise ClusterError(f'{option}: must be a JSON object, such as {{"name": "value"}}')
     return value
+
+
+def check_strings(value: Any, *, option: str) -> dict[str, str]:
+    """Refuses what is no mapping of texts, without repeating it."""
+    if isinstance(value, Mapping) and all(isinstance(item, str) for pair in value.items() for item in pair):
+        return dict(value)
+    raise ClusterError(f"{option}: must be names with texts, such as {{NAME: 'value'}}; put numbers in quotes")
 
 
 def _state(details: Any) -> JobState:

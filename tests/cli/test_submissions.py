@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from harness.cli import submissions
+from harness.execution.parcel import STORAGE_VARIABLE
 from harness.execution.submission import JobState
 
 from ..in_process import harness
@@ -89,6 +91,15 @@ def test_a_watch_on_a_terminal_ends_with_the_table_as_it_ended(
     told = answers([ONE], [ONE], [DONE])
     assert submissions.watch(lambda: next(told)) == [DONE]
     assert "SUCCEEDED" in capsys.readouterr().out.rpartition("RUNNING")[2]
+
+
+def test_a_search_takes_its_database_from_the_variable_that_submit_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STORAGE_VARIABLE, "nonsense://me:hidden@host/studies")
+    answer = harness("tune", "jobs/tune_ring.yaml", "--results", str(tmp_path), "--executor", "serial")
+    assert answer.returncode == 2
+    assert "--storage nonsense://me:***@host/studies: cannot be used" in answer.stderr
 
 
 @pytest.mark.parametrize(("states", "code"), [([DONE], 0), ([DONE, LOST], 1), ([replace(DONE, status="STOPPED")], 1)])

@@ -53,6 +53,9 @@ class Head:
             raise self.error
         if submission_id != "one":
             raise RuntimeError(f"Request failed with status code 404: Job {submission_id} does not exist.")
+        return self._one()
+
+    def _one(self) -> Any:
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         has_ended = status not in ("PENDING", "RUNNING")
         return SimpleNamespace(
@@ -67,7 +70,7 @@ class Head:
         )
 
     def list_jobs(self) -> list[Any]:
-        return [self.get_job_info("one"), SimpleNamespace(submission_id=None)]
+        return [self._one(), SimpleNamespace(submission_id=None)]
 
     async def tail_job_logs(self, submission_id: str) -> AsyncIterator[str]:
         """The log from its beginning, up to where the connection is closed; the next goes further."""
@@ -131,6 +134,14 @@ def test_the_environment_of_a_job_is_passed_and_its_names_are_said(monkeypatch: 
     assert "hidden" not in head.request["entrypoint"] + str(head.request["metadata"]) + said[0]
     assert " and the variables AWS_REGION, AWS_SECRET_ACCESS_KEY, HARNESS_STORAGE; " in said[0]
     assert given["env_vars"] == {"AWS_REGION": "eu", "AWS_SECRET_ACCESS_KEY": "hidden"}
+
+
+@pytest.mark.parametrize("variables", [["hidden"], {"NAME": 3}, "hidden"])
+def test_an_environment_of_other_than_texts_is_refused(variables: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    submission = Submission(runtime_env={"env_vars": variables})
+    with pytest.raises(ClusterError, match="--runtime-env: env_vars: must be names with texts") as refusal:
+        cluster(Head(), monkeypatch).submit(GRID, command_for(GRID, results="/r"), submission)
+    assert "hidden" not in str(refusal.value)
 
 
 def test_a_working_dir_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,10 +210,10 @@ def test_what_goes_wrong_between_is_a_sentence_that_repeats_no_token(
 
 def test_a_log_whose_connection_breaks_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     head = Head(statuses=("RUNNING", "RUNNING", "RUNNING", "RUNNING", "FAILED"))
-    head.log = ["first\n", RuntimeError("closed unexpectedly"), "sec", aiohttp.ClientError("cut"), "ond\n"]
+    head.log = ["first\n", RuntimeError("closed unexpectedly"), "half a ", aiohttp.ClientError("cut"), "line\n"]
     output = io.StringIO()
     assert cluster(head, monkeypatch).follow("one", output) == 3
-    assert output.getvalue() == "first\nsecond\n"
+    assert output.getvalue() == "first\nhalf a line\n"
 
 
 def test_a_stopped_job_has_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
