@@ -96,7 +96,13 @@ def submit(
     if no_wait:
         sys.stdout.write(f"{given}\n")
         return
-    raise typer.Exit(cluster.follow(given, sys.stdout))
+    try:
+        code = cluster.follow(given, sys.stdout)
+    except BaseException as error:
+        if not isinstance(error, Exception):  # an interrupt, of this command alone
+            say(f"{given} goes on: harness logs -f {given} --address {cluster.address}", to=err)
+        raise
+    raise typer.Exit(code)
 
 
 @app.command()

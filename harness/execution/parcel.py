@@ -126,8 +126,10 @@ def packed(job: AnyJob | TuneJob, working_dir: str | None) -> Iterator[Parcel]:
         (folder / _JOB_FILE).write_text(dump_job(job), encoding="utf-8")
         for package in packages:
             _copy(package, folder / package.name)
+        ours = [_JOB_FILE, *(package.name for package in packages)]
+        _have_it_sent(ours, folder)
         given = [] if working_dir is None else [f"the files of {working_dir}"]
-        yield Parcel(folder, [_JOB_FILE, *(package.name for package in packages), *given])
+        yield Parcel(folder, [*ours, *given])
 
 
 def _absolute(results: str) -> str:
@@ -142,6 +144,14 @@ def _absolute(results: str) -> str:
             "give the cluster's machines the credentials, or the job by env_vars of --runtime-env"
         )
     return results
+
+
+def _have_it_sent(names: Sequence[str], folder: Path) -> None:
+    """Ray leaves out what a user's own ``.gitignore`` names, which may be meant for other files of these names."""
+    for ignoring in (folder / ".gitignore", folder / ".rayignore"):
+        if ignoring.is_file():
+            lines = "".join(f"!/{name}\n!/{name}/**\n" for name in names)
+            ignoring.write_bytes(ignoring.read_bytes() + b"\n" + lines.encode())
 
 
 def _unexpanded(storage: str) -> str:

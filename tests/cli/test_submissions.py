@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import submissions
+from harness.cli.cluster import submit
 from harness.execution.parcel import STORAGE_VARIABLE
 from harness.execution.submission import JobState
 
@@ -91,6 +92,27 @@ def test_a_watch_on_a_terminal_ends_with_the_table_as_it_ended(
     told = answers([ONE], [ONE], [DONE])
     assert submissions.watch(lambda: next(told)) == [DONE]
     assert "SUCCEEDED" in capsys.readouterr().out.rpartition("RUNNING")[2]
+
+
+def test_an_interrupt_of_submit_says_that_the_job_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(BaseException):
+        pass
+
+    class Cluster:
+        address = "http://head:8265"
+
+        def submit(self, *job: object, **options: object) -> str:
+            return "one"
+
+        def follow(self, submission_id: str, output: object) -> int:
+            raise Interrupted
+
+    monkeypatch.setattr("harness.cli.cluster._cluster", lambda *options: Cluster())
+    with pytest.raises(Interrupted):
+        submit(Path("jobs/ring.yaml"))
+    assert "one goes on: harness logs -f one --address http://head:8265\n" in capsys.readouterr().err
 
 
 def test_a_search_takes_its_database_from_the_variable_that_submit_sets(

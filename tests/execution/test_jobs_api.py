@@ -99,7 +99,10 @@ def test_every_command_works_with_the_token_and_is_refused_without(train_job: Jo
         study = tmp_path / "study.db"
         options = ("--results", root, "--submission-id")
         database = ("--storage", f"sqlite:///{study}")
-        told = [cluster.harness("submit", str(search), *options, "one", *database, **right)]
+        working_dir = ("--working-dir", str(tmp_path / "work"))
+        (tmp_path / "work").mkdir()
+        (tmp_path / "work" / ".gitignore").write_text("*.yaml\nharness\n")  # of which ours travel nevertheless
+        told = [cluster.harness("submit", str(search), *options, "one", *database, *working_dir, **right)]
         assert told[0].returncode == 0, told[0].stderr + told[0].stdout
         assert "search: 2 trials, 0 pruned" in told[0].stdout
         assert f"results go to the folder {root} on the cluster's machines" in told[0].stderr
