@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 JobMaker = Callable[..., Job]
 WITHOUT_TOKEN = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("RAY_A")}
+RIGHT, WRONG = ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} for _ in range(2))
 SEARCH = f"""\
 {HEAD}
 epochs: 1
@@ -87,62 +88,69 @@ def head(home: Path, **environment: str) -> Iterator[Head]:
             started.end()
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """A head that asks for the token `RIGHT`."""
+    with head(tmp_path_factory.mktemp("head"), **RIGHT) as started:
+        yield started
+
+
 # --- a token
 
 
-def test_every_command_works_with_the_token_and_is_refused_without(train_job: JobMaker, tmp_path: Path) -> None:
+def test_every_command_works_with_the_token_and_is_refused_without(
+    cluster: Head, train_job: JobMaker, tmp_path: Path
+) -> None:
     search, grid, root = tmp_path / "search.yaml", tmp_path / "grid.yaml", str(tmp_path / "results")
     search.write_text(SEARCH)
     grid.write_text(dump_job(train_job(training={"steps_per_epoch": 5000}, resources={"gpus_per_actor": 0})))
-    right, wrong = ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} for _ in range(2))
-    with head(tmp_path, **right) as cluster:
-        study = tmp_path / "study.db"
-        options = ("--results", root, "--submission-id")
-        database = ("--storage", f"sqlite:///{study}")
-        working_dir = ("--working-dir", str(tmp_path / "work"))
-        (tmp_path / "work").mkdir()
-        (tmp_path / "work" / ".gitignore").write_text("*.yaml\nharness\n")  # of which ours travel nevertheless
-        told = [cluster.harness("submit", str(search), *options, "one", *database, *working_dir, **right)]
-        assert told[0].returncode == 0, told[0].stderr + told[0].stdout
-        assert "search: 2 trials, 0 pruned" in told[0].stdout
-        assert f"results go to the folder {root} on the cluster's machines" in told[0].stderr
-        assert Results(root).table("trials").num_rows == 2
-        assert study.is_file()
-        assert not (tmp_path / "results" / "search" / "study.db").exists()
-        told.append(cluster.harness("submit", str(grid), *options, "two", "--no-wait", **right))
-        assert told[-1].stdout == "two\n", told[-1].stderr
-        commands: dict[tuple[str, ...], Callable[[subprocess.CompletedProcess[str]], bool]] = {
-            ("status",): lambda answer: {"one", "two", "SUCCEEDED"} <= set(answer.stdout.split()),
-            ("status", "one", "--watch"): lambda answer: "one  search  SUCCEEDED" in answer.stdout,
-            ("logs", "one"): lambda answer: "search: 2 trials, 0 pruned" in answer.stdout,
-            ("logs", "one", "-f"): lambda answer: "search: 2 trials, 0 pruned" in answer.stdout,
-            ("stop", "two"): lambda answer: answer.stdout == "two: STOPPED\n",
-            ("submit", str(grid)): lambda answer: True,
-        }
+    study = tmp_path / "study.db"
+    options = ("--results", root, "--submission-id")
+    database = ("--storage", f"sqlite:///{study}")
+    working_dir = ("--working-dir", str(tmp_path / "work"))
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / ".gitignore").write_text("*.yaml\nharness\n")  # of which ours travel nevertheless
+    told = [cluster.harness("submit", str(search), *options, "one", *database, *working_dir, **RIGHT)]
+    assert told[0].returncode == 0, told[0].stderr + told[0].stdout
+    assert "search: 2 trials, 0 pruned" in told[0].stdout
+    assert f"results go to the folder {root} on the cluster's machines" in told[0].stderr
+    assert Results(root).table("trials").num_rows == 2
+    assert study.is_file()
+    assert not (tmp_path / "results" / "search" / "study.db").exists()
+    told.append(cluster.harness("submit", str(grid), *options, "two", "--no-wait", **RIGHT))
+    assert told[-1].stdout == "two\n", told[-1].stderr
+    commands: dict[tuple[str, ...], Callable[[subprocess.CompletedProcess[str]], bool]] = {
+        ("status",): lambda answer: {"one", "two", "SUCCEEDED"} <= set(answer.stdout.split()),
+        ("status", "one", "--watch"): lambda answer: "one  search  SUCCEEDED" in answer.stdout,
+        ("logs", "one"): lambda answer: "search: 2 trials, 0 pruned" in answer.stdout,
+        ("logs", "one", "-f"): lambda answer: "search: 2 trials, 0 pruned" in answer.stdout,
+        ("stop", "two"): lambda answer: answer.stdout == "two: STOPPED\n",
+        ("submit", str(grid)): lambda answer: True,
+    }
 
-        def refused(arguments: tuple[str, ...]) -> list[subprocess.CompletedProcess[str]]:
-            return [cluster.harness(*arguments, **token) for token in ({}, {"RAY_AUTH_MODE": "token"}, wrong)]
+    def refused(arguments: tuple[str, ...]) -> list[subprocess.CompletedProcess[str]]:
+        return [cluster.harness(*arguments, **token) for token in ({}, WRONG)]
 
-        with ThreadPoolExecutor(2) as pool:
-            for arguments, answers in zip(commands, pool.map(refused, commands), strict=True):
-                for answer, text in zip(answers, [*["asks for a token"] * 2, "does not accept the token"], strict=True):
-                    assert answer.returncode == 2, (arguments, answer.stderr)
-                    assert answer.stdout == ""
-                    assert text in answer.stderr
-                    assert {"RAY_AUTH_MODE=token,", "RAY_AUTH_TOKEN", "get-auth-token'"} <= set(answer.stderr.split())
-                    assert "Traceback" not in answer.stderr
-                told += answers
-        for arguments, is_right in commands.items():
-            if arguments[0] != "submit":
-                told.append(cluster.harness(*arguments, **right))
-                assert told[-1].returncode == 0, told[-1].stderr
-                assert is_right(told[-1]), (arguments, told[-1].stdout)
-        told.append(cluster.harness("status", "one", **right))
-        assert f"python -m harness tune job.yaml --results {root}" in told[-1].stdout
-        assert "sqlite" not in told[-1].stdout
-        assert len(told) == 2 + 3 * 6 + 5 + 1
-        for answer in told:
-            assert not any(token["RAY_AUTH_TOKEN"] in answer.stdout + answer.stderr for token in (right, wrong))
+    with ThreadPoolExecutor(2) as pool:
+        for arguments, answers in zip(commands, pool.map(refused, commands), strict=True):
+            for answer, text in zip(answers, ["asks for a token", "does not accept the token"], strict=True):
+                assert answer.returncode == 2, (arguments, answer.stderr)
+                assert answer.stdout == ""
+                assert text in answer.stderr
+                assert {"RAY_AUTH_MODE=token,", "RAY_AUTH_TOKEN", "get-auth-token'"} <= set(answer.stderr.split())
+                assert "Traceback" not in answer.stderr
+            told += answers
+    for arguments, is_right in commands.items():
+        if arguments[0] != "submit":
+            told.append(cluster.harness(*arguments, **RIGHT))
+            assert told[-1].returncode == 0, told[-1].stderr
+            assert is_right(told[-1]), (arguments, told[-1].stdout)
+    told.append(cluster.harness("status", "one", **RIGHT))
+    assert f"python -m harness tune job.yaml --results {root}" in told[-1].stdout
+    assert "sqlite" not in told[-1].stdout
+    assert len(told) == 2 + 2 * 6 + 5 + 1
+    for answer in told:
+        assert not any(token["RAY_AUTH_TOKEN"] in answer.stdout + answer.stderr for token in (RIGHT, WRONG))
 
 
 # --- a head that is lost
@@ -155,18 +163,19 @@ def rows(root: Path) -> list[dict[str, object]]:
     return found
 
 
-def test_a_job_submitted_again_after_its_head_was_lost_does_nothing_twice(train_job: JobMaker, tmp_path: Path) -> None:
+def test_a_job_submitted_again_after_its_head_was_lost_does_nothing_twice(
+    cluster: Head, train_job: JobMaker, tmp_path: Path
+) -> None:
     job = train_job(
-        grid={"loss": ["minimax"], "epoch": [1, 30]},
-        training={"steps_per_epoch": 100},
+        grid={"loss": ["minimax"], "epoch": [1, 20]},
+        training={"steps_per_epoch": 80},
         resources={"pack": 1, "gpus_per_actor": 0},
     )
     job_file, root = tmp_path / "job.yaml", tmp_path / "results"
     job_file.write_text(dump_job(job))
     arguments = ("submit", str(job_file), "--results", str(root), "--submission-id")
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with head(tmp_path, **token) as lost, ThreadPoolExecutor(1) as pool:
-        following = pool.submit(lost.harness, *arguments, "one", **token)
+    with head(tmp_path, **RIGHT) as lost, ThreadPoolExecutor(1) as pool:
+        following = pool.submit(lost.harness, *arguments, "again", **RIGHT)
         wait_for(lambda: following.done() or any((root / "tiny" / "cells").glob("*.parquet")), seconds=90)
         lost.end()
         answer = following.result()
@@ -176,11 +185,10 @@ def test_a_job_submitted_again_after_its_head_was_lost_does_nothing_twice(train_
     assert "Traceback" not in answer.stderr
     before = rows(root)
     assert 0 < len(before) < 8
-    with head(tmp_path, **token) as fresh:
-        assert fresh.address != lost.address
-        answer = fresh.harness(*arguments, "two", **token)
-        assert answer.returncode == 0, answer.stdout + answer.stderr
-        assert f"{8 - len(before)} computed" in answer.stdout
+    assert cluster.address != lost.address
+    answer = cluster.harness(*arguments, "anew", **RIGHT)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert f"{8 - len(before)} computed" in answer.stdout
     after = rows(root)
     assert len({row["cell_id"] for row in after}) == len(after) == 8
     assert {row["attempt"] for row in after} == {1}
