@@ -83,11 +83,13 @@ def _watch_live(
     def table(states: Sequence[JobState]) -> Table:
         return to_rich(_table(states), stack_headers=True, whole=_WHOLE)
 
-    with Live(table(states), console=console, auto_refresh=False) as live:
+    room = max(1, console.height - 5)  # for rows, below the header; those that have room are the newest
+    with Live(table(states[-room:]), console=console, auto_refresh=False) as live:
         while not all(state.has_ended for state in states):
             time.sleep(_POLL_SECONDS)
             states = ask()
-            live.update(table(states), refresh=True)
+            live.update(table(states[-room:]), refresh=True)
+        live.update(table(states))
     return states
 
 

@@ -88,7 +88,8 @@ class Cluster:
     """The Jobs API of a Ray cluster.
 
     Args:
-      address: Of the dashboard, such as ``http://127.0.0.1:8265``; RAY_API_SERVER_ADDRESS where it is None.
+      address: Of the dashboard, such as ``http://127.0.0.1:8265``; RAY_API_SERVER_ADDRESS or else RAY_ADDRESS where it
+        is None.
       headers: Added to every request.
       verify: Whether TLS certificates are checked, or the file to check them with.
 
@@ -99,8 +100,7 @@ class Cluster:
     def __init__(
         self, address: str | None, *, headers: Mapping[str, Any] | None = None, verify: str | bool = True
     ) -> None:
-        address = address or os.environ.get(_ADDRESS_VARIABLE) or _DEFAULT_ADDRESS
-        self.address = address if "://" in address or address == "auto" else f"http://{address}"
+        self.address = _named(address)
         _check_headers(headers or {})
         if isinstance(verify, str) and not Path(verify).exists():
             raise ClusterError(f"--verify {verify}: no such file; it is true, false, or a file of certificates")
@@ -271,6 +271,8 @@ class Cluster:
                 raise ClusterError(
                     "RAY_AUTH_TOKEN cannot be sent: it has a space before it, or an end of line"
                 ) from None
+            if error.filename is not None:  # of this machine: what an environment names, or certificates
+                raise ClusterError(f"{error.filename}: {error.strerror}") from None
             raise ClusterError(self._nothing_answers()) from None
         except RayError as error:
             raise ClusterError(f"{self._nothing_answers()}: {_last_line(error)}") from error
@@ -290,6 +292,14 @@ class Cluster:
 
     def _unexpected(self, error: RuntimeError) -> ClusterError:
         return ClusterError(f"{self.address} answers with an error: {_last_line(error)}")
+
+
+def _named(address: str | None) -> str:
+    """The address to ask; RAY_ADDRESS may be that of a cluster, whose dashboard Ray finds."""
+    dashboard = address or os.environ.get(_ADDRESS_VARIABLE)
+    if dashboard:
+        return dashboard if "://" in dashboard or dashboard == "auto" else f"http://{dashboard}"
+    return os.environ.get("RAY_ADDRESS") or _DEFAULT_ADDRESS
 
 
 def parse_json(text: str | None, *, option: str) -> dict[str, Any] | None:

@@ -190,6 +190,7 @@ def test_an_unknown_id_and_another_error_are_told_apart(monkeypatch: pytest.Monk
         (requests.exceptions.SSLError("CERTIFICATE_VERIFY_FAILED"), "a certificate that .* with --verify FILE"),
         (requests.exceptions.InvalidHeader("in header value: 'Bearer hidden'"), "RAY_AUTH_TOKEN cannot be sent"),
         (requests.exceptions.JSONDecodeError("hidden", "hidden", 0), "no Ray dashboard answers"),
+        (FileNotFoundError(2, "No such file or directory", "needs.txt"), "^needs.txt: No such file or directory$"),
     ],
 )
 def test_what_goes_wrong_between_is_a_sentence_that_repeats_no_token(
@@ -225,8 +226,8 @@ def test_a_stopped_job_has_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_address_that_is_given_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray would take those of its variables first; nothing listens at any of these."""
-    for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
-        monkeypatch.setenv(name, "http://127.0.0.1:2")
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:2")
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:3")
     asked: list[str] = []
 
     def request(method: str, url: str, **options: Any) -> Any:
@@ -238,8 +239,11 @@ def test_the_address_that_is_given_counts(monkeypatch: pytest.MonkeyPatch) -> No
         Cluster("127.0.0.1:1")
     with pytest.raises(ClusterError, match=r"no Ray dashboard answers at http://127\.0\.0\.1:2\n"):
         Cluster(None)
-    assert asked == ["http://127.0.0.1:1/api/version", "http://127.0.0.1:2/api/version"]
     assert os.environ["RAY_API_SERVER_ADDRESS"] == "http://127.0.0.1:2"
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS")
+    with pytest.raises(ClusterError, match=r"no Ray dashboard answers at http://127\.0\.0\.1:3\n"):
+        Cluster(None)
+    assert asked == [f"http://127.0.0.1:{port}/api/version" for port in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("value", ["hid\nden", " hidden", "hiddén", 3])
