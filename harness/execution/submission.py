@@ -228,9 +228,8 @@ class Cluster:
         import aiohttp
 
         read = 0
-        with contextlib.suppress(
-            aiohttp.ClientError, OSError, RuntimeError
-        ):  # `follow` asks what has become of the job
+        # `follow` asks what has become of the job
+        with contextlib.suppress(aiohttp.ClientError, OSError, RuntimeError):
             async for text in self._client.tail_job_logs(submission_id):
                 output.write(text[max(0, skip - read) :])
                 output.flush()
