@@ -49,6 +49,11 @@ JobFile = Annotated[Path, typer.Argument(metavar="JOB", help="A job file, such a
 Retry = Annotated[
     str, typer.Option("--retry", metavar="STATUSES", help="Compute these again, such as failed,diverged,timeout,lost.")
 ]
+STORAGE_HELP = "Of the study, for Optuna; SQLite in the store if none."
+WarmStart = Annotated[
+    str | None,
+    typer.Option("--warm-start", metavar="JOB", help="A job whose results in the store the search starts from."),
+]
 
 
 def plain(text: object) -> str:

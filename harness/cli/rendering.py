@@ -73,20 +73,23 @@ def write_file(table: pa.Table, path: Path, *, form: Format) -> None:
 # --- tables for people
 
 
-def print_table(table: pa.Table, *, title: str = "", stack_headers: bool = False, wrap: bool = True) -> None:
+def print_table(
+    table: pa.Table, *, title: str = "", stack_headers: bool = False, wrap: bool = True, whole: Sequence[str] = ()
+) -> None:
     """Prints all rows and columns: side by side where the terminal has room, or else a block of lines per row.
 
-    Text may be folded, numbers never are; without `wrap` nothing is, and lines may be longer than the terminal's.
+    Text may be folded, numbers and the columns `whole` never are; without `wrap` nothing is, and lines may be longer
+    than the terminal's.
     """
     console = results_console()
-    columns = _columns(table, stack_headers=stack_headers)
+    columns = _columns(table, stack_headers=stack_headers, whole=whole)
     if title:
         say(title, to=console, style="bold")
     if not wrap:
         console = Console(highlight=False, width=max(console.width, _width(column.width for column in columns)))
-    least = _width(column.width if column.is_number else min(column.width, _LEAST_TEXT) for column in columns)
+    least = _width(column.width if column.is_whole else min(column.width, _LEAST_TEXT) for column in columns)
     if least <= console.width:
-        console.print(to_rich(table, stack_headers=stack_headers))
+        console.print(to_rich(table, stack_headers=stack_headers, whole=whole))
         return
     names = [" ".join(column.header.split()) for column in columns]
     width = max(map(cell_len, names))
@@ -96,11 +99,11 @@ def print_table(table: pa.Table, *, title: str = "", stack_headers: bool = False
             say(f"{name}{' ' * (width - cell_len(name))}  {_cell(value)}", to=console)
 
 
-def to_rich(table: pa.Table, *, stack_headers: bool = False) -> Table:
+def to_rich(table: pa.Table, *, stack_headers: bool = False, whole: Sequence[str] = ()) -> Table:
     """An Arrow table for a terminal, numbers with four significant digits; stacked headers keep columns narrow."""
     shown = Table(header_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in _columns(table, stack_headers=stack_headers):
-        shown.add_column(Text(column.header), justify="right" if column.is_number else "left", no_wrap=column.is_number)
+    for column in _columns(table, stack_headers=stack_headers, whole=whole):
+        shown.add_column(Text(column.header), justify="right" if column.is_number else "left", no_wrap=column.is_whole)
     for row in table.to_pylist():
         shown.add_row(*(Text(_cell(value)) for value in row.values()))
     return shown
@@ -189,10 +192,11 @@ class _Column:
     name: str
     header: str
     is_number: bool
+    is_whole: bool  # never folded
     width: int
 
 
-def _columns(table: pa.Table, *, stack_headers: bool) -> list[_Column]:
+def _columns(table: pa.Table, *, stack_headers: bool, whole: Sequence[str] = ()) -> list[_Column]:
     columns = []
     for field in table.schema:
         is_number = (
@@ -201,7 +205,7 @@ def _columns(table: pa.Table, *, stack_headers: bool) -> list[_Column]:
         header = plain(field.name.replace(" ", "\n") if stack_headers else field.name)
         texts = [header, *(_cell(value) for value in table[field.name].to_pylist())]
         width = max((cell_len(line) for text in texts for line in text.split("\n")), default=0)
-        columns.append(_Column(field.name, header, is_number, width))
+        columns.append(_Column(field.name, header, is_number, is_number or field.name in whole, width))
     return columns
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import TuneError
-from .options import Address, ExecutorOption, Quiet, Results, err, say
+from .options import STORAGE_HELP, Address, ExecutorOption, Quiet, Results, WarmStart, err, say
 
 if TYPE_CHECKING:
     from ..job.tune import TuneJob
@@ -32,12 +32,9 @@ def tune(
     address: Address = None,
     storage: Annotated[
         str | None,
-        typer.Option("--storage", metavar="URL", help="Of the study, for Optuna; SQLite in the store if none."),
+        typer.Option("--storage", metavar="URL", envvar="HARNESS_STORAGE", help=STORAGE_HELP),
     ] = None,
-    warm_start: Annotated[
-        str | None,
-        typer.Option("--warm-start", metavar="JOB", help="A job whose results in the store the search starts from."),
-    ] = None,
+    warm_start: WarmStart = None,
     quiet: Quiet = False,
 ) -> None:
     """Search the noise schedule of least Wasserstein bound; run it again to go on after a crash."""

@@ -194,6 +194,11 @@ def test_a_wrong_job_file_is_a_message_with_a_place_and_exit_code_2(tmp_path: Pa
         (["query", "SELECT 1", "--format", "xml"], "xml"),
         (["nosuch"], "nosuch"),
         (["status", "--address", "http://127.0.0.1:1"], "no Ray dashboard answers at http://127.0.0.1:1"),
+        (["submit", "jobs/tune_ring.yaml", "--results", "s3://b/p"], "name a database for the search with --storage"),
+        (["submit", "jobs/tune_ring.yaml", "--retry", "failed"], "--retry: is for grids; tune_ring is a search"),
+        (["submit", "jobs/ring.yaml", "--storage", "sqlite:////x"], "--storage: is for searches; ring is of protocol"),
+        (["submit", "jobs/ring.yaml", "--metadata-json", '{"a": 1}'], "--metadata-json: must be names with texts"),
+        (["submit", "jobs/ring.yaml", "--runtime-env", "a", "--runtime-env-json", "{}"], "give one of them"),
     ],
 )
 def test_wrong_usage_ends_with_exit_code_2(arguments: list[str], message: str) -> None:

@@ -124,7 +124,7 @@ def test_a_submitted_job_streams_its_progress_and_fills_the_store(
     assert "SUCCEEDED" in harness("status", "--address", dashboard).stdout
     taken = harness("submit", str(job_file), "--address", dashboard, "--results", str(root), "--submission-id", "one")
     assert taken.returncode == 2
-    assert "already exists" in taken.stderr
+    assert "already has a job of this id" in taken.stderr
 
 
 def test_a_submitted_job_ends_with_its_exit_code(train_job: JobMaker, tmp_path: Path, dashboard: str) -> None:
