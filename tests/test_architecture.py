@@ -63,11 +63,11 @@ LAYERS = {
 # Libraries that have one home each, so that the rest works (and is tested) without them.
 HOMES = {
     "ray": {
-        "execution/actor.py",
-        "execution/ray.py",
-        "execution/ray_cluster.py",
-        "execution/relay.py",
-        "execution/submission.py",
+        "execution/ray/actor.py",
+        "execution/ray/executor.py",
+        "execution/ray/cluster.py",
+        "execution/ray/relay.py",
+        "execution/ray/submission.py",
     },
     "optuna": {"search/study.py"},
     "pickle": set(),  # nothing is unpickled
@@ -331,8 +331,8 @@ BROKEN = [
     (
         imports_away_from_home,
         {"cli/app.py": "def f():\n    from ray import exceptions"},
-        "harness/cli/app.py:2: mend the import of ray, which is at home in execution/actor.py, execution/ray.py, "
-        "execution/ray_cluster.py, execution/relay.py, execution/submission.py",
+        "harness/cli/app.py:2: mend the import of ray, which is at home in execution/ray/actor.py, "
+        "execution/ray/cluster.py, execution/ray/executor.py, execution/ray/relay.py, execution/ray/submission.py",
     ),
     (
         imports_away_from_home,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import HarnessError
-from .options import STORAGE_HELP, Retry, WarmStart, err, parse_statuses, say
+from .options import STORAGE_HELP, Results, Retry, WarmStart, err, parse_statuses, say
 
 if TYPE_CHECKING:
-    from ..execution.submission import Cluster
+    from ..execution.ray.submission import Cluster
 
 app = typer.Typer()
 
@@ -74,8 +74,8 @@ def submit(
     parsed = load_job(job)
     statuses = parse_statuses(retry)
 
-    from ..execution.parcel import command_for
-    from ..execution.submission import Submission, check_strings, parse_json
+    from ..execution.ray.parcel import command_for
+    from ..execution.ray.submission import Submission, check_strings, parse_json
 
     if runtime_env is not None and runtime_env_json is not None:
         raise HarnessError("--runtime-env and --runtime-env-json: give one of them")
@@ -133,13 +133,23 @@ def status(
 
 @app.command()
 def logs(
-    submission: SubmissionId,
+    submission: Annotated[str, typer.Argument(metavar="ID|JOB", help="What submit printed; with --cell a job's name.")],
     address: JobsAddress = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the job ends.")] = False,
     headers: Headers = None,
     verify: Verify = "true",
+    cell: Annotated[
+        str | None, typer.Option("--cell", metavar="CELL", help="What happened to this cell (cell_id) of a job.")
+    ] = None,
+    results: Results = "results",
+    json_: Annotated[bool, typer.Option("--json", help="With --cell: the lines as they are kept.")] = False,
 ) -> None:
-    """Print what a submitted job has printed."""
+    """Print what a submitted job has printed, or what happened to one cell of a job."""
+    if cell is not None:
+        from .cell_log import print_cell_log
+
+        print_cell_log(results, submission, cell, as_json=json_)
+        return
     cluster = _cluster(address, headers, verify)
     if follow:
         cluster.follow(submission, sys.stdout)
@@ -157,7 +167,7 @@ def stop(
 
 
 def _cluster(address: str | None, headers: str | None, verify: str) -> Cluster:
-    from ..execution.submission import Cluster, parse_json
+    from ..execution.ray.submission import Cluster, parse_json
 
     check: str | bool = {"true": True, "false": False}.get(verify.lower(), verify)
     return Cluster(address, headers=parse_json(headers, option="--headers"), verify=check)

@@ -17,7 +17,7 @@ from .options import results_console, say
 from .rendering import print_table, to_rich
 
 if TYPE_CHECKING:
-    from ..execution.submission import JobState
+    from ..execution.ray.submission import JobState
 
 _POLL_SECONDS = 2.0
 _NONE = "no submitted jobs"

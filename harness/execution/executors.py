@@ -72,10 +72,10 @@ def _serial(resources: Resources, address: str | None, packages: Sequence[Path])
 
 
 def _ray(resources: Resources, address: str | None, packages: Sequence[Path]) -> Executor:
-    from . import ray_environment
+    from .ray import environment
 
-    ray_environment.prepare(address or os.environ.get("RAY_ADDRESS"))
-    from .ray import RayExecutor
+    environment.prepare(address or os.environ.get("RAY_ADDRESS"))
+    from .ray.executor import RayExecutor
 
     return RayExecutor(resources, address=address, packages=packages)
 

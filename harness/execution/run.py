@@ -21,12 +21,12 @@ from ..storage.place import PATIENCE_SECONDS
 from ..storage.store import Store
 from ..worker.messages import WorkerSettings
 from ..worker.provenance import Provenance, git_commit, versions_json
-from .capacity import GB
 from .driver import Driver, Observer, PackSource, State
 from .durations import duration
 from .executor import Executor
 from .executors import check_executor, make_executor
 from .progress import ProgressDisplay
+from .ray.capacity import GB
 
 _MAX_ROUNDS = 4  # of work; snapshots that one finds lost are trained again by the next
 

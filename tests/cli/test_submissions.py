@@ -13,8 +13,8 @@ import pytest
 
 from harness.cli import submissions
 from harness.cli.cluster import submit
-from harness.execution.parcel import STORAGE_VARIABLE
-from harness.execution.submission import JobState
+from harness.execution.ray.parcel import STORAGE_VARIABLE
+from harness.execution.ray.submission import JobState
 
 from ..in_process import harness
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.execution.capacity import Node, Shape, shape_with_gpus, shape_without_gpus, too_small
+from harness.execution.ray.capacity import Node, Shape, shape_with_gpus, shape_without_gpus, too_small
 from harness.job.parts.settings import Resources
 
 

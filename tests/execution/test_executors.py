@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 import harness
-import harness.execution.calls
+import harness.execution.ray.calls
 from harness.errors import StoreError
-from harness.execution.ray import RayExecutor
+from harness.execution.ray.executor import RayExecutor
 from harness.job.job import Job
 from harness.storage.query import Results
 from harness.storage.store import Store
@@ -180,8 +180,8 @@ def test_a_pack_of_which_nothing_is_heard_is_named_and_in_the_end_given_up(
     train_job: JobMaker, store: Store, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The job has no limit of its own."""
-    monkeypatch.setattr(harness.execution.calls, "_SILENT", (4.0, 1.0))
-    monkeypatch.setattr(harness.execution.calls, "_LOST", (10.0, 1.0))
+    monkeypatch.setattr(harness.execution.ray.calls, "_SILENT", (4.0, 1.0))
+    monkeypatch.setattr(harness.execution.ray.calls, "_LOST", (10.0, 1.0))
     grid = {"loss": ["minimax", "tests.custom:hanging"], "sigma": [0], "epoch": [1], "seed": [0]}
     outcome = harness.run(train_job(grid=grid, resources={"pack": 1}), results=store.root, progress=True)
     assert outcome.statuses == {"completed": 1, "timeout": 1}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import harness
-import harness.execution.ray
+import harness.execution.ray.executor
 from harness.errors import ClusterError
 from harness.execution.driver import State
 from harness.job.job import Job
@@ -50,7 +50,7 @@ def once(condition: Callable[[State], bool], act: Callable[[], None]) -> Callabl
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Does not wait for an autoscaler, of which there is none."""
-    monkeypatch.setattr(harness.execution.ray, "_AUTOSCALER_SECONDS", 2.0)
+    monkeypatch.setattr(harness.execution.ray.executor, "_AUTOSCALER_SECONDS", 2.0)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 import harness
 from harness.errors import ClusterError
-from harness.execution.parcel import command_for, packed
+from harness.execution.ray.parcel import command_for, packed
 from tests.conftest import PROBE, TRAIN
 from tests.searches import HEAD, search_of
 

@@ -17,8 +17,8 @@ from ray.exceptions import AuthenticationError
 
 import harness
 from harness.errors import ClusterError
-from harness.execution.parcel import command_for
-from harness.execution.submission import Cluster, Submission, parse_json
+from harness.execution.ray.parcel import command_for
+from harness.execution.ray.submission import Cluster, Submission, parse_json
 from tests.conftest import TRAIN
 from tests.searches import HEAD, search_of
 

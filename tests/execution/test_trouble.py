@@ -106,6 +106,20 @@ def test_a_loader_that_ends_its_process_is_said(tmp_path: Path) -> None:
     assert said(tmp_path).strip() == "problem hanging_data:Hanging: the process that loaded its data has ended"
 
 
+# --- odd machines
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR", "HOME"])
+def test_a_long_temporary_folder_and_a_home_that_is_none_will_do(
+    variable: str, train_job: JobMaker, tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text(dump_job(train_job(grid={"epoch": [1]})))
+    place = tmp_path / ("long-" * 25)  # the path of a socket may have 107 bytes
+    place.write_text("no folder") if variable == "HOME" else place.mkdir()
+    with started("run", "job.yaml", folder=tmp_path, **{variable: str(place)}) as run:
+        assert run.wait(timeout=100) == 0, said(tmp_path)
+
+
 # --- impatience
 
 

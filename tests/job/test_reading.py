@@ -212,6 +212,8 @@ WRONG = [
         "0.3 does not divide a GPU evenly",
     ),
     Wrong("a name that is no folder", "name: good", "name: a/b", "1:7", "name: String should match pattern"),
+    Wrong("a device of Windows", "name: good", "name: Con.first", "1:7", "'Con.first' is no name of a folder on every"),
+    Wrong("a dot at the end", "name: good", "name: good.", "1:7", "'good.' is no name of a folder on every system"),
     Wrong("the store's own folder", "name: good", "name: snapshots", "1:7", "'snapshots' is the store's own folder"),
     Wrong("a loss that cannot be imported", "hinge", "nowhere.losses:mine", "9:19", "cannot be imported"),
     Wrong("a loss that is none", "hinge", "os.path:join", "9:19", "a loss must be a harness.theory.losses.Loss"),

@@ -34,6 +34,15 @@ def holding(store: Store) -> subprocess.Popen[str]:
     return process
 
 
+def test_names_that_differ_in_case_alone_are_refused_on_any_disk(store: Store) -> None:
+    with store.locked("ring"):
+        pass
+    with pytest.raises(StoreError, match=r"Ring: .* has the results of ring; names that differ in upper and lower"):
+        store.locked("Ring").__enter__()
+    with store.locked("ring"):
+        pass
+
+
 def test_a_second_process_is_told_which_one_works(store: Store) -> None:
     with (
         holding(store) as other,

@@ -20,7 +20,7 @@ import ray
 from ray import exceptions
 from ray.experimental import internal_kv
 
-from ..errors import ClusterError
+from ...errors import ClusterError
 from .capacity import Node
 
 LOCAL = "local"
@@ -170,4 +170,4 @@ def _runtime_env(packages: Sequence[Path]) -> Mapping[str, Any]:
     """This very code and the user's own for the cluster's workers; a submitted job has brought them already."""
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         return {}
-    return {"py_modules": [str(path) for path in (Path(__file__).resolve().parents[1], *packages)]}
+    return {"py_modules": [str(path) for path in (Path(__file__).resolve().parents[2], *packages)]}

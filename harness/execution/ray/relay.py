@@ -14,8 +14,8 @@ import ray
 from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ..errors import StoreError
-from ..storage.place import Place
+from ...errors import StoreError
+from ...storage.place import Place
 
 T = TypeVar("T")
 _AT_ONCE = 16  # calls

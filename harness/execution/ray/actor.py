@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import ray
 
-from ..job.parts.problem import Problem
-from ..worker.messages import Event, Task, WorkerSettings
-from . import ray_cluster
+from ...job.parts.problem import Problem
+from ...worker.messages import Event, Task, WorkerSettings
+from . import cluster
 from .calls import Location
 
 if TYPE_CHECKING:
-    from ..problems.sources import Samples
-    from ..storage.files import Files
+    from ...problems.sources import Samples
+    from ...storage.files import Files
 
 LOOK_SECONDS = 5.0
 """Between looks at the cluster's nodes."""
@@ -27,8 +27,8 @@ class Actor:
     """A worker in a process of its own. It alone imports torch, and does while the data load."""
 
     def __init__(self) -> None:
-        from ..worker.devices import limit_memory
-        from ..worker.worker import Worker
+        from ...worker.devices import limit_memory
+        from ...worker.worker import Worker
 
         self._make, self._limit_memory = Worker, limit_memory
 
@@ -45,7 +45,7 @@ class Actor:
             yield event
             if time.monotonic() - looked > LOOK_SECONDS:
                 looked = time.monotonic()
-                if node in ray_cluster.draining_nodes():
+                if node in cluster.draining_nodes():
                     self._worker.leave()
 
 

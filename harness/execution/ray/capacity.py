@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import ClusterError
-from ..job.parts.settings import Resources
+from ...errors import ClusterError
+from ...job.parts.settings import Resources
 
 GB = 1e9
 

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from ..errors import ClusterError
-from ..job.reading import AnyJob
-from ..job.tune import TuneJob
-from . import ray_environment
+from ...errors import ClusterError
+from ...job.reading import AnyJob
+from ...job.tune import TuneJob
+from . import environment
 from .parcel import Command, packed
 
 _AGENT_SECONDS = 60
@@ -104,7 +104,7 @@ class Cluster:
         _check_headers(headers or {})
         if isinstance(verify, str) and not Path(verify).exists():
             raise ClusterError(f"--verify {verify}: no such file; it is true, false, or a file of certificates")
-        ray_environment.prepare(self.address)
+        environment.prepare(self.address)
         from ray.job_submission import JobSubmissionClient
 
         for name in ("dashboard.modules.job.sdk", "dashboard.modules.dashboard_sdk", "_private.runtime_env.packaging"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..worker.messages import Task, WorkerSettings
-from .durations import duration
+from ...worker.messages import Task, WorkerSettings
+from ..durations import duration
 
 _GRACE_SECONDS = 30.0
 _SILENT = (300.0, 20.0)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..errors import ClusterError
-from ..job.extensions import own_packages
-from ..job.reading import AnyJob, dump_job
-from ..job.tune import TuneJob
+from ...errors import ClusterError
+from ...job.extensions import own_packages
+from ...job.reading import AnyJob, dump_job
+from ...job.tune import TuneJob
 
 STORAGE_VARIABLE = "HARNESS_STORAGE"
 """Of ``harness tune``, for ``--storage``: a command is seen by everybody who sees the cluster's jobs, so a URL with a
@@ -117,7 +117,7 @@ def packed(job: AnyJob | TuneJob, working_dir: str | None) -> Iterator[Parcel]:
     """
     if working_dir is not None and not Path(working_dir).is_dir():
         raise ClusterError(f"--working-dir {working_dir}: no such folder on this machine")
-    packages = [Path(__file__).parents[1], *own_packages(job)]
+    packages = [Path(__file__).parents[2], *own_packages(job)]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "work"
         if working_dir is not None:

@@ -19,16 +19,16 @@ from typing import Any
 import ray
 from ray import exceptions
 
-from ..errors import ClusterError, HarnessError, UnseenStoreError
-from ..job.parts.problem import Problem
-from ..job.parts.settings import Resources
-from ..worker.messages import Event, Last, PackFailed, Task, WorkerDied, WorkerSettings
-from . import ray_cluster
+from ...errors import ClusterError, HarnessError, UnseenStoreError
+from ...job.parts.problem import Problem
+from ...job.parts.settings import Resources
+from ...worker.messages import Event, Last, PackFailed, Task, WorkerDied, WorkerSettings
+from ..durations import duration
+from ..executor import Executor
+from . import cluster
 from .actor import LOOK_SECONDS, Actor, load
 from .calls import Call, Location, Starting, Worker
 from .capacity import Node, Shape, shape_with_gpus, shape_without_gpus, too_small
-from .durations import duration
-from .executor import Executor
 from .relay import Relay, start_keeper
 
 _WORKER_GONE = (
@@ -68,11 +68,11 @@ class RayExecutor(Executor):
 
     def __init__(self, resources: Resources, *, address: str | None = None, packages: Sequence[Path] = ()) -> None:
         super().__init__(resources, address=address, packages=packages)
-        address = address or os.environ.get("RAY_ADDRESS") or ray_cluster.LOCAL
-        self._is_own_machine = address == ray_cluster.LOCAL
+        address = address or os.environ.get("RAY_ADDRESS") or cluster.LOCAL
+        self._is_own_machine = address == cluster.LOCAL
         self._owns_cluster = not ray.is_initialized()
         if self._owns_cluster:
-            ray_cluster.connect(address, packages)
+            cluster.connect(address, packages)
         self._limit = None if resources.actors == "auto" else resources.actors
         self._grows = False  # whether nodes are on their way, as far as is known
         self._starting: dict[Any, Starting] = {}  # the reference an actor answers when it is ready -> the actor
@@ -144,7 +144,7 @@ class RayExecutor(Executor):
         wanted = self._limited(len(self._running) + num_tasks)
         room = self._shape.room(self._nodes)
         if not self._is_own_machine and not room:
-            self._grows = ray_cluster.num_nodes_starting() > 0
+            self._grows = cluster.num_nodes_starting() > 0
         allowed = room if self._is_own_machine else max(room, here + max(_ASKED_AT_ONCE, here))
         for _ in range(min(wanted, allowed) - here - len(self._starting)):
             self._start_actor()
@@ -203,7 +203,7 @@ class RayExecutor(Executor):
         if now - self._checked < 1.0:
             return self._answered == self._checked
         self._checked = now
-        if ray_cluster.head_answers():
+        if cluster.head_answers():
             self._answered = now
         elif now - self._answered > _HEAD_SECONDS:
             self._head_is_gone = True
@@ -215,7 +215,7 @@ class RayExecutor(Executor):
 
     def _look(self) -> None:
         """At the nodes that there are now."""
-        self._listed = ray_cluster.nodes()
+        self._listed = cluster.nodes()
         self._nodes: Sequence[Node] = [listed.node for listed in self._listed.values()]
         self._looked = time.monotonic()
 
@@ -261,7 +261,7 @@ class RayExecutor(Executor):
             return True
         time.sleep(1.0)
         self._look()
-        self._grows = ray_cluster.num_nodes_starting() > 0
+        self._grows = cluster.num_nodes_starting() > 0
         if not self._shape.room(self._nodes) and not self._grows and time.monotonic() - since > _AUTOSCALER_SECONDS:
             has_gpus = any(node.gpus for node in self._nodes)
             if not self._shape.gpus or has_gpus or self.resources.gpus == "required":
