@@ -30,7 +30,8 @@ SCRIPT = Path(__file__).parents[2] / "deploy" / "slurm.sbatch"
 NUMBERS = itertools.count()
 RAY_COMMAND = str(Path(sys.executable).with_name("ray"))
 SRUN = """#!/bin/bash
-# Plays srun: the options slurm.sbatch uses, and no others; the step is this very process, so it gets the signals.
+# Plays srun: the options slurm.sbatch uses, and no others. Hands standard input on, and answers a signal as srun does,
+# by killing all of its step.
 while [[ ${1:-} == --* ]]; do
   case $1 in
     --overlap | --nodes=1 | --ntasks=1 | --cpus-per-task=*) ;;
@@ -41,7 +42,12 @@ while [[ ${1:-} == --* ]]; do
 done
 [[ $SLURMD_NODENAME != "${BROKEN_NODE:-}" ]] || { echo "srun: error: Node failure on $SLURMD_NODENAME" >&2; exit 1; }
 export SLURM_GPUS_ON_NODE=1
-exec "$@"
+step() { for child in $(ps -o pid= --ppid "$1"); do step "$child"; done; echo "$1"; }
+trap 'echo "srun: forcing job termination" >&2; kill -KILL $(step "$task")' TERM INT
+"$@" <&0 &
+task=$!
+wait "$task"
+wait "$task"
 """
 SCONTROL = """#!/bin/bash
 [[ "$1 $2 $3" == "show hostnames node[1-2]" ]] || exit 1
@@ -209,6 +215,7 @@ def test_the_driver_ends_with_its_own_exit_code_and_gets_the_options_after_the_j
     (tmp_path / "job.yaml").touch()
     with submitted(tmp_path, "job.yaml", "--retry", "failed", RESULTS="s3://b/p", **played(tmp_path)) as job:
         assert job.end() == 7, job.said
+        assert job.scratch() == []
     arguments, access = (tmp_path / "driven").read_text().splitlines()
     assert arguments == "-m harness run job.yaml --address 10.0.0.1:4321 --results s3://b/p --retry failed"
     assert re.fullmatch(r"token 600 [0-9a-f]{64}", access)
@@ -216,7 +223,6 @@ def test_the_driver_ends_with_its_own_exit_code_and_gets_the_options_after_the_j
     assert stat.S_IMODE(job.logs.stat().st_mode) == 0o700
     kept = {str(path.relative_to(job.logs)) for path in job.logs.rglob("*") if path.is_file()}
     assert kept == {f"node-{number}{end}" for number in (0, 1) for end in (".log", "/raylet.out")}
-    assert job.scratch() == []
 
 
 def test_no_port_is_one_that_another_ray_may_have(tmp_path: Path) -> None:
@@ -231,7 +237,10 @@ def test_no_port_is_one_that_another_ray_may_have(tmp_path: Path) -> None:
     )
     assert set(ports) == set(re.findall(r"^ +--([\w-]*port) INTEGER", known.stdout, re.MULTILINE)) - {"dashboard-port"}
     assert "--include-dashboard=false" in head
-    assert {name: port for name, port in ports.items() if port != "0"}.keys() == {"ray-client-server-port"}
+    (fixed,) = {name: int(port) for name, port in ports.items() if port != "0"}.items()
+    any_from, _ = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    assert fixed[0] == "ray-client-server-port"  # which cannot be 0
+    assert 19999 < fixed[1] < max(int(any_from), 30000)  # above Ray's own, below what the system gives to who asks
     assert "--address=10.0.0.1:4321" in worker
     for_heads = {"port", "ray-client-server-port"}
     assert dict(re.findall(r"--([\w-]*port)=(\d+)", worker)).keys() == ports.keys() - for_heads
@@ -284,7 +293,7 @@ def test_a_signal_before_the_cluster_is_there_ends_what_has_started(tmp_path: Pa
         job.process.send_signal(signal.SIGTERM)
         assert job.end() == 130, job.said
         assert job.left() == []
-    assert job.scratch() == []
+        assert job.scratch() == []
     assert not (tmp_path / "driven").exists()
     assert not (job.logs / "token").exists()
 
@@ -329,12 +338,12 @@ def test_two_jobs_on_the_same_nodes_do_not_touch_each_other(
         assert first.left() == []
         assert second.end() == 0, second.said
         assert second.left() == []
+        assert first.scratch() + second.scratch() == []
     assert bystander.poll() is None
     assert len(tokens) == 2
     for batch in (first, second):
         assert "2 Ray actors, 1 GPU and" in batch.said  # a GPU on either node, as SLURM_GPUS_ON_NODE says
         assert batch.num_rows() == 16
-    assert first.scratch() + second.scratch() == []
 
 
 @pytest.mark.ray
