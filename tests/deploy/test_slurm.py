@@ -85,9 +85,9 @@ class Batch:
 
         wait_for(looked, seconds=120, process=self.process)
 
-    def end(self) -> int:
+    def end(self, *, seconds: float = 120) -> int:
         """Waits until it ends; its exit code."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + seconds
         while self.process.poll() is None:
             assert time.monotonic() < deadline, self.said
             self.look()
@@ -214,7 +214,7 @@ def test_every_ray_of_the_machine_but_its_own_is_left_alone() -> None:
 def test_the_driver_ends_with_its_own_exit_code_and_gets_the_options_after_the_job(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").touch()
     with submitted(tmp_path, "job.yaml", "--retry", "failed", RESULTS="s3://b/p", **played(tmp_path)) as job:
-        assert job.end() == 7, job.said
+        assert job.end(seconds=18) == 7, job.said  # Ray is killed after 20 s, if it does not listen
         assert job.scratch() == []
     arguments, access = (tmp_path / "driven").read_text().splitlines()
     assert arguments == "-m harness run job.yaml --address 10.0.0.1:4321 --results s3://b/p --retry failed"
@@ -291,9 +291,9 @@ def test_a_signal_before_the_cluster_is_there_ends_what_has_started(tmp_path: Pa
     with submitted(tmp_path, "job.yaml", SLOW="yes", **played(tmp_path)) as job:
         job.wait_for(lambda: (tmp_path / "started").exists() and bool(job.scratch()))
         job.process.send_signal(signal.SIGTERM)
-        assert job.end() == 130, job.said
+        assert job.end(seconds=18) == 130, job.said
+        assert job.scratch() == []  # at once: it has waited for its nodes
         assert job.left() == []
-        assert job.scratch() == []
     assert not (tmp_path / "driven").exists()
     assert not (job.logs / "token").exists()
 
