@@ -1,4 +1,4 @@
-"""README.md and docs/jobs.md say what is there: their files, Python names, jobs and commands."""
+"""README.md, docs/jobs.md and docs/clusters.md say what is there: their files, Python names, jobs and commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.cli.app import app
 from tests.searches import HEAD
 
 ROOT = Path(__file__).parents[1]
-PAGES = {page: (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/jobs.md")}
+PAGES = {page: (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/jobs.md", "docs/clusters.md")}
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -48,7 +48,9 @@ def test_links_lead_to_files(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_paths_in_text_exist(page: str) -> None:
     """Job files, documents, benchmarks and modules; names in capitals and of an example are placeholders."""
-    paths = re.findall(r"\b(?:jobs|docs|benchmarks|tests|harness)/[\w/]+\.(?:yaml|md|py|png|ipynb)\b", PAGES[page])
+    paths = re.findall(
+        r"\b(?:jobs|docs|benchmarks|tests|harness|deploy)/[\w/-]+\.(?:yaml|md|py|png|ipynb|sbatch)\b", PAGES[page]
+    )
     assert [path for path in sorted(set(paths) - {"jobs/grid.yaml"}) if not (ROOT / path).exists()] == []
 
 
