@@ -14,6 +14,7 @@ import pytest
 import harness
 from harness.errors import StoreError
 from harness.job.job import Job
+from harness.job.reading import dump_job
 from harness.storage.place import Place
 from harness.storage.query import Results
 from tests.execution.test_cluster import ENVIRONMENT, command, end_all, wait_for
@@ -81,7 +82,7 @@ def test_what_a_node_without_the_folder_computes_is_in_the_folder(
     """The head has no CPU, so every pack, every snapshot and every state is one of the other node."""
     resources = {"pack": 2, "gpus_per_actor": 0, "checkpoint_minutes": 1e-4}
     job = train_job(resources=resources) if protocol == "train" else probe_job(resources=resources)
-    (tmp_path / "job.yaml").write_text(harness.job.reading.dump_job(job))
+    (tmp_path / "job.yaml").write_text(dump_job(job))
     results, own = tmp_path / "results", tmp_path / "own"
     results.mkdir()
     with head(tmp_path, cpus=0) as (address, _), node_without(results, address, cpus=2, own=own):

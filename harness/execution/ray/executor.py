@@ -41,6 +41,8 @@ _WORKER_GONE = (
 )
 _NO_ACTOR = (exceptions.ActorUnschedulableError, exceptions.RuntimeEnvSetupError)
 _MAX_FAILED_STARTS = 5
+_NODE_DIED = "its node has died"
+"""In Ray's words for an actor whose node has gone, which no attribute of the error says."""
 _ASKED_AT_ONCE = 8
 """Actors asked for beyond those at work, or as many again: so nodes are started by the dozen, and few requests wait."""
 _AUTOSCALER_SECONDS = 20.0
@@ -314,6 +316,8 @@ class RayExecutor(Executor):
                 return
             if isinstance(cause, HarnessError):  # a store that is not to be had: no other start would help
                 raise cause from error
+            if _NODE_DIED in str(error):  # with all that were on their way to it
+                return
             self._failed_starts += 1
             if self._failed_starts > _MAX_FAILED_STARTS:
                 raise ClusterError(f"actors of {self._shape} do not start: {error}") from error
