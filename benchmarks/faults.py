@@ -207,7 +207,8 @@ def matches(results: str, jobs: list[dict[str, Any]], folder: Path) -> bool:
     query = NUMBERS.replace("FROM cells", "FROM cells WHERE job = '{}'")
     for job in jobs:
         mine, theirs = (Results(root).query(query.format(job["name"])).to_pylist() for root in (results, undisturbed))
-        rows = Store(results).dataset("cells", job=job["name"]).to_table(columns=["attempt"])
+        store = Store(results)
+        rows = store.read("cells", store.parts("cells", job=job["name"]), columns=["attempt"])
         attempts = collections.Counter(rows["attempt"].to_pylist())
         is_equal = mine == theirs and len(mine) == 60
         sound &= is_equal

@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     import pyarrow.dataset
 
 _READS_AT_ONCE = 16
+_WAY_OUT = "delete it and the file of its name in cells, and run the job again for what they held"
+_WAYS_OUT = {
+    "cells": "delete it, and run the job again for what it held",
+    "training": "delete it; what it held is lost until its runs are trained again",
+    "trials": "delete it; the study has what it held",
+}
 
 
 class Store(StoreWriter):
@@ -245,7 +251,7 @@ class Store(StoreWriter):
             found = list(pool.map(look, parts))
         for part, problem in zip(parts, found, strict=True):
             if problem:
-                warn(f"{part.path}: {problem}. It is passed over; delete it, and run the job again for what it held")
+                warn(f"{part.path}: {problem}. It is passed over; {_WAYS_OUT.get(table, _WAY_OUT)}")
         return [part for part, problem in zip(parts, found, strict=True) if not problem]
 
     # --- private
