@@ -93,7 +93,10 @@ class Place:
             with self.files.open_output_stream(self.path(name)) as file:
                 file.write(content)
 
-        self.patiently(write, f"cannot write {name}")
+        try:
+            self.patiently(write, f"cannot write {name}")
+        except FileNotFoundError as error:
+            raise StoreError(f"--results {self.root}: cannot write {name}: there is no such bucket or place") from error
 
     def content(self, name: str) -> bytes | None:
         """Of a file; None where there is none."""
@@ -121,6 +124,15 @@ class Place:
     def names(self, folder: str) -> list[str]:
         """Names of what is in a folder; none where there is no such folder."""
         return [info.base_name for info in self.listing(folder)]
+
+    def folders(self) -> list[str]:
+        """Names of the folders in the root."""
+        if self.files.type_name != "gcs":
+            return [info.base_name for info in self.listing("") if info.type == pyarrow.fs.FileType.Directory]
+        # pyarrow lists objects there and no prefixes, so all files are listed, a thousand to a request
+        selector = pyarrow.fs.FileSelector(self.path(""), allow_not_found=True, recursive=True)
+        infos = self.patiently(lambda: self.files.get_file_info(selector), "cannot be read")
+        return sorted({parts[0] for info in infos if len(parts := self.name(info.path).split("/")) > 1})
 
     def listing(self, folder: str) -> list[pyarrow.fs.FileInfo]:
         """What is in a folder; nothing where there is no such folder."""

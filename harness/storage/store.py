@@ -171,11 +171,7 @@ class Store(StoreWriter):
 
     def jobs(self) -> list[str]:
         """Names of the jobs that have results."""
-        return sorted(
-            info.base_name
-            for info in self.place.listing("")
-            if info.type == pyarrow.fs.FileType.Directory and info.base_name not in (SNAPSHOTS, MARKERS, STATES)
-        )
+        return sorted(set(self.place.folders()) - {SNAPSHOTS, MARKERS, STATES})
 
     def parts(self, table: str, *, job: str | None = None) -> list[Part]:
         """The parts of a table, of one job or of all."""
