@@ -40,6 +40,10 @@ class SnapshotsLostError(StoreError):
         return type(self), (str(self), self.keys)
 
 
+class StateLostError(StoreError):
+    """Where a run stood is damaged or gone."""
+
+
 class UnseenStoreError(StoreError):
     """A worker does not see the folder that the driver writes to."""
 

@@ -242,7 +242,7 @@ class Driver:
             "attempt": task.attempt,
             "sequence": task.sequence,
             "cells": [cell.cell_id for cell in task.pack.cells],
-            "error": event.error,
+            "error": f"{event.error}\n{event.details}".rstrip(),
         }
         self._store.write_log(task.job, f"{json.dumps(line)}\n", sequence=task.sequence)
 

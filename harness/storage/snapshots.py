@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
-from ..errors import SnapshotsLostError, StoreError
+from ..errors import SnapshotsLostError, StateLostError
 from ..identity import SnapshotKey
 from .files import Files
 from .place import warn
@@ -122,15 +122,15 @@ class States:
         """Where a run stood.
 
         Raises:
-          StoreError: If it is not there, or not what was written; it is deleted then.
+          StateLostError: If it is not there, or not what was written; it is deleted then.
         """
         name = self._files().get((run_id, epoch), "")
         content = self._place.content(name) if name else None
         if content is None:
-            raise StoreError(f"{self._place.root}: no state of run {run_id} at epoch {epoch}")
+            raise StateLostError(f"{self._place.root}: no state of run {run_id} at epoch {epoch}")
         if not name.endswith(_name(content)):
             self._place.delete([name])
-            raise StoreError(f"{self._place.path(name)}: was damaged, and is deleted")
+            raise StateLostError(f"{self._place.path(name)}: was damaged, and is deleted")
         return content
 
     def delete(self, keys: Collection[SnapshotKey]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from ..errors import StoreError
+from ..errors import StateLostError
 from ..planning.packs import TrainingPack
 from ..storage.writer import StoreWriter
 from ..training.members import MemberState
@@ -40,7 +40,7 @@ class Checkpoints:
         for epoch in sorted((epoch for epoch in common if epoch < min(self._pack.epochs)), reverse=True):
             try:
                 contents = [self._states.read(run.run_id, epoch) for run in self._pack.runs]
-            except StoreError:  # damaged: an earlier one, or none
+            except StateLostError:  # damaged: an earlier one, or none
                 continue
             self.behind, self._has_some = epoch, True
             return {member: decode_state(content) for member, content in enumerate(contents)}

@@ -113,11 +113,14 @@ class WorkerDied:
     """The worker is gone, and what it was doing may or may not have been written.
 
     Attributes:
+      error: In a sentence, for the rows of its cells.
       preempted: The machine was taken away, which is not the pack's fault.
+      details: What else is known, for the log.
     """
 
     error: str
     preempted: bool = False
+    details: str = ""
 
 
 Event = (

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..dirac.cells import DiracPack
 from ..dirac.play import play
-from ..errors import SnapshotsLostError, StoreError
+from ..errors import SnapshotsLostError, StateLostError, StoreError
 from ..evaluation.cells import Evaluator, Trained
 from ..identity import SnapshotKey
 from ..job.parts.settings import Evaluation
@@ -154,7 +154,13 @@ class Worker:
         unwritten: list[Columns] = []
         source = self._source_of(pack)
         checkpoints = Checkpoints(self._store, attempt.job, pack, seconds=self._settings.checkpoint_seconds)
-        states = checkpoints.read() if pack.stage is None else self._read_states(pack)
+        states = dict(checkpoints.read())
+        if pack.stage is not None:
+            for found in self._read_states(pack, source):
+                if isinstance(found, Progress):
+                    yield found
+                else:
+                    states[found[0]] = found[1]
         yield Progress(checkpoints.behind * sum(run.steps_per_epoch for run in pack.runs))
         for result in train(pack.runs, source, num_epochs=pack.num_epochs - checkpoints.behind, states=states):
             if isinstance(result, Progress):
@@ -179,13 +185,19 @@ class Worker:
                     raise PreemptedError(f"its machine is being taken away; kept at epoch {max(result.epoch)}")
         checkpoints.delete()
 
-    def _read_states(self, pack: TrainingPack) -> dict[int, MemberState]:
-        """Where members stand, by index; those that begin have none."""
-        return {
-            member: decode_state(self._store.states.read(run.run_id, start))
-            for member, (run, start) in enumerate(zip(pack.runs, pack.starts, strict=False))
-            if start > 0
-        }
+    def _read_states(self, pack: TrainingPack, source: Source) -> Iterator[Progress | tuple[int, MemberState]]:
+        """Where members that do not begin stand, by index; what is damaged or gone is trained again, in their place."""
+        for member, (run, start) in enumerate(zip(pack.runs, pack.starts, strict=False)):
+            if start == 0:
+                continue
+            try:
+                yield member, decode_state(self._store.states.read(run.run_id, start))
+            except StateLostError:
+                for result in train([run], source, num_epochs=start):
+                    if isinstance(result, Progress):
+                        yield Progress(0)  # of work that nobody has planned
+                    elif result.epoch == [start]:
+                        yield member, result.state(0)
 
     def _write_snapshots(self, pack: TrainingPack, result: Epoch, due: Sequence[int]) -> Iterator[Event]:
         epochs = result.epoch

@@ -21,6 +21,7 @@ from harness.search.scoring import Result, TrialScore
 from harness.search.study import OptunaStudy
 from harness.search.tune import tune
 from harness.storage.query import Results
+from harness.storage.snapshots import States
 from harness.storage.store import Store
 from tests.conftest import near
 from tests.searches import HEAD, search_of
@@ -244,3 +245,29 @@ def test_the_default_bound_is_the_informative_one() -> None:
     assert replaced().bound == "bound_best"
     digits = replaced(("{name: ring}", "{name: digits}"))
     assert digits.bound == "bound_sliced_best"
+
+
+def test_damaged_states_cost_time_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every state that a stage leaves is damaged before the next reads it."""
+    job = replaced(("epochs: 2", "epochs: 4"), ("pruner: none", "pruner: median"))
+    assert len(job.stages) > 1
+    undisturbed = tune(job, results=tmp_path / "undisturbed", executor="serial")
+    keep, num_damaged = States.write, []
+
+    def keep_damaged(self: States, run_id: str, epoch: int, content: bytes) -> None:
+        keep(self, run_id, epoch, content)
+        for path in (tmp_path / "disturbed" / ".states").glob(f"state-{run_id}-{epoch}-*"):
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+            num_damaged.append(path.name)
+
+    monkeypatch.setattr(States, "write", keep_damaged)
+    disturbed = tune(job, results=tmp_path / "disturbed", executor="serial")
+    assert num_damaged
+    assert disturbed.num_trials == undisturbed.num_trials
+    values = "SELECT trial, state, value, distance FROM trials ORDER BY trial"
+    one, two = (Results(tmp_path / name).query(values).to_pylist() for name in ("undisturbed", "disturbed"))
+    assert [(row["trial"], row["state"]) for row in one] == [(row["trial"], row["state"]) for row in two]
+    for mine, theirs in zip(one, two, strict=True):
+        assert mine["value"] == pytest.approx(theirs["value"], rel=1e-4)
+    statuses = "SELECT DISTINCT status FROM cells"
+    assert Results(tmp_path / "disturbed").query(statuses).to_pylist() == [{"status": "completed"}]

@@ -345,10 +345,7 @@ class RayExecutor(Executor):
         try:
             event: Event = ray.get(next(stream))
         except _WORKER_GONE as error:
-            listed = self._listed.get(call.worker.place.node)
-            is_gone = listed is not None and not listed.answers
-            where = f" The node of {call.worker.place} is gone." if is_gone else ""
-            event = WorkerDied(f"{error}{where}", preempted=is_gone or bool(getattr(error, "preempted", False)))
+            event = self._death(call.worker, error)
         except StopIteration:
             event = WorkerDied("the worker's events ended without a last one")
         if isinstance(event, Last):
@@ -359,6 +356,17 @@ class RayExecutor(Executor):
             else:
                 self._idle[call.worker] = time.monotonic()
         return call.task, event
+
+    def _death(self, worker: Worker, error: Exception) -> WorkerDied:
+        """What became of a worker, in a sentence instead of Ray's many."""
+        listed = self._listed.get(worker.place.node)
+        if listed is not None and not listed.answers:
+            return WorkerDied(f"the node of {worker.place} is gone", preempted=True, details=str(error))
+        if isinstance(error, exceptions.OutOfMemoryError):
+            said = f"its node was short of memory, so Ray ended {worker.place}; resources.memory_gb limits an actor"
+        else:
+            said = f"{worker.place} has ended in the middle of the pack: it was killed, or code in it ended it"
+        return WorkerDied(said, preempted=bool(getattr(error, "preempted", False)), details=str(error))
 
     def _end_idle(self, workers: Sequence[Worker]) -> None:
         for worker in workers:
