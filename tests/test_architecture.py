@@ -66,6 +66,7 @@ HOMES = {
         "execution/ray/actor.py",
         "execution/ray/executor.py",
         "execution/ray/cluster.py",
+        "execution/ray/loading.py",
         "execution/ray/relay.py",
         "execution/ray/submission.py",
     },
@@ -332,7 +333,8 @@ BROKEN = [
         imports_away_from_home,
         {"cli/app.py": "def f():\n    from ray import exceptions"},
         "harness/cli/app.py:2: mend the import of ray, which is at home in execution/ray/actor.py, "
-        "execution/ray/cluster.py, execution/ray/executor.py, execution/ray/relay.py, execution/ray/submission.py",
+        "execution/ray/cluster.py, execution/ray/executor.py, execution/ray/loading.py, "
+        "execution/ray/relay.py, execution/ray/submission.py",
     ),
     (
         imports_away_from_home,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import ray
 
-from ...job.parts.problem import Problem
 from ...worker.messages import Event, Task, WorkerSettings
 from . import cluster
 from .calls import Location
@@ -47,7 +46,3 @@ class Actor:
                 looked = time.monotonic()
                 if node in cluster.draining_nodes():
                     self._worker.leave()
-
-
-def load(problem: Problem) -> tuple[Samples | None, bool]:
-    return problem.load(), True

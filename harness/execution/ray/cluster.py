@@ -24,6 +24,17 @@ from ...errors import ClusterError
 from .capacity import Node
 
 LOCAL = "local"
+WORKER_GONE = (
+    exceptions.RayActorError,
+    exceptions.OutOfMemoryError,
+    exceptions.NodeDiedError,
+    exceptions.WorkerCrashedError,
+    exceptions.LocalRayletDiedError,
+    exceptions.TaskCancelledError,
+)
+"""What Ray raises when a worker, or its node, has gone."""
+NO_ACTOR = (exceptions.ActorUnschedulableError, exceptions.RuntimeEnvSetupError)
+"""What it raises when it cannot have one."""
 _CONNECT_SECONDS = 5.0
 _WAYS_IN = (
     "\n  Start one with 'ray start --head', or use this machine by leaving out --address and unsetting RAY_ADDRESS"

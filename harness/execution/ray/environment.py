@@ -18,6 +18,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def prepare(address: str | None) -> None:
     """Sets the variables for a cluster at `address`; to be called before ``import ray``."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # of calls whose answers nobody needs any more, as those of actors that were ended; all others are asked for
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     if not address and not has_token():
         _make_token()
     if is_loopback(address) and has_token():

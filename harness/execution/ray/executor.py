@@ -26,20 +26,12 @@ from ...worker.messages import Event, Last, PackFailed, Task, WorkerDied, Worker
 from ..durations import duration
 from ..executor import Executor
 from . import cluster
-from .actor import LOOK_SECONDS, Actor, load
+from .actor import LOOK_SECONDS, Actor
 from .calls import Call, Location, Starting, Worker
 from .capacity import Node, Shape, shape_with_gpus, shape_without_gpus, too_small
+from .loading import Loading
 from .relay import Relay, start_keeper
 
-_WORKER_GONE = (
-    exceptions.RayActorError,
-    exceptions.OutOfMemoryError,
-    exceptions.NodeDiedError,
-    exceptions.WorkerCrashedError,
-    exceptions.LocalRayletDiedError,
-    exceptions.TaskCancelledError,
-)
-_NO_ACTOR = (exceptions.ActorUnschedulableError, exceptions.RuntimeEnvSetupError)
 _MAX_FAILED_STARTS = 5
 _NODE_DIED = "its node has died"
 """In Ray's words for an actor whose node has gone, which no attribute of the error says."""
@@ -81,8 +73,7 @@ class RayExecutor(Executor):
         self._idle: dict[Worker, float] = {}  # since when
         self._running: dict[Any, Call] = {}  # the stream of events -> what it belongs to
         self._failed_starts = 0
-        self._samples: Any = None  # a reference
-        self._loading: Any = None  # another, answered when the samples are there
+        self._loading: Loading | None = None
         self._checked = self._answered = time.monotonic()
         self._head_is_gone = False
         self._keeper: Any = None  # of the driver's folder, for workers that do not see it
@@ -117,22 +108,19 @@ class RayExecutor(Executor):
 
     def open(self, settings: WorkerSettings, problem: Problem, *, num_tasks: int) -> None:
         self._settings = settings
-        if problem.has_samples:
-            # loaded once by a task; actors of a node share the object store's copy without copying it again
-            loading = ray.remote(load).options(num_cpus=0, num_returns=2, max_retries=0)
-            self._samples, self._loading = loading.remote(problem)
+        self._loading = Loading(problem)
         self.provide(num_tasks)  # actors start while the data load
         opened = said = time.monotonic()
-        while not (self._has_loaded(problem) and self._has_nodes(num_tasks, since=opened)):
-            now = time.monotonic()
-            if settings.timeout_seconds is not None and now - opened > settings.timeout_seconds and self._loading:
+        while not (self._has_loaded(num_tasks) and self._has_nodes(num_tasks, since=opened)):
+            now, is_loading = time.monotonic(), self._loading.is_under_way
+            if settings.timeout_seconds is not None and now - opened > settings.timeout_seconds and is_loading:
                 raise HarnessError(
                     f"problem {problem.name}: loading the data takes longer than resources.timeout_seconds = "
                     f"{settings.timeout_seconds:g}"
                 )
             if now - said > _SAID_SECONDS:
                 said = now
-                what = f"loading the data of problem {problem.name}" if self._loading else f"waiting for {self.awaited}"
+                what = f"loading the data of problem {problem.name}" if is_loading else f"waiting for {self.awaited}"
                 self.announce(f"{what}, {duration(now - opened)}")
 
     def provide(self, num_tasks: int) -> None:
@@ -181,7 +169,7 @@ class RayExecutor(Executor):
         if self._head_is_gone:
             return
         if self._loading is not None:
-            ray.cancel(self._loading, force=True)
+            self._loading.cancel()
         workers = [*self._idle, *(call.worker for call in self._running.values())]
         for actor in [*(begun.actor for begun in self._starting.values()), *(worker.actor for worker in workers)]:
             ray.kill(actor)
@@ -236,22 +224,14 @@ class RayExecutor(Executor):
         self.uses_gpus = shape.gpus > 0
         self.threads_per_slot = max(1, int(shape.cpus))
 
-    def _has_loaded(self, problem: Problem) -> bool:
-        if self._loading is None:
-            return True
-        ready, _ = ray.wait([self._loading], timeout=1.0)
-        if not ready:
-            return False
-        loading, self._loading = self._loading, None
-        try:
-            ray.get(loading)
-        except exceptions.RayTaskError as error:
-            raise HarnessError(f"problem {problem.name}: {error.cause}") from error
-        except _WORKER_GONE as error:
-            raise HarnessError(f"problem {problem.name}: the process that loaded its data has ended") from error
-        except _NO_ACTOR as error:
-            raise ClusterError(f"the cluster cannot load the data: {error}") from error
-        return True
+    def _has_loaded(self, num_tasks: int) -> bool:
+        assert self._loading is not None
+        num_starts = self._loading.num_starts
+        self._loading.look()
+        if self._loading.num_starts > num_starts:
+            self._drop_starting()  # they wait for what will not come
+            self.provide(num_tasks)
+        return not self._loading.is_under_way
 
     def _has_nodes(self, num_tasks: int, *, since: float) -> bool:
         """Whether a node holds an actor, or one is being started that may.
@@ -272,14 +252,17 @@ class RayExecutor(Executor):
         return bool(self._shape.room(self._nodes)) or self._grows
 
     def _go_on_without_gpus(self, num_tasks: int) -> None:
-        for reference in list(self._starting):
-            ray.kill(self._starting.pop(reference).actor)
+        self._drop_starting()
         self._take_shape(shape_without_gpus(self.resources))
         if not self._shape.room(self._nodes):
             raise too_small(self._shape, self.resources, self._nodes, where="the cluster, which starts no node,")
         self.provide(num_tasks)
 
     # --- actors
+
+    def _drop_starting(self) -> None:
+        for reference in list(self._starting):
+            ray.kill(self._starting.pop(reference).actor)
 
     def _start_actor(self) -> None:
         shape = shape_with_gpus(self.resources, self._nodes) if self._shape.gpus else self._shape
@@ -299,15 +282,16 @@ class RayExecutor(Executor):
 
     def _prepare(self, begun: Starting) -> None:
         root = begun.settings.results
+        assert self._loading is not None, "open() comes first"
         files = Relay(root, self._keeper) if begun.is_relayed else None
-        self._starting[begun.actor.prepare.remote(begun.settings, self._samples, files)] = begun
+        self._starting[begun.actor.prepare.remote(begun.settings, self._loading.samples, files)] = begun
 
     def _welcome(self, reference: Any) -> None:
         """An actor has got its resources and is ready, or will never be."""
         begun = self._starting.pop(reference)
         try:
             place = ray.get(reference)
-        except (*_NO_ACTOR, *_WORKER_GONE, exceptions.RayTaskError) as error:
+        except (*cluster.NO_ACTOR, *cluster.WORKER_GONE, exceptions.RayTaskError) as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, UnseenStoreError) and not begun.is_relayed and "://" not in begun.settings.results:
                 if self._keeper is None:
@@ -344,7 +328,7 @@ class RayExecutor(Executor):
         call.heard = time.monotonic()
         try:
             event: Event = ray.get(next(stream))
-        except _WORKER_GONE as error:
+        except cluster.WORKER_GONE as error:
             event = self._death(call.worker, error)
         except StopIteration:
             event = WorkerDied("the worker's events ended without a last one")
