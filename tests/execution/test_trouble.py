@@ -106,6 +106,25 @@ def test_a_loader_that_ends_its_process_is_said(tmp_path: Path) -> None:
     assert said(tmp_path).strip() == "problem hanging_data:Hanging: the process that loaded its data has ended"
 
 
+def test_a_loader_whose_process_is_killed_is_started_again(tmp_path: Path) -> None:
+    """As when its node is lost. The first kills itself, the second finds that it has been here."""
+    (tmp_path / "hanging_data.py").write_text(
+        HANGING.replace("raise NotImplementedError", "import numpy as np; return np.zeros((150, 2))").replace(
+            "time.sleep(3600)",
+            f"""import os, pathlib, signal
+        been_here = pathlib.Path({str(tmp_path / "been-here")!r})
+        if not been_here.exists():
+            been_here.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().load()""",
+        )
+    )
+    (tmp_path / "job.yaml").write_text(HANGING_JOB)
+    with started("run", "job.yaml", folder=tmp_path) as run:
+        assert run.wait(timeout=90) == 0, said(tmp_path)
+    assert (tmp_path / "been-here").exists()
+
+
 # --- odd machines
 
 
