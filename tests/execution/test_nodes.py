@@ -153,6 +153,21 @@ def test_a_node_that_is_to_be_taken_away_keeps_its_state_and_is_left_alone(
     assert Results(store.root).query(NUMBERS).to_pylist() == Results(undisturbed).query(NUMBERS).to_pylist()
 
 
+def test_halves_of_gpus_on_nodes_of_different_kinds(cluster: Any, train_job: JobMaker, store: Store) -> None:
+    """Four on the node with two GPUs, whose one CPU they share, and two on the other; the head has none."""
+    cluster.add_node(num_cpus=1, num_gpus=2)
+    cluster.add_node(num_cpus=2, num_gpus=1)
+    cluster.wait_for_nodes()
+    most: list[int] = []
+    job = train_job(training={"steps_per_epoch": 1500}, resources={"gpus_per_actor": 0.5, "pack": 1})
+    outcome = harness.run(
+        job, results=store.root, address=cluster.address, observer=lambda state: most.append(state.num_running)
+    )
+    assert outcome.is_complete
+    assert "6 Ray actors, 0.5 GPU and 0.25 CPU each" in outcome.executor
+    assert max(most) == 6
+
+
 @pytest.mark.usefixtures("hasty")
 def test_a_cluster_without_gpus_computes_on_cpus_and_says_so(cluster: Any, train_job: JobMaker, store: Store) -> None:
     outcome = harness.run(train_job(), results=store.root, address=cluster.address)
