@@ -25,11 +25,13 @@ LAYERS = {
     # python -m harness
     "__main__": "cli",
     # the commands: reads options, prints answers
-    "cli": "figures search execution evaluation planning job storage verification theory errors",
+    "cli": "figures search contrasts execution evaluation planning job storage verification theory errors",
     # tables -> pictures
     "figures": "search job storage errors",
     # searches: a study asks for trials, trials become packs, rows become objectives
     "search": "execution planning job storage errors identity",
+    # rows of a job -> contrasts of its seeds, with intervals and verdicts
+    "contrasts": "planning job storage theory errors",
     # where packs run: the queue of the driver, and the executors
     "execution": "worker planning problems job storage training errors identity",
     # a pack -> events and rows, in a process of its own

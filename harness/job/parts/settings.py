@@ -72,12 +72,37 @@ SigmaGrid = Annotated[
 ]
 
 
+class Collapsed(Spec):
+    """What counts as a collapsed seed: a distance above this limit, in data units."""
+
+    w1: FiniteFloat | None = Field(None, gt=0)
+    w1_sliced: FiniteFloat | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if (self.w1 is None) == (self.w1_sliced is None):
+            raise ValueError("collapsed names one distance: w1 or w1_sliced")
+        return self
+
+    @property
+    def metric(self) -> str:
+        """Which distance it is."""
+        return "w1" if self.w1 is not None else "w1_sliced"
+
+    @property
+    def limit(self) -> float:
+        """Above which a seed has collapsed."""
+        limit = self.w1 if self.w1 is not None else self.w1_sliced
+        assert limit is not None
+        return limit
+
+
 class Evaluation(Spec):
     """How snapshots are measured.
 
     `samples` is the largest number a set has; a problem with fewer held-out samples uses them all. `sigmas` is the
     grid over which the best bound is taken; ``auto`` spans the useful range of the held-out data. `metrics` go into a
-    table of their own.
+    table of their own. `collapsed` is what comparisons count as a collapsed seed; it changes no number.
     """
 
     samples: int = Field(1000, ge=4, le=MAX_COUNT)
@@ -85,11 +110,12 @@ class Evaluation(Spec):
     directions: int = Field(64, ge=1, le=MAX_COUNT)
     sigmas: SigmaGrid | Literal["auto"] = "auto"
     metrics: Annotated[tuple[AnyMetric, ...], BeforeValidator(to_tuple), AfterValidator(distinct)] = ()
+    collapsed: Collapsed | None = None
 
     @functools.cached_property
     def canonical(self) -> str:
-        """Without metrics where there are none: they were not always there."""
-        values = self.model_dump(mode="json", exclude={"metrics"})
+        """Without metrics where there are none, as they were not always there, and without what changes no number."""
+        values = self.model_dump(mode="json", exclude={"metrics", "collapsed"})
         metrics = [json.loads(metric.canonical) for metric in self.metrics]
         return canonical_json({**values, "metrics": metrics} if metrics else values)
 

@@ -1,0 +1,109 @@
+"""``harness compare``: contrasts with intervals, corrected for their number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ..errors import HarnessError
+from .options import Results, say
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ..job.parts.settings import Collapsed
+
+app = typer.Typer()
+
+
+@app.command()
+def compare(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Name of a job with results.")],
+    other: Annotated[
+        str | None, typer.Argument(metavar="[JOB2]", help="Another, which the first is compared with at every cell.")
+    ] = None,
+    results: Results = "results",
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="AXIS", help="loss, penalty, schedule (the noise), learning_rate, ...")
+    ] = None,
+    metric: Annotated[str, typer.Option("--metric", metavar="NAMES", help="Columns of cells.")] = "w1,bound_best",
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="VALUE", help="Of the axis; the first of the job file without it."),
+    ] = None,
+    epoch: Annotated[int | None, typer.Option("--epoch", help="The last that all have without it.")] = None,
+    collapsed: Annotated[
+        str | None,
+        typer.Option("--collapsed", metavar="w1=LIMIT", help="Count seeds above it; as evaluation.collapsed in a job."),
+    ] = None,
+    form: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="Of the answer.")] = "table",
+    json_: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
+) -> None:
+    """Compare the values of an axis, or two jobs: paired differences with intervals, shares, verdicts.
+
+    Verdicts are by the paired t test of the means at 5 %, corrected by Holm over all contrasts that are printed.
+    """
+    import pyarrow as pa
+
+    from ..contrasts.compare import compare as find
+    from ..contrasts.contrast import row, sentence
+    from ..storage.query import open_results
+    from .rendering import to_text, write
+
+    found = find(
+        open_results(results),
+        job,
+        other,
+        by=by,
+        metrics=[name.strip() for name in metric.split(",") if name.strip()],
+        against=against,
+        epoch=epoch,
+        collapsed=None if collapsed is None else _limit(collapsed),
+    )
+    rows = [row(contrast) for contrast in found]
+    if json_ or form != "table":
+        write(to_text(pa.Table.from_pylist(rows), form="csv" if form == "csv" and not json_ else "json"))
+        return
+    _print(pa.Table.from_pylist(rows))
+    for contrast in found:
+        say(sentence(contrast))
+    alone = sorted(
+        {f"{c.num_ours_alone} of {c.ours}, {c.num_theirs_alone} of {c.theirs}" for c in found if c.is_paired}
+    )
+    for text in alone:
+        if not text.startswith("0 of") or ", 0 of" not in text:
+            say(f"Seeds without a partner, left out: {text}")
+    say(
+        f"p and intervals are corrected for {len(found)} contrasts (Holm, 5 %); intervals exclude 0 where a verdict is made."
+    )
+
+
+def _print(table: pa.Table) -> None:
+    """What a person compares first; the rest is in --json."""
+    from .rendering import print_fitted
+
+    axes = ["ours", *(["within"] if any(table["within"].to_pylist()) else []), "metric", "verdict"]
+    columns = ["mean_ours", "mean_theirs", "difference", "low", "high", "holm_p", "wilcoxon_p", "pairs"]
+    columns += [name for name in ("collapsed_ours", "collapsed_theirs", "collapsed_p") if name in table.column_names]
+    shown = table.select([*axes, *columns])
+    shown = shown.rename_columns([name.replace("_", " ") for name in shown.column_names])
+    names = [name.replace("_", " ") for name in columns]
+    first = ["difference", "low", "high", "holm p", "pairs"]
+    importance = [*first, *(name for name in names if name not in first)]
+    say(f"Against {table['theirs'][0].as_py()}")
+    print_fitted(shown, axes=axes, importance=importance, way_out="--json shows them all.")
+
+
+def _limit(text: str) -> Collapsed:
+    from pydantic import ValidationError
+
+    from ..job.parts.settings import Collapsed
+
+    name, _, limit = text.partition("=")
+    try:
+        return Collapsed.model_validate({name.strip(): float(limit)})
+    except (ValueError, ValidationError) as error:
+        raise HarnessError(
+            f"--collapsed {text}: name a distance and its limit, such as w1=0.3 or w1_sliced=0.1"
+        ) from error

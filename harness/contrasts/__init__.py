@@ -1,0 +1,1 @@
+"""What differs between losses, schedules, penalties or jobs: contrasts of their seeds, with intervals and verdicts."""

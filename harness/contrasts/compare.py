@@ -1,0 +1,186 @@
+"""The contrasts of a job, or of two: which rows are compared with which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import HarnessError, suggest
+from ..job.dirac import DiracJob
+from ..job.parts.settings import Collapsed
+from ..job.reading import parse_job
+from ..storage.query import Results
+from ..storage.records import CELLS
+from .contrast import Contrast, Seed, contrast, corrected
+
+AXES = ("loss", "penalty", "schedule", "learning_rate", "batch_norm", "discriminator_steps")
+JOB = "job"
+_Row = Mapping[str, Any]
+_Place = tuple[Any, ...]
+
+
+def compare(
+    results: Results,
+    job: str,
+    other: str | None = None,
+    *,
+    by: str | None = None,
+    metrics: Sequence[str] = ("w1", "bound_best"),
+    against: str | None = None,
+    epoch: int | None = None,
+    collapsed: Collapsed | None = None,
+) -> list[Contrast]:
+    """Contrasts of each value of an axis against one of them, everything else equal, on the same seeds.
+
+    Args:
+      results: Where the rows are.
+      job: Whose they are.
+      other: A second job, against which the first is compared at every place of the grid that both have.
+      by: The axis; may be left out where one alone has several values.
+      metrics: Columns of `cells`.
+      against: The value that others are compared with; by default the first of the job file.
+      epoch: By default the last that all have.
+      collapsed: What counts as a collapsed seed; by default what the job file says.
+
+    Returns:
+      One per metric, value and combination of the other axes, corrected over all of them (Holm).
+
+    Raises:
+      HarnessError: If there is nothing to compare, or a name is unknown.
+    """
+    _check_metrics(metrics)
+    names = [job] if other is None else [job, other]
+    spec = [_job_file(results, name) for name in names]
+    limit = collapsed or next((found for found in map(_collapsed_of, spec) if found is not None), None)
+    rows = _rows(results, names, metrics, limit, epoch)
+    if other is not None:
+        by, values, against = JOB, {JOB: [job]}, other
+    else:
+        values = _values(rows, spec[0])
+        by = _axis(by, values)
+        against = _value(against, values[by], by)
+    contrasts: list[Contrast] = []
+    places = _by_place(rows, by)
+    varying = [index for index, _ in enumerate(AXES) if len({place[index] for _, place in places}) > 1]
+    for place in dict.fromkeys(place for _, place in places):
+        theirs = places.get((against, place))
+        for value in values[by]:
+            ours = places.get((value, place))
+            if value == against or ours is None or theirs is None:
+                continue
+            within = ", ".join(f"{AXES[index]} {place[index]}" for index in varying)
+            contrasts += [
+                contrast(
+                    _seeds(ours, metric, limit),
+                    _seeds(theirs, metric, limit),
+                    metric=metric,
+                    names=(str(value), str(against)),
+                    within=within,
+                )
+                for metric in metrics
+            ]
+    if not contrasts:
+        raise HarnessError(f"{' and '.join(names)}: no cells that differ in {by} alone")
+    return corrected(contrasts)
+
+
+def _check_metrics(metrics: Sequence[str]) -> None:
+    numeric = [field.name for field in CELLS if str(field.type) == "double"]
+    for metric in metrics:
+        if metric not in numeric:
+            raise HarnessError(f"--metric: no column '{metric}' of numbers.{suggest(metric, numeric)}")
+
+
+def _job_file(results: Results, job: str) -> Any:
+    """The job as it was computed; None where its file is not there."""
+    if job not in results.store.jobs():
+        raise HarnessError(f"no job '{job}' in {results.store.root}.{suggest(job, results.store.jobs())}")
+    text = results.store.place.content(f"{job}/job.yaml")
+    found = None if text is None else parse_job(text.decode(), source=f"{results.store.root}/{job}/job.yaml")
+    if isinstance(found, DiracJob):
+        raise HarnessError(f"{job}: its games have no seeds to compare")
+    return found
+
+
+def _collapsed_of(job: Any) -> Collapsed | None:
+    found: Collapsed | None = None if job is None else job.evaluation.collapsed
+    return found
+
+
+def _rows(
+    results: Results, names: Sequence[str], metrics: Sequence[str], limit: Collapsed | None, epoch: int | None
+) -> list[_Row]:
+    """The cells at one epoch."""
+    wanted = dict.fromkeys([JOB, *AXES, "seed", "epoch", "status", *metrics, *([limit.metric] if limit else ())])
+    quoted = ", ".join(f"'{name}'" for name in names)
+    rows = results.query(f"SELECT {', '.join(wanted)} FROM cells WHERE job IN ({quoted})").to_pylist()
+    epochs = [{row["epoch"] for row in rows if row[JOB] == name} for name in names]
+    common = set.intersection(*epochs)
+    chosen = epoch if epoch is not None else max(common, default=None)
+    if chosen is None or chosen not in common:
+        known = ", ".join(map(str, sorted(common))) or "none"
+        raise HarnessError(f"--epoch {epoch}: not an epoch of {' and '.join(names)}; theirs: {known}")
+    return [row for row in rows if row["epoch"] == chosen]
+
+
+def _values(rows: Sequence[_Row], job: Any) -> dict[str, list[Any]]:
+    """The values of each axis, in the order of the job file as far as it tells."""
+    found = {axis: list(dict.fromkeys(row[axis] for row in rows)) for axis in AXES}
+    for values in found.values():
+        values.sort(key=lambda value: (value is None, str(value)))
+    if job is not None:
+        from ..planning.grid import expand
+
+        for axis in found:
+            order = {value: rank for rank, value in enumerate(dict.fromkeys(c.columns()[axis] for c in expand(job)))}
+            found[axis].sort(key=lambda value, order=order: order.get(value, len(order)))  # type: ignore[misc]
+    return found
+
+
+def _axis(by: str | None, values: Mapping[str, Sequence[Any]]) -> str:
+    several = [axis for axis in AXES if len(values[axis]) > 1]
+    if by is None and len(several) == 1:
+        return several[0]
+    if by is None:
+        raise HarnessError(f"--by: which axis? Those with several values: {', '.join(several) or 'none'}")
+    if by not in AXES:
+        raise HarnessError(f"--by: unknown axis '{by}'.{suggest(by, AXES)}")
+    if by not in several:
+        raise HarnessError(f"--by {by}: has one value only; those with several: {', '.join(several) or 'none'}")
+    return by
+
+
+def _value(wanted: str | None, values: Sequence[Any], by: str) -> Any:
+    if wanted is None:
+        return values[0]
+    for value in values:
+        if str(value) == wanted or (isinstance(value, float) and _is_number(wanted) and float(wanted) == value):
+            return value
+    raise HarnessError(f"--against: no {by} '{wanted}'.{suggest(wanted, [str(value) for value in values])}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _by_place(rows: Sequence[_Row], by: str) -> dict[tuple[Any, _Place], list[_Row]]:
+    """Rows by their value of the axis, and by the values of the others."""
+    found: dict[tuple[Any, _Place], list[_Row]] = {}
+    for row in rows:
+        place = tuple(None if axis == by else row[axis] for axis in AXES)
+        found.setdefault((row[by], place), []).append(row)
+    return found
+
+
+def _seeds(rows: Sequence[_Row], metric: str, limit: Collapsed | None) -> dict[int, Seed]:
+    def has_collapsed(row: _Row) -> bool | None:
+        if limit is None:
+            return None
+        value = row[limit.metric]
+        return row["status"] != "completed" or value is None or value > limit.limit
+
+    return {row["seed"]: Seed(row[metric], row["status"], has_collapsed(row)) for row in rows}
