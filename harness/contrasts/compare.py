@@ -53,16 +53,17 @@ def compare(
     spec = [_job_file(results, name) for name in names]
     limit = collapsed or next((found for found in map(_collapsed_of, spec) if found is not None), None)
     rows = _rows(results, names, metrics, limit, epoch)
+    values = _values(rows, spec[0])
+    order = {axis: {value: rank for rank, value in enumerate(found)} for axis, found in values.items()}
     if other is not None:
-        by, values, against = JOB, {JOB: [job]}, other
+        by, values, against = JOB, {**values, JOB: [job]}, other
     else:
-        values = _values(rows, spec[0])
         by = _axis(by, values)
         against = _value(against, values[by], by)
     contrasts: list[Contrast] = []
     places = _by_place(rows, by)
     varying = [index for index, _ in enumerate(AXES) if len({place[index] for _, place in places}) > 1]
-    for place in dict.fromkeys(place for _, place in places):
+    for place in sorted({place for _, place in places}, key=lambda place: _ranks(place, order)):
         theirs = places.get((against, place))
         for value in values[by]:
             ours = places.get((value, place))
@@ -165,6 +166,10 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _ranks(place: _Place, order: Mapping[str, Mapping[Any, int]]) -> list[int]:
+    return [order[axis].get(value, -1) for axis, value in zip(AXES, place, strict=True)]
 
 
 def _by_place(rows: Sequence[_Row], by: str) -> dict[tuple[Any, _Place], list[_Row]]:

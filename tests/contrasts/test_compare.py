@@ -1,0 +1,200 @@
+"""Contrasts of rows: which are compared, what SciPy alone says of them, and how often nothing is called something."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from harness.contrasts.compare import compare
+from harness.contrasts.contrast import sentence
+from harness.errors import HarnessError
+from harness.job.parts.settings import Collapsed
+from harness.storage.query import Results
+from harness.storage.store import Store
+from tests.in_process import harness as command
+from tests.storage.test_store import cell
+
+
+def write(store: Store, values: Mapping[str, Sequence[float | None]], *, job: str = "j", **columns: Any) -> None:
+    """Rows of a schedule each, one per value, with seeds from 0."""
+    rows = [
+        cell(
+            cell_id=f"{job}-{schedule}-{columns.get('loss', 'minimax')}-{seed}",
+            schedule=schedule,
+            seed=seed,
+            w1=value,
+            bound_best=None if value is None else 2 * value,
+            status="failed" if value is None else "completed",
+            **columns,
+        )
+        for schedule, of_seeds in values.items()
+        for seed, value in enumerate(of_seeds)
+    ]
+    store.write_part(job, "cells", rows, part="p" + str(abs(hash((job, *values))))[:8])
+
+
+NONE = [0.50, 0.12, 0.44, 0.61, 0.15, 0.38, 0.70, 0.11]
+CONSTANT = [0.35, 0.14, 0.41, 0.66, 0.10, 0.42, 0.59, 0.16]
+ANNEALED = [0.10, 0.09, 0.12, 0.11, 0.08, 0.10, 0.13, 0.07]
+
+
+@pytest.fixture
+def results(store: Store) -> Results:
+    write(store, {"0": NONE, "0.1": CONSTANT, "linear": ANNEALED})
+    return Results(store.root)
+
+
+def test_intervals_and_p_are_those_of_scipy_alone(results: Results) -> None:
+    """Two contrasts, so Holm's levels are 2.5 % for the smaller p and 5 % for the other."""
+    constant, annealed = compare(results, "j", metrics=["w1"])
+    tests = {id(c): stats.ttest_rel(ours, NONE) for c, ours in ((constant, CONSTANT), (annealed, ANNEALED))}
+    assert tests[id(annealed)].pvalue < tests[id(constant)].pvalue
+    for found, level, times in ((annealed, 0.025, 2), (constant, 0.05, 1)):
+        expected = tests[id(found)]
+        interval = expected.confidence_interval(1 - level)
+        assert found.interval == pytest.approx((interval.low, interval.high), rel=1e-9)
+        assert found.p == pytest.approx(max(times * expected.pvalue, 2 * tests[id(annealed)].pvalue), rel=1e-9)
+    assert annealed.wilcoxon_p == pytest.approx(stats.wilcoxon(ANNEALED, NONE).pvalue, rel=1e-9)
+    assert (annealed.verdict, constant.verdict) == ("better", "undecided")
+    assert annealed.our_mean == pytest.approx(0.1)
+    assert annealed.their_median == pytest.approx(0.41)
+
+
+def test_all_contrasts_that_are_reported_are_corrected_together(results: Results) -> None:
+    alone = {found.ours: found.p for found in compare(results, "j", metrics=["w1"])}
+    together = {
+        found.ours: found.p for found in compare(results, "j", metrics=["w1", "bound_best"]) if found.metric == "w1"
+    }
+    assert together["linear"] == pytest.approx(2 * alone["linear"], rel=1e-9)
+
+
+def test_shares_of_the_same_seeds_are_mcnemars(results: Results) -> None:
+    (_, annealed) = compare(results, "j", metrics=["w1"], collapsed=Collapsed(w1=0.3))
+    assert annealed.shares is not None
+    assert (annealed.shares.ours, annealed.shares.theirs) == ((0, 8), (5, 8))
+    assert annealed.shares.p == pytest.approx(2 / 2**5)  # five discordant pairs, all on one side
+    assert annealed.shares.ours_interval == pytest.approx((0.0, 1 - 0.025 ** (1 / 8)))
+    assert "collapsed 0 of 8 against 5 of 8, p 0.062" in sentence(annealed)
+
+
+def test_seeds_without_a_partner_are_left_out_and_counted(store: Store) -> None:
+    write(store, {"0": NONE[:5], "linear": ANNEALED})
+    (found,) = compare(Results(store.root), "j", metrics=["w1"], collapsed=Collapsed(w1=0.3))
+    assert (found.num_pairs, found.num_ours_alone, found.num_theirs_alone) == (5, 3, 0)
+    assert found.difference.mean == pytest.approx(np.mean(ANNEALED[:5]) - np.mean(NONE[:5]))
+    assert "on 5 pairs of seeds" in sentence(found)
+    assert ", 3 without a partner left out" in sentence(found)
+    assert found.shares is not None
+    assert found.shares.p == pytest.approx(stats.fisher_exact([[0, 8], [3, 2]]).pvalue)
+
+
+def test_seeds_that_are_not_the_same_are_compared_by_welchs_test(store: Store) -> None:
+    write(store, {"0": NONE})
+    rows = [cell(cell_id=f"other-{k}", schedule="linear", seed=100 + k, w1=v) for k, v in enumerate(ANNEALED)]
+    store.write_part("j", "cells", rows, part="other")
+    (found,) = compare(Results(store.root), "j", metrics=["w1"])
+    assert not found.is_paired
+    assert found.t_p == pytest.approx(stats.ttest_ind(ANNEALED, NONE, equal_var=False).pvalue, rel=1e-9)
+    assert math.isnan(found.wilcoxon_p)
+    assert "on seeds that are not the same" in sentence(found)
+
+
+def test_what_diverged_or_failed_is_counted_and_never_dropped(store: Store) -> None:
+    write(store, {"0": NONE, "linear": [None, *ANNEALED[1:]]})
+    diverged = cell(cell_id="d", schedule="linear", seed=8, w1=5.0, status="diverged")
+    store.write_part("j", "cells", [diverged, cell(cell_id="e", schedule="0", seed=8, w1=0.2)], part="later")
+    (found,) = compare(Results(store.root), "j", metrics=["w1"], collapsed=Collapsed(w1=0.3))
+    assert found.num_pairs == 8  # the failed one has no distance; the diverged one has its last finite one
+    assert found.num_diverged == (1, 0)
+    assert found.shares is not None
+    assert found.shares.ours == (2, 9)  # both count as collapsed
+    assert "; diverged 1 against 0" in sentence(found)
+
+
+def test_each_combination_of_other_axes_is_a_contrast_of_its_own(store: Store) -> None:
+    write(store, {"0": NONE, "linear": ANNEALED})
+    write(store, {"0": CONSTANT, "linear": ANNEALED}, loss="hinge")
+    results = Results(store.root)
+    found = compare(results, "j", by="schedule", metrics=["w1"])
+    assert [contrast.within for contrast in found] == ["loss hinge", "loss minimax"]
+    assert found[0].their_mean == pytest.approx(np.mean(CONSTANT))
+    with pytest.raises(HarnessError, match="--by: which axis\\? Those with several values: loss, schedule"):
+        compare(results, "j")
+    by_loss = compare(results, "j", by="loss", against="minimax", metrics=["w1"])
+    assert [(contrast.ours, contrast.within) for contrast in by_loss] == [
+        ("hinge", "schedule 0"),
+        ("hinge", "schedule linear"),
+    ]
+
+
+def test_two_jobs_are_compared_where_both_have_cells(store: Store) -> None:
+    write(store, {"0": NONE, "linear": ANNEALED})
+    write(store, {"linear": CONSTANT}, job="k")
+    (found,) = compare(Results(store.root), "j", "k", metrics=["w1"])
+    assert (found.ours, found.theirs) == ("j", "k")
+    assert found.difference.mean == pytest.approx(np.mean(ANNEALED) - np.mean(CONSTANT))
+
+
+def test_of_jobs_that_do_not_differ_few_are_called_different(tmp_path: Path) -> None:
+    """Two hundred pairs; "better" or "worse" in at most 5 %, and three standard errors of that."""
+    random = np.random.default_rng(7)
+    false, total = 0, 200
+    for number in range(total):
+        store = Store(tmp_path / str(number))
+        for job in ("one", "two"):
+            write(store, {"0": list(random.lognormal(-1, 0.6, 12))}, job=job)
+        (found,) = compare(Results(store.root), "one", "two", metrics=["w1"])
+        false += found.verdict != "undecided"
+    assert false <= total * 0.05 + 3 * math.sqrt(total * 0.05 * 0.95)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("k",), "no job 'k'"),
+        (("j", "--by", "colour"), "--by: unknown axis 'colour'"),
+        (("j", "--by", "loss"), "--by loss: has one value only; those with several: schedule"),
+        (("j", "--against", "0.2"), "--against: no schedule '0.2'"),
+        (("j", "--metric", "bound_bst"), "--metric: no column 'bound_bst' of numbers. Did you mean 'bound_best'?"),
+        (("j", "--epoch", "7"), "--epoch 7: not an epoch of j; theirs: 1"),
+        (("j", "--collapsed", "w1"), "--collapsed w1: name a distance and its limit, such as w1=0.3"),
+        (("j", "--collapsed", "tv=1"), "--collapsed tv=1: name a distance and its limit"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(arguments: tuple[str, ...], sentence: str, results: Results) -> None:
+    answer = command("compare", *arguments, "--results", results.store.root)
+    assert answer.returncode == 2
+    assert sentence in answer.stderr
+
+
+def test_the_command_says_verdicts_in_words_and_has_all_numbers_for_programs(results: Results) -> None:
+    asked = (
+        "compare",
+        "j",
+        "--against",
+        "0",
+        "--metric",
+        "w1",
+        "--collapsed",
+        "w1=0.3",
+        "--results",
+        results.store.root,
+    )
+    shown = command(*asked).stdout
+    assert "linear against 0: w1 better, by -0.276 [" in shown
+    assert "0.1 against 0: w1 undecided, by -0.0225 [" in shown
+    assert "corrected for 2 contrasts (Holm, 5 %)" in shown
+    rows = json.loads(command(*asked, "--json").stdout)
+    assert [row["verdict"] for row in rows] == ["undecided", "better"]
+    assert rows[1]["difference"] == pytest.approx(np.mean(ANNEALED) - np.mean(NONE), rel=1e-12)
+    table = list(csv.DictReader(io.StringIO(command(*asked, "--format", "csv").stdout)))
+    assert float(table[1]["holm_p"]) == rows[1]["holm_p"]
