@@ -29,7 +29,7 @@ LAYERS = {
     # tables -> pictures
     "figures": "search job storage errors",
     # searches: a study asks for trials, trials become packs, rows become objectives
-    "search": "execution planning job storage errors identity",
+    "search": "contrasts execution planning job storage errors identity",
     # rows of a job -> contrasts of its seeds, with intervals and verdicts
     "contrasts": "planning job storage theory errors",
     # where packs run: the queue of the driver, and the executors

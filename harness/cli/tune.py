@@ -78,7 +78,7 @@ def _print(tuned: Tuned, job: TuneJob, results: str) -> None:
         say(f"rank correlation of the report at epoch {epoch} and the end, over whole trials: {_number(correlation)}")
     if tuned.front:
         table(tuned.front, "Pareto front")
-    seeds = job.search.seeds + job.search.finalist_seeds
+    seeds = job.search.finalist_seeds or job.search.seeds
     table(tuned.finalists, f"Finalists, {job.objective.reduce} of {seeds} seeds")
     rows = [_confirmed_row(row, job) for row in tuned.confirmed]
     table(rows, f"Confirmed on {job.search.confirmation_seeds} fresh seeds")

@@ -54,7 +54,7 @@ class Search(Spec):
       report: Epochs at which intermediate bounds are reported and trials may be pruned; ``auto`` is one and two
         thirds of the way, or never without a pruner.
       seed: Of the sampler.
-      finalists, finalist_seeds: How many of the best trials get how many further seeds, to choose the best among them.
+      finalists, finalist_seeds: How many of the best trials get how many further seeds, by which the best is chosen.
       confirmation_seeds: How many fresh seeds the chosen schedule and the baselines are compared on.
     """
 
@@ -70,7 +70,7 @@ class Search(Spec):
     seed: int = Field(0, ge=0, le=MAX_COUNT)
     finalists: int = Field(4, ge=1, le=MAX_COUNT)
     finalist_seeds: int = Field(5, ge=0, le=MAX_COUNT)
-    confirmation_seeds: int = Field(5, ge=1, le=MAX_COUNT)
+    confirmation_seeds: int = Field(20, ge=1, le=MAX_COUNT)
 
 
 _COLUMNS = {

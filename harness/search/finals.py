@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 
+from ..contrasts.contrast import Contrast, Seed, contrast, corrected, sentence
+from ..identity import digest
 from ..job.space import Parameters, schedule_text, sigma_of
 from ..job.tune import TuneJob
 from ..storage.store import Store
@@ -16,6 +17,7 @@ from .scoring import REDUCE, ROW_COLUMNS, Row, TrialScore, score_seeds, seed_val
 
 FIRST_CONFIRMATION_SEED = 1_000_000
 """Confirmation trains with seeds from here on, which no search sees."""
+_NUM_FIRST_SEEDS = 900_000_000
 
 NO_NOISE = "no noise"
 _CONSTANTS = (0.005, 0.01, 0.025, 0.05, 0.1)  # of the scale of the data, see `data_scale`
@@ -36,17 +38,20 @@ class Finalist:
 
 
 def finalist_seeds(job: TuneJob) -> range:
-    """All seeds of the search, and further ones."""
-    return range(job.search.seeds + job.search.finalist_seeds)
+    """Those by which the best trial is chosen: further ones than the search's, which chose the finalists."""
+    num, further = job.search.seeds, job.search.finalist_seeds
+    return range(num, num + further) if further else range(num)
 
 
 def fresh_seeds(job: TuneJob) -> range:
-    """Seeds that neither the search nor the choice among finalists has seen."""
-    return range(FIRST_CONFIRMATION_SEED, FIRST_CONFIRMATION_SEED + job.search.confirmation_seeds)
+    """Seeds that neither the search nor the choice among finalists has seen, nor another search: by its identity."""
+    identity = digest(job.model_dump(mode="json", exclude={"name", "search", "resources"}))
+    first = FIRST_CONFIRMATION_SEED + int(identity[:12], 16) % _NUM_FIRST_SEEDS
+    return range(first, first + job.search.confirmation_seeds)
 
 
 def ranked(job: TuneJob, store: Store, trials: Sequence[TrialRecord]) -> list[Finalist]:
-    """The trials with what their generators are worth over all seeds of finalists, the best first."""
+    """The trials with what their generators are worth over the seeds of finalists, the best first."""
     points = [trial.parameters for trial in trials]
     rows = rows_of_points(job, store, job.name, points, seeds=finalist_seeds(job))
     finalists = [Finalist(trial, score_seeds(own, job)) for trial, own in zip(trials, rows, strict=True)]
@@ -127,57 +132,42 @@ def confirmed(job: TuneJob, store: Store, name: str, points: Mapping[str, Parame
     return sorted(table, key=lambda row: REDUCE[job.objective.reduce](row.bounds))
 
 
-@dataclass(frozen=True)
-class Gain:
-    """What one schedule is worth beside another, on the same seeds.
-
-    Attributes:
-      ours, theirs: Reduced over seeds, as the objective is.
-      wins: Seeds on which ours is less.
-      difference, error: Mean of ours less theirs over seeds, and its standard error; NaN where that is undefined.
-    """
-
-    ours: float
-    theirs: float
-    wins: int
-    difference: float
-    error: float
-
-
-def gain(ours: Sequence[float], theirs: Sequence[float], reduce: Callable[[Sequence[float]], float]) -> Gain:
-    """Compares two schedules by a bound or a distance, one value per seed, the same seeds in the same order."""
-    differences = [our - their for our, their in zip(ours, theirs, strict=True)]
-    is_defined = len(differences) > 1 and all(map(math.isfinite, differences))
-    error = stdev(differences) / math.sqrt(len(differences)) if is_defined else math.nan
-    return Gain(reduce(ours), reduce(theirs), sum(d < 0 for d in differences), fmean(differences), error)
-
-
-def verdicts(confirmed: Sequence[Confirmed], chosen: int, job: TuneJob) -> Iterator[str]:
-    """Says plainly what a trial gains on the fresh seeds, over no noise and over the best baseline.
+def contrasts(confirmed: Sequence[Confirmed], chosen: int, job: TuneJob) -> list[Contrast]:
+    """The chosen schedule against every baseline, by the objective's bound and the distance, corrected together.
 
     Args:
-      confirmed: The candidates, the best first.
+      confirmed: The candidates.
       chosen: The trial's number.
       job: The search.
     """
     by_name = {row.candidate: row for row in confirmed}
     own = by_name[f"trial {chosen}"]
-    best = next(row for row in confirmed if not row.candidate.startswith("trial"))
-    for other in dict.fromkeys((NO_NOISE, best.candidate)):
-        parts = []
-        for name, ours, theirs in (
-            (job.comparable_bound, own.bounds, by_name[other].bounds),
-            (job.distance, own.distances, by_name[other].distances),
-        ):
-            found = gain(ours, theirs, REDUCE[job.objective.reduce])
-            verdict = "better" if found.ours < found.theirs else "NOT better"
-            difference = "" if math.isnan(found.error) else f", by {found.difference:+.2g} +- {found.error:.2g}"
-            parts.append(
-                f"{job.objective.reduce} {name} {found.ours:.4g} against {found.theirs:.4g}, {verdict} "
-                f"(on {found.wins} of {len(ours)} seeds{difference})"
+    return corrected(
+        [
+            contrast(_seeds(ours), _seeds(theirs), metric=metric, names=(own.candidate, row.candidate))
+            for row in sorted(confirmed, key=lambda row: row.candidate != NO_NOISE)
+            if not row.candidate.startswith("trial")
+            for metric, ours, theirs in (
+                (job.comparable_bound, own.bounds, row.bounds),
+                (job.distance, own.distances, row.distances),
             )
-        what = other if other == NO_NOISE else f"the best baseline, {other}"
-        yield f"The chosen schedule, trial {chosen}, against {what}: {'; '.join(parts)}"
+        ]
+    )
+
+
+def verdicts(confirmed: Sequence[Confirmed], chosen: int, job: TuneJob) -> Iterator[str]:
+    """Says plainly what the chosen trial gains over each baseline on the fresh seeds, and what they do not decide."""
+    found = contrasts(confirmed, chosen, job)
+    yield from map(sentence, found)
+    yield (
+        f"Verdicts are by the paired t test on {job.search.confirmation_seeds} fresh seeds, corrected for {len(found)} "
+        "contrasts (Holm, 5 %); so are the intervals"
+    )
+
+
+def _seeds(values: Sequence[float]) -> dict[int, Seed]:
+    """Seeds that diverged have the diameter of the data at least, so that they count as what they are."""
+    return {seed: Seed(value if math.isfinite(value) else None, "completed") for seed, value in enumerate(values)}
 
 
 def rows_of_points(

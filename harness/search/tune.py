@@ -179,7 +179,7 @@ def _search(context: _Context, study: OptunaStudy) -> list[TrialRecord]:
 
 
 def _train_finalists(context: _Context, trials: Sequence[TrialRecord]) -> list[Finalist]:
-    """Second phase: the best trials on further seeds, ranked by all of theirs."""
+    """Second phase: the best trials on further seeds, ranked by these."""
     job = context.job
     chosen = best(trials, job.search.finalists)
     if not chosen:
