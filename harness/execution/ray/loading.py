@@ -14,7 +14,7 @@ from .cluster import NO_ACTOR, WORKER_GONE
 if TYPE_CHECKING:
     from ...problems.sources import Samples
 
-_MAX_RETRIES = 3
+_OPTIONS: dict[str, Any] = {"num_cpus": 0, "num_returns": 2, "max_retries": 3}
 
 
 class Loading:
@@ -33,7 +33,7 @@ class Loading:
         self._answer: Any = None  # another reference, answered when the samples are there
         self.is_under_way = problem.has_samples
         if self.is_under_way:
-            load = ray.remote(_load).options(num_cpus=0, num_returns=2, max_retries=_MAX_RETRIES)
+            load = ray.remote(_load).options(**_OPTIONS)
             self.samples, self._answer = load.remote(problem)
 
     def look(self) -> None:
