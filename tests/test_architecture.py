@@ -41,7 +41,7 @@ LAYERS = {
     # the theorems as checks that can fail
     "verification": "training stacking job theory errors",
     # the two loops, and what a pack of members needs in them
-    "training": "stacking planning problems job theory identity",
+    "training": "stacking planning problems job theory errors identity",
     # k networks as one: modules -> layers that are stacked themselves
     "stacking": "job",
     # a job -> cells -> packs, without what the store has already

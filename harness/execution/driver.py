@@ -214,6 +214,8 @@ class Driver:
                 self._running.remove(task)
             case PackFailed():
                 self._running.remove(task)
+                if not event.is_logged:
+                    self._log_end(task, event.status, event.error)
                 if task.pack.is_divisible:
                     self._split(task)  # to find the member at fault
                 else:
@@ -223,7 +225,9 @@ class Driver:
                 self._after_death(task, event)
 
     def _after_death(self, task: Task, event: WorkerDied) -> None:
-        self._log_death(task, event)
+        self._log_end(
+            task, "preempted" if event.preempted else "worker died", f"{event.error}\n{event.details}".rstrip()
+        )
         if event.preempted and task.num_preempted < _MAX_PREEMPTED:
             self._requeue(task.pack, task.attempt, num_preempted=task.num_preempted + 1)
         elif task.attempt <= self._retries:
@@ -234,15 +238,15 @@ class Driver:
             self._learn_what_was_written(task.pack)
             self._give_up(task, "lost", event.error)
 
-    def _log_death(self, task: Task, event: WorkerDied) -> None:
+    def _log_end(self, task: Task, event: str, error: str) -> None:
         """Keeps what the worker could not: that it has ended."""
         line = {
             "time": datetime.now(UTC).isoformat(),
-            "event": "preempted" if event.preempted else "worker died",
+            "event": event,
             "attempt": task.attempt,
             "sequence": task.sequence,
             "cells": [cell.cell_id for cell in task.pack.cells],
-            "error": f"{event.error}\n{event.details}".rstrip(),
+            "error": error,
         }
         self._store.write_log(task.job, f"{json.dumps(line)}\n", sequence=task.sequence)
 

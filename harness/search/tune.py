@@ -209,8 +209,8 @@ def _confirm(context: _Context, finalists: Sequence[Finalist], trials: Sequence[
     grids = [job.grid(parameters, seeds=fresh_seeds(job)) for parameters in points.values()]
     training = job.training_job(f"{job.name}-confirmation", grids)
     what = f"{len(points)} candidates and baselines on {job.search.confirmation_seeds} fresh seeds"
+    store.write_job(training.name, dump_job(training))  # before, so that everybody knows what its states are for
     context.compute(training, what)
-    store.write_job(training.name, dump_job(training))
     return confirmed(job, store, training.name, points)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.fs
@@ -23,6 +25,8 @@ _FINAL = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_", "SIGNATURE_DOES_NOT_MAT
 """In errors of remote stores that no waiting mends."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
+PRIVATE = "state-"
+"""What the names of files begin with that are for their owner alone: they hold all that a training is."""
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 T = TypeVar("T")
@@ -43,6 +47,12 @@ class Place:
         self.root, self.patience_seconds = str(root), patience_seconds
         if not self.root:
             raise StoreError("--results: '' is no place; name a folder or a URI such as s3://bucket/prefix")
+        if "://" in self.root and urlsplit(self.root).password:
+            masked = re.sub(r"//[^@]*@", "//...@", self.root)
+            raise StoreError(
+                f"--results {masked}: a password in the address would be in every message; keys belong in the "
+                "environment, or are the role of the machine"
+            )
         try:
             if "://" in self.root:
                 self.files, self._base = pyarrow.fs.FileSystem.from_uri(_in_one_put(self.root))
@@ -87,8 +97,7 @@ class Place:
 
         def write() -> None:
             if self.folder is not None:
-                is_private = any(part.startswith(".") for part in name.split("/"))  # states, marks
-                _put_locally(Path(self.path(name)), content, is_private=is_private)
+                _put_locally(Path(self.path(name)), content, is_private=name.split("/")[-1].startswith(PRIVATE))
                 return
             with self.files.open_output_stream(self.path(name)) as file:
                 file.write(content)
@@ -186,8 +195,7 @@ def warn(text: str) -> None:
 
 
 def _put_locally(path: Path, content: bytes, *, is_private: bool) -> None:
-    path.parent.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.mkdir(mode=0o700 if is_private else 0o777, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with os.fdopen(os.open(temporary, _NEW_FILE, 0o600 if is_private else 0o666), "wb") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from .parts import as_parquet
 from .query import Results
 from .records import TABLES
 
+_JOB_FILE = re.compile(r"job(-\d+)?\.yaml")  # several where stores were merged
 CHECKSUMS = "SHA256SUMS"
 
 
@@ -36,8 +38,9 @@ def publish(results: Results, job: str, folder: Path) -> dict[str, int]:
     try:
         unfinished.mkdir(parents=True)
         counts = _write_tables(results, job, unfinished)
-        if text := results.store.place.content(f"{job}/job.yaml"):
-            (unfinished / "job.yaml").write_bytes(text)
+        for name in results.store.place.names(job):
+            if _JOB_FILE.fullmatch(name):
+                (unfinished / name).write_bytes(results.store.place.content(f"{job}/{name}") or b"")
         made_by = _made_by(results, job)
         (unfinished / "README.md").write_text(_description(job, counts, made_by), encoding="utf-8")
         _write_citation(job, made_by, unfinished / "CITATION.cff")

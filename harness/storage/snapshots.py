@@ -12,14 +12,14 @@ import re
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
-from ..errors import SnapshotsLostError, StateLostError
+from ..errors import SnapshotsLostError, StateLostError, StoreError
 from ..identity import SnapshotKey
 from .files import Files
-from .place import warn
+from .place import PRIVATE, warn
 
 FOLDER = "snapshots"
 _READS_AT_ONCE = 16
-_STATE = re.compile(r"state-(\w+)-(\d+)-[0-9a-f]{64}\.safetensors")
+_STATE = re.compile(PRIVATE + r"(\w+)-(\d+)-[0-9a-f]{64}\.safetensors")
 
 
 class Snapshots:
@@ -40,7 +40,7 @@ class Snapshots:
         It costs at most a listing, and a look at each file that is new since the last.
         """
         if not all(key in self._files for key in keys):
-            names = self._place.names(FOLDER)
+            names = sorted(self._place.names(FOLDER))  # of two files with a generator all take the same
             new = [name for name in names if name.endswith(".safetensors") and name not in self._known]
             with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
                 for name, found in zip(new, pool.map(self._keys_in, new), strict=True):
@@ -112,7 +112,7 @@ class States:
 
     def write(self, run_id: str, epoch: int, content: bytes) -> None:
         """Keeps where a run stands."""
-        self._place.put(f"{self._folder}/state-{run_id}-{epoch}-{_name(content)}", content)
+        self._place.put(f"{self._folder}/{PRIVATE}{run_id}-{epoch}-{_name(content)}", content)
 
     def kept(self) -> frozenset[SnapshotKey]:
         """Those that are there."""
@@ -125,7 +125,12 @@ class States:
           StateLostError: If it is not there, or not what was written; it is deleted then.
         """
         name = self._files().get((run_id, epoch), "")
-        content = self._place.content(name) if name else None
+        try:
+            content = self._place.content(name) if name else None
+        except StoreError as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise StateLostError(f"{self._place.path(name)}: is another user's") from error
+            raise
         if content is None:
             raise StateLostError(f"{self._place.root}: no state of run {run_id} at epoch {epoch}")
         if not name.endswith(_name(content)):
@@ -134,8 +139,13 @@ class States:
         return content
 
     def delete(self, keys: Collection[SnapshotKey]) -> None:
-        """Forgets where runs stood, which no training will go on from."""
-        self._place.delete(name for key, name in self._files().items() if key in keys)
+        """Forgets where runs stood, which no training will go on from; those of other users are theirs to forget."""
+        for name in [name for key, name in self._files().items() if key in keys]:
+            try:
+                self._place.delete([name])
+            except StoreError as error:
+                if not isinstance(error.__cause__, PermissionError):
+                    raise
 
     def _files(self) -> dict[SnapshotKey, str]:
         names = self._place.names(self._folder)

@@ -162,8 +162,12 @@ class Store(StoreWriter):
         """What happened to packs of a job: the lines of each file, in the order in which executions were begun."""
         names = sorted(name for name in self.place.names(f"{job}/{LOGS}") if name.endswith(".jsonl"))
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-            for content in pool.map(lambda name: self.place.content(f"{job}/{LOGS}/{name}"), names):
-                yield [json.loads(line) for line in (content or b"").decode().splitlines()]
+            contents = pool.map(lambda name: self.place.content(f"{job}/{LOGS}/{name}"), names)
+            for name, content in zip(names, contents, strict=True):
+                try:
+                    yield [json.loads(line) for line in (content or b"").decode().splitlines()]
+                except ValueError:
+                    warn(f"{self.place.path(f'{job}/{LOGS}/{name}')}: is damaged, and passed over; delete it")
 
     def snapshots_among(self, keys: Collection[SnapshotKey]) -> frozenset[SnapshotKey]:
         """Those of the generators that are there."""

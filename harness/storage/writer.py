@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..errors import UnseenStoreError
+from ..errors import StoreError, UnseenStoreError
 from .files import Files
 from .parts import as_parquet, file_name
 from .records import to_table
@@ -74,16 +74,22 @@ class StoreWriter:
         self._files.put(f"{job}/{LOGS}/pack-{sequence:06}-{uuid.uuid4().hex[:8]}.jsonl", text.encode())
 
     def check_marker(self, marker: str) -> None:
-        """Refuses a store that is not the one in which the driver wrote a marker (`Store.marked`).
+        """Refuses a store that is not the one in which the driver wrote a marker (`Store.marked`), or is read-only.
 
         Raises:
-          UnseenStoreError: If the marker is not there.
+          UnseenStoreError: If the marker is not there, or nothing can be written beside it.
         """
         if not self._files.has(f"{MARKERS}/{marker}"):
             raise UnseenStoreError(
                 f"worker on {socket.gethostname()}: {self._files.root} is not the driver's store, so its results would "
                 "be lost; give --results a folder that all nodes share, or a URI such as s3://bucket/prefix"
             )
+        own = f"{MARKERS}/{marker}.{uuid.uuid4().hex}"
+        try:
+            self._files.put(own, b"")
+            self._files.delete([own])
+        except StoreError as error:
+            raise UnseenStoreError(f"worker on {socket.gethostname()}: {error}") from error
 
 
 def new_part() -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import safetensors.torch
 from torch import Tensor
 
+from ..errors import StateLostError
 from ..identity import SnapshotKey
 from ..planning.cells import Run
 from ..stacking.module import StackedModule
@@ -23,21 +24,33 @@ def encode(generator: StackedModule, weights: Tensor, keys: Sequence[SnapshotKey
     return bytes(safetensors.torch.save(named, metadata={"snapshots": json.dumps(keys)}))
 
 
-def encode_state(state: MemberState, *, run: Run) -> bytes:
-    """Where a run stands, as a safetensors file."""
+def encode_state(state: MemberState, *, run: Run, device: str) -> bytes:
+    """Where a run stands, as a safetensors file, which names the kind of device that it was trained on."""
     named = {name: value.contiguous() for name, value in state.items()}
-    return bytes(safetensors.torch.save(named, metadata={"run_id": run.run_id}))
+    return bytes(safetensors.torch.save(named, metadata={"run_id": run.run_id, "device": device}))
 
 
-def decode_state(content: bytes) -> MemberState:
-    """Where a run stands, on the CPU."""
+def decode_state(content: bytes, *, device: str) -> MemberState:
+    """Where a run stands, on the CPU.
+
+    Raises:
+      StateLostError: If it was trained on another kind of device, which draws other random numbers.
+    """
+    known = _metadata(content).get("device")
+    if known != device:
+        raise StateLostError(f"a state of a run on {known} does not go on on {device}: it draws other random numbers")
     state: MemberState = safetensors.torch.load(content)
     return state
 
 
 def decode(generator: StackedModule, content: bytes) -> dict[SnapshotKey, Tensor]:
     """The generators in a safetensors file and their weights ``[p]``, on the CPU."""
-    length = int.from_bytes(content[:8], "little")
-    keys = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["snapshots"])
+    keys = json.loads(_metadata(content)["snapshots"])
     weights = generator.flatten(safetensors.torch.load(content))
     return {(run_id, epoch): member for (run_id, epoch), member in zip(keys, weights, strict=True)}
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    length = int.from_bytes(content[:8], "little")
+    found: dict[str, str] = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    return found

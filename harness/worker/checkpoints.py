@@ -20,14 +20,15 @@ class Checkpoints:
     common. What is written goes on bit for bit, since a state has all that training moves.
 
     Args:
+      device: The kind that it is trained on, ``cpu`` or ``cuda``.
       seconds: After which one is due, at the end of an epoch; None for only where the machine is taken away.
 
     Attributes:
       behind: Epochs that the runs have behind them.
     """
 
-    def __init__(self, store: StoreWriter, job: str, pack: TrainingPack, *, seconds: float | None) -> None:
-        self._states, self._pack, self._seconds = store.checkpoints(job), pack, seconds
+    def __init__(self, store: StoreWriter, job: str, pack: TrainingPack, *, seconds: float | None, device: str) -> None:
+        self._states, self._pack, self._seconds, self._device = store.checkpoints(job), pack, seconds, device
         self._last = time.monotonic()
         self.behind, self._has_some = 0, False
 
@@ -40,10 +41,11 @@ class Checkpoints:
         for epoch in sorted((epoch for epoch in common if epoch < min(self._pack.epochs)), reverse=True):
             try:
                 contents = [self._states.read(run.run_id, epoch) for run in self._pack.runs]
-            except StateLostError:  # damaged: an earlier one, or none
+                states = [decode_state(content, device=self._device) for content in contents]
+            except StateLostError:  # damaged, or of another kind of device: an earlier one, or none
                 continue
             self.behind, self._has_some = epoch, True
-            return {member: decode_state(content) for member, content in enumerate(contents)}
+            return dict(enumerate(states))
         return {}
 
     def is_due(self, result: Epoch, *, at_once: bool) -> bool:
@@ -55,7 +57,9 @@ class Checkpoints:
     def write(self, result: Epoch) -> None:
         """Keeps where the runs stand, then forgets where they stood. Rows up to here are to be written before."""
         for member, run in enumerate(self._pack.runs):
-            self._states.write(run.run_id, result.epoch[member], encode_state(result.state(member), run=run))
+            self._states.write(
+                run.run_id, result.epoch[member], encode_state(result.state(member), run=run, device=self._device)
+            )
         self._delete(besides=result.epoch[0])
         self._last, self._has_some = time.monotonic(), True
 

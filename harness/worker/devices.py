@@ -15,7 +15,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
 
 _MOST_OF_MACHINE = 0.8
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_CGROUP_LIMITS = (
+    (Path("/sys/fs/cgroup"), "memory.max"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+)
 
 _UNUSED_BY_POT = ("JAX", "TENSORFLOW", "CUPY")
 """Array libraries that POT would load where they are installed, in a second or two, though given NumPy's arrays."""
@@ -68,16 +71,23 @@ def limit_memory(limit: int | None) -> None:
         import resource
 
         most = int(_MOST_OF_MACHINE * _machine_memory_bytes()) if limit is None else limit
-        resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _machine_memory_bytes() -> int:
-    """Of this machine, or of the container this process is in."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in _CGROUP_LIMITS:
-        with contextlib.suppress(OSError, ValueError):  # another version of cgroups, or "max"
-            return min(machine, int(Path(path).read_text()))
-    return machine
+    """Of this machine, or of the container or Slurm's step this process is in."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    groups = [Path("/")]
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            group = Path(line.rpartition(":")[2])
+            groups += [group, *group.parents]
+    for group in groups:
+        for folder, name in _CGROUP_LIMITS:
+            with contextlib.suppress(OSError, ValueError):  # another version of cgroups, or "max"
+                limits.append(int((folder / group.relative_to("/") / name).read_text()))
+    return min(limits)
 
 
 def give_back_memory(device: torch.device) -> None:

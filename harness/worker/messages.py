@@ -96,11 +96,13 @@ class PackFailed:
 
     Attributes:
       worker_is_sound: False after an error that leaves the device unusable for this process.
+      is_logged: False where its worker was ended, so that it has written no log.
     """
 
     status: Status
     error: str
     worker_is_sound: bool = True
+    is_logged: bool = True
 
 
 @dataclass(frozen=True)

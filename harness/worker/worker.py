@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ..dirac.cells import DiracPack
 from ..dirac.play import play
-from ..errors import SnapshotsLostError, StateLostError, StoreError
+from ..errors import SnapshotsLostError, StateLostError, StoreError, UnseenStoreError
 from ..evaluation.cells import Evaluator, Trained
 from ..identity import SnapshotKey
 from ..job.parts.settings import Evaluation
@@ -72,7 +73,7 @@ class Worker:
         devices.prepare(num_threads=settings.num_threads)
         self._settings, self._samples = settings, samples
         self._device = devices.choose_device(allow_gpu=settings.allow_gpu)
-        self._store = StoreWriter(files or Place(settings.results, patience_seconds=PATIENCE_SECONDS))
+        self._store = StoreWriter(files or _place(settings.results))
         self._store.check_marker(settings.marker)
         self._source: Source | None = None
         self._evaluators: dict[Evaluation, Evaluator] = {}
@@ -153,8 +154,10 @@ class Worker:
         """Trains a pack's runs; at its epochs writes snapshots, or in stages states, and the cells there."""
         unwritten: list[Columns] = []
         source = self._source_of(pack)
-        checkpoints = Checkpoints(self._store, attempt.job, pack, seconds=self._settings.checkpoint_seconds)
-        states = dict(checkpoints.read())
+        checkpoints = Checkpoints(
+            self._store, attempt.job, pack, seconds=self._settings.checkpoint_seconds, device=self._device.type
+        )
+        states = dict(checkpoints.read()) if pack.stage is None else {}
         if pack.stage is not None:
             for found in self._read_states(pack, source):
                 if isinstance(found, Progress):
@@ -191,7 +194,7 @@ class Worker:
             if start == 0:
                 continue
             try:
-                yield member, decode_state(self._store.states.read(run.run_id, start))
+                yield member, decode_state(self._store.states.read(run.run_id, start), device=self._device.type)
             except StateLostError:
                 for result in train([run], source, num_epochs=start):
                     if isinstance(result, Progress):
@@ -217,7 +220,7 @@ class Worker:
         for member in due:
             run, epoch = pack.runs[member], result.epoch[member]
             if epoch < run.horizon and result.diverged_at[member] < 0:
-                content = encode_state(result.state(member), run=run)
+                content = encode_state(result.state(member), run=run, device=self._device.type)
                 self._store.states.write(run.run_id, epoch, content)
 
     def _write_trained_cells(self, pack: TrainingPack, result: Epoch, attempt: Attempt) -> Iterator[Event]:
@@ -315,6 +318,18 @@ class Worker:
             assert self._source is not None
             self._evaluators[evaluation] = Evaluator(self._source, evaluation)
         return self._evaluators[evaluation]
+
+
+def _place(root: str) -> Place:
+    """The driver's, from here.
+
+    Raises:
+      UnseenStoreError: If this process may not look there.
+    """
+    try:
+        return Place(root, patience_seconds=PATIENCE_SECONDS)
+    except StoreError as error:
+        raise UnseenStoreError(f"worker on {socket.gethostname()}: {error}") from error
 
 
 _WORK: Mapping[type[Pack], Callable[[Worker, Any, Attempt], Iterator[Event]]] = {

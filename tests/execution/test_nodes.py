@@ -12,6 +12,7 @@ import harness
 import harness.execution.ray.executor
 from harness.errors import ClusterError
 from harness.execution.driver import State
+from harness.execution.ray import loading
 from harness.job.job import Job
 from harness.storage.query import Results
 from harness.storage.store import Store
@@ -108,6 +109,37 @@ def test_a_node_lost_without_grace_costs_no_attempt(
     harness.run(job, results=undisturbed, executor="serial")
     assert Results(store.root).query(NUMBERS).to_pylist() == Results(undisturbed).query(NUMBERS).to_pylist()
     assert len(store.dataset("cells").to_table()) == 16
+
+
+def test_data_whose_only_copies_are_lost_are_loaded_again(
+    train_job: JobMaker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head holds no actor, so that the one node has the data, which another loads again when it is gone."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setitem(loading._OPTIONS, "resources", {"data": 0.01})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    ray.init(made.address, log_to_driver=False)
+    try:
+        first = made.add_node(num_cpus=1, resources={"data": 1})
+        made.wait_for_nodes()
+
+        def replace() -> None:
+            made.remove_node(first, allow_graceful=False)
+            made.add_node(num_cpus=1, resources={"data": 1})
+
+        job = train_job(
+            problem={"name": "digits"},
+            grid={"loss": ["minimax"], "sigma": [0], "epoch": [1], "seed": [0, 1, 2, 3]},
+            training={"steps_per_epoch": 60},
+            resources={"pack": 1, "gpus_per_actor": 0},
+        )
+        act = once(lambda state: state.work_done > 0.3 * state.work_total, replace)
+        assert harness.run(job, results=store.root, address=made.address, observer=act).is_complete
+    finally:
+        ray.shutdown()
+        made.shutdown()
 
 
 def test_a_node_that_is_to_be_taken_away_keeps_its_state_and_is_left_alone(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,60 @@ def test_a_damaged_generator_is_not_copied(halves: Job, tmp_path: Path) -> None:
     with pytest.warns(StoreWarning, match="is damaged, and not copied"):
         list(merge([Results(tmp_path / "one")], Store(tmp_path / "into")))
     assert path.name not in [other.name for other in (tmp_path / "into" / "snapshots").iterdir()]
+
+
+def test_what_is_written_meanwhile_is_counted_as_what_it_is(tmp_path: Path) -> None:
+    """The source has one cell when it is opened, and another when its rows are copied."""
+    write(tmp_path / "one", cell_id="a", seed=0)
+    write(tmp_path / "two", cell_id="b", seed=1, hostname="two")
+    sources = [Results(tmp_path / "one"), Results(tmp_path / "two")]
+    write(tmp_path / "one", cell_id="b", seed=1, hostname="one")
+    first, second = merge(sources, Store(tmp_path / "into"))
+    assert (first.num_taken, second.num_taken) == (1, 1)
+    assert sorted(row["cell_id"] for row in Results(tmp_path / "into").cells().to_pylist()) == ["a", "b"]
+
+
+def settings(**changes: Any) -> str:
+    return json.dumps({"run": {"batch": 32, "seed": 0, **changes}, "metric_version": 3})
+
+
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_other_settings_are_another_experiment(tmp_path: Path, status: str) -> None:
+    """Neither a completed row of theirs counts before one that failed, nor do they fill places."""
+    write(tmp_path / "one", cell_id="a", seed=0, status=status, identity=settings())
+    write(tmp_path / "two", cell_id="b", seed=0, identity=settings(batch=64))
+    write(tmp_path / "two", cell_id="c", seed=1, identity=settings(batch=64, seed=1))
+    write(tmp_path / "two", cell_id="d", seed=2, identity=settings(seed=2))
+    _, merged = merge([Results(tmp_path / "one"), Results(tmp_path / "two")], Store(tmp_path / "into"))
+    assert (merged.num_taken, merged.num_there, merged.num_other) == (1, 0, 2)
+    assert sorted(row["cell_id"] for row in Results(tmp_path / "into").cells().to_pylist()) == ["a", "d"]
+
+
+def test_generators_that_are_there_are_not_copied_again(halves: Job, tmp_path: Path) -> None:
+    """Both stores trained seed 1; its generator is in one file of the first."""
+    list(merge([Results(tmp_path / "one"), Results(tmp_path / "two")], Store(tmp_path / "into")))
+    keys = [key for found in Store(tmp_path / "into").snapshots.contents().values() for key in found]
+    assert len(keys) == len(set(keys)) == 3
+
+
+def test_logs_and_every_job_file_are_kept(halves: Job, tmp_path: Path) -> None:
+    into = Store(tmp_path / "into")
+    for _ in range(2):
+        list(merge([Results(tmp_path / "one"), Results(tmp_path / "two")], into))
+    texts = [into.place.content(f"probed/{name}") for name in ("job.yaml", "job-2.yaml")]
+    assert texts == [Store(tmp_path / name).place.content("probed/job.yaml") for name in ("one", "two")]
+    assert sorted(into.place.names("probed/logs")) == sorted(
+        name for store in ("one", "two") for name in Store(tmp_path / store).place.names("probed/logs")
+    )
+    cell_id = Results(into.root).cells()["cell_id"][0].as_py()
+    assert command("logs", "probed", "--cell", cell_id, "--results", into.root).returncode == 0
+    assert command("publish", "probed", "--results", into.root, "-o", str(tmp_path / "p")).returncode == 0
+    assert (tmp_path / "p" / "job-2.yaml").is_file()
+
+
+def test_folders_that_are_no_jobs_are_left_alone(tmp_path: Path) -> None:
+    write(tmp_path / "one", cell_id="a")
+    (tmp_path / "one" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "one" / "reference" / "figures").mkdir(parents=True)
+    assert [merged.job for merged in merge([Results(tmp_path / "one")], Store(tmp_path / "into"))] == ["j"]
+    assert sorted(path.name for path in (tmp_path / "into").iterdir()) == ["j"]

@@ -170,3 +170,10 @@ def test_infinity_in_json_is_a_number_that_readers_take_for_it(store: Store) -> 
     assert json.loads(text, parse_constant=pytest.fail) == [
         {"kl_real_fake": math.inf, "kl_fake_real": -math.inf, "error": "Infinity"}
     ]
+
+
+@pytest.mark.parametrize("root", ["s3://KEY:a-secret@bucket/x", "gs://somebody:a-secret@bucket/x?scheme=http"])
+def test_a_password_in_the_address_is_refused_and_not_repeated(root: str) -> None:
+    with pytest.raises(StoreError, match="keys belong in the environment") as refused:
+        Store(root)
+    assert "a-secret" not in str(refused.value)

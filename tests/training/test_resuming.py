@@ -70,7 +70,7 @@ def last_epoch(
 
 
 def stored(epoch: Epoch, member: int, run: Run) -> MemberState:
-    return decode_state(encode_state(epoch.state(member), run=run))
+    return decode_state(encode_state(epoch.state(member), run=run, device="cpu"), device="cpu")
 
 
 def players(epoch: Epoch) -> torch.Tensor:

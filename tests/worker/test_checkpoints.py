@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import harness
 from harness.job.job import Job
 from harness.storage.query import Results
 from harness.storage.store import Store
+from harness.training.snapshots import encode_state
 from harness.training.train import train
+from harness.worker import checkpoints
 from harness.worker import worker as worker_module
 
 JobMaker = Callable[..., Job]
@@ -140,6 +143,28 @@ def test_a_damaged_state_costs_time_and_nothing_else(
     assert trained[0] == 1
     harness.run(job, results=tmp_path, executor="serial")
     assert rows(store.root) == rows(tmp_path)
+
+
+def test_a_state_of_another_kind_of_device_is_not_gone_on_from(
+    train_job: JobMaker, store: Store, tmp_path: Path, trained: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU draws other random numbers: half of each would be a run that nobody can repeat."""
+    job = train_job(grid={"epoch": [9]}, resources={"pack": 8, "checkpoint_minutes": 0})
+    with pytest.MonkeyPatch.context() as patch:
+        killed_after(7, patch)
+        patch.setattr(checkpoints, "encode_state", functools.partial(encode_on_gpu, encode_state))
+        with pytest.raises(KilledError):
+            harness.run(job, results=store.root, executor="serial")
+    assert store.checkpoints("tiny").kept()
+    trained.clear()
+    assert harness.run(job, results=store.root, executor="serial").is_complete
+    assert trained[0] == 1
+    harness.run(job, results=tmp_path, executor="serial")
+    assert rows(store.root) == rows(tmp_path)
+
+
+def encode_on_gpu(encode: Callable[..., bytes], *arguments: Any, **options: Any) -> bytes:
+    return encode(*arguments, **{**options, "device": "cuda"})
 
 
 def test_snapshots_of_a_reference_run_are_those_of_an_undisturbed_one(

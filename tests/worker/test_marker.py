@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError
+from harness.errors import StoreError, UnseenStoreError
+from harness.storage import place
+from harness.storage.place import Place
 from harness.storage.store import Store
 from harness.worker.messages import WorkerSettings
 from harness.worker.provenance import Provenance
@@ -45,3 +47,26 @@ def test_the_same_folder_under_another_name_will_do(store: Store, tmp_path: Path
     with store.marked() as marker:
         (tmp_path / "mount").symlink_to(store.root)
         Worker(settings(tmp_path / "mount", marker), None)
+
+
+def test_a_folder_that_can_only_be_read_is_as_one_that_is_not_seen(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a mount that is read-only on one node; its files travel then."""
+    with store.marked() as marker:
+        monkeypatch.setattr(place, "_put_locally", refused)
+        with pytest.raises(UnseenStoreError, match=rf"worker on {socket.gethostname()}: cannot write it: Read-only"):
+            Worker(settings(store.root, marker), None)
+
+
+def test_a_folder_that_may_not_be_looked_at_is_as_one_that_is_not_seen(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.marked() as marker:
+        monkeypatch.setattr(Place, "_info", refused)
+        with pytest.raises(UnseenStoreError, match="Read-only"):
+            Worker(settings(store.root, marker), None)
+
+
+def refused(*arguments: object, **options: object) -> None:
+    raise StoreError("cannot write it: Read-only file system")

@@ -111,7 +111,7 @@ class RayExecutor(Executor):
         self._loading = Loading(problem)
         self.provide(num_tasks)  # actors start while the data load
         opened = said = time.monotonic()
-        while not (self._has_loaded(num_tasks) and self._has_nodes(num_tasks, since=opened)):
+        while not (self._has_loaded() and self._has_nodes(num_tasks, since=opened)):
             now, is_loading = time.monotonic(), self._loading.is_under_way
             if settings.timeout_seconds is not None and now - opened > settings.timeout_seconds and is_loading:
                 raise HarnessError(
@@ -224,13 +224,9 @@ class RayExecutor(Executor):
         self.uses_gpus = shape.gpus > 0
         self.threads_per_slot = max(1, int(shape.cpus))
 
-    def _has_loaded(self, num_tasks: int) -> bool:
+    def _has_loaded(self) -> bool:
         assert self._loading is not None
-        num_starts = self._loading.num_starts
         self._loading.look()
-        if self._loading.num_starts > num_starts:
-            self._drop_starting()  # they wait for what will not come
-            self.provide(num_tasks)
         return not self._loading.is_under_way
 
     def _has_nodes(self, num_tasks: int, *, since: float) -> bool:
@@ -330,6 +326,8 @@ class RayExecutor(Executor):
             event: Event = ray.get(next(stream))
         except cluster.WORKER_GONE as error:
             event = self._death(call.worker, error)
+        except exceptions.RayTaskError as error:  # beside the pack, which turns its own into events
+            event = WorkerDied(f"{call.worker.place}: {type(error.cause).__name__}: {error.cause}", details=str(error))
         except StopIteration:
             event = WorkerDied("the worker's events ended without a last one")
         if isinstance(event, Last):
@@ -344,7 +342,7 @@ class RayExecutor(Executor):
     def _death(self, worker: Worker, error: Exception) -> WorkerDied:
         """What became of a worker, in a sentence instead of Ray's many."""
         listed = self._listed.get(worker.place.node)
-        if listed is not None and not listed.answers:
+        if listed is None or _NODE_DIED in str(error) or not listed.answers:
             return WorkerDied(f"the node of {worker.place} is gone", preempted=True, details=str(error))
         if isinstance(error, exceptions.OutOfMemoryError):
             said = f"its node was short of memory, so Ray ended {worker.place}; resources.memory_gb limits an actor"
@@ -366,7 +364,7 @@ class RayExecutor(Executor):
             if problem:
                 del self._running[stream]
                 ray.kill(call.worker.actor)
-                events.append((call.task, PackFailed("timeout", problem)))
+                events.append((call.task, PackFailed("timeout", problem, is_logged=False)))
             elif not call.is_named and call.is_silent(now):
                 call.is_named = True
                 self.announce(f"nothing heard of {call} for {duration(now - call.heard)}; it goes on")

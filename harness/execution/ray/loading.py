@@ -14,18 +14,17 @@ from .cluster import NO_ACTOR, WORKER_GONE
 if TYPE_CHECKING:
     from ...problems.sources import Samples
 
-_MAX_STARTS = 3
+_OPTIONS: dict[str, Any] = {"num_cpus": 0, "num_returns": 2, "max_retries": 3}
 
 
 class Loading:
-    """Samples that a task loads once, and again if its process or node is lost.
+    """Samples that a task loads once, and Ray again if its process or, also later, all nodes with a copy are lost.
 
     Actors of a node share the object store's copy without copying it again.
 
     Attributes:
-      samples: A reference; None where the problem has none. It becomes another with a new start.
+      samples: A reference; None where the problem has none.
       is_under_way: Whether they are not there yet.
-      num_starts: Of the task.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -33,9 +32,9 @@ class Loading:
         self.samples: Any = None
         self._answer: Any = None  # another reference, answered when the samples are there
         self.is_under_way = problem.has_samples
-        self.num_starts = 0
         if self.is_under_way:
-            self._start()
+            load = ray.remote(_load).options(**_OPTIONS)
+            self.samples, self._answer = load.remote(problem)
 
     def look(self) -> None:
         """Waits for about a second, or until the samples are there.
@@ -54,10 +53,8 @@ class Loading:
         except exceptions.RayTaskError as error:
             raise HarnessError(f"problem {self._problem.name}: {error.cause}") from error
         except WORKER_GONE as error:
-            if self.num_starts == _MAX_STARTS:
-                text = f"problem {self._problem.name}: the process that loaded its data has ended"
-                raise HarnessError(text) from error
-            self._start()
+            text = f"problem {self._problem.name}: the process that loaded its data has ended"
+            raise HarnessError(text) from error
         except NO_ACTOR as error:
             raise ClusterError(f"the cluster cannot load the data: {error}") from error
         else:
@@ -67,12 +64,6 @@ class Loading:
         """Ends the task, if it is under way."""
         if self.is_under_way:
             ray.cancel(self._answer, force=True)
-
-    def _start(self) -> None:
-        self.num_starts += 1
-        self.samples, self._answer = (
-            ray.remote(_load).options(num_cpus=0, num_returns=2, max_retries=0).remote(self._problem)
-        )
 
 
 def _load(problem: Problem) -> tuple[Samples | None, bool]:

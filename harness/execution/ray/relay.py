@@ -1,8 +1,8 @@
 """The driver's folder for workers of nodes that do not see it: their files travel through an actor on its node.
 
-Every call is answered when it is done: a file that was put is on the driver's disk. A worker has one call under way, so
-no more than a file per worker travels at once. The actor is started again if its process ends, and what it was asked
-is asked again, which is safe: a file is complete or absent.
+Every call is answered when it is done: a file that was put is on the driver's disk. A worker puts one file at a time,
+and the actor does no more than `_AT_ONCE` things at once. It is started again if its process ends, and what it was
+asked is asked again, which is safe: a file is complete or absent.
 """
 
 from __future__ import annotations
