@@ -15,6 +15,8 @@ from ..planning.packs import TrainingPack
 from ..planning.plan import Plan
 from .options import plain, results_console
 
+_WORTH_SAYING = 0.01  # p below which no number of contrasts is likely to need
+
 
 def plan_facts(plan: Plan) -> dict[str, Any]:
     """The plan's accounts as plain values."""
@@ -72,7 +74,21 @@ def _lines(plan: Plan, facts: dict[str, Any]) -> list[tuple[str, str]]:
             f"{facts['epochs_one_training_per_cell']}",
         )
     )
+    lines.append(("seeds", _what_seeds_decide(min(len(grid.seed) for grid in plan.job.grid))))
     return [*lines, *_outlook(facts)]
+
+
+def _what_seeds_decide(num: int) -> str:
+    """What a comparison of two choices on so many seeds can show at all."""
+    from ..theory.comparisons import detectable_effect, smallest_wilcoxon_p
+
+    if num < 2:
+        return f"{num}: decides nothing; 2 pairs are the least for an interval"
+    least = f"no Wilcoxon p below {smallest_wilcoxon_p(num):.2g}; " if smallest_wilcoxon_p(num) > _WORTH_SAYING else ""
+    return (
+        f"{num}: {least}a single contrast shows a difference of {detectable_effect(num):.2f} standard deviations with "
+        "power 0.8"
+    )
 
 
 def _outlook(facts: dict[str, Any]) -> list[tuple[str, str]]:

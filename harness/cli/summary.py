@@ -83,7 +83,8 @@ class _Overview:
 
     @property
     def sql(self) -> str:
-        columns = ", ".join(f'{sql} AS "{name}"' for name, sql in {**self.axes, **self.metrics}.items())
+        shown = {name: _with_spread(sql) for name, sql in self.metrics.items()}
+        columns = ", ".join(f'{sql} AS "{name}"' for name, sql in {**self.axes, **shown}.items())
         return f"SELECT {columns} FROM cells WHERE {self.where} GROUP BY ALL ORDER BY {self.order}"
 
     def rest(self, left_out: Sequence[str]) -> str:
@@ -92,6 +93,17 @@ class _Overview:
             return self.further
         columns = ", ".join([*self.axes.values(), *(self.metrics[name] for name in left_out)])
         return f"SELECT {columns} FROM cells WHERE {self.where} GROUP BY ALL ORDER BY ALL"
+
+
+def _with_spread(sql: str) -> str:
+    """A mean with the standard deviation over seeds, where it is one of several values."""
+    if not sql.startswith("avg("):
+        return sql
+    name = sql.removeprefix("avg(").removesuffix(")")
+    return (
+        f"CASE WHEN stddev_samp({name}) > 0 THEN printf('%.4g ± %.2g', avg({name}), stddev_samp({name})) "
+        f"ELSE printf('%.4g', avg({name})) END"
+    )
 
 
 def _means(job: Job) -> _Overview:
@@ -103,7 +115,7 @@ def _means(job: Job) -> _Overview:
     of_training = ("accuracy", "grad_norm", "jsd_mixture", "real_jsd_mixture")
     where = f"job = '{job.name}'"
     return _Overview(
-        title=f"Means over seeds at epoch {job.last_epoch}",
+        title=f"Means ± standard deviations over seeds at epoch {job.last_epoch}",
         axes={axis.replace("_", " "): axis for axis in ("loss", *optional)} | {"sigma": "schedule"},
         metrics={
             "cells": "count(*)",
