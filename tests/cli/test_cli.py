@@ -232,7 +232,7 @@ def run_on_terminal(columns: int, job_file: Path, root: Path) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", answer.stdout)
 
 
-@pytest.mark.parametrize("columns", [50, 120])
+@pytest.mark.parametrize("columns", [50, 160])
 def test_the_table_of_a_run_keeps_its_loss_and_sigma_on_any_terminal(finished: Finished, columns: int) -> None:
     job_file, root, _ = finished
     text = run_on_terminal(columns, job_file, root)
@@ -253,7 +253,7 @@ def test_the_table_of_a_run_keeps_its_loss_and_sigma_on_any_terminal(finished: F
     assert ("more column" in text) == (columns == 50)
 
 
-@pytest.mark.parametrize("columns", [50, 120])
+@pytest.mark.parametrize("columns", [50, 160])
 def test_the_queries_proposed_at_the_end_of_a_run_return_rows(finished: Finished, columns: int) -> None:
     job_file, root, _ = finished
     text = run_on_terminal(columns, job_file, root)
@@ -264,7 +264,7 @@ def test_the_queries_proposed_at_the_end_of_a_run_return_rows(finished: Finished
         answer = run_here(*words[words.index("query") :])
         assert answer.returncode == 0, answer.stderr
         assert len(answer.stdout.splitlines()) > 3, line
-    of_training = "SELECT loss, sigma, epoch, avg(w1)" if columns == 120 else "avg(grad_norm)"
+    of_training = "SELECT loss, sigma, epoch, avg(w1)" if columns == 160 else "avg(grad_norm)"
     assert of_training in proposed[0]
 
 
