@@ -162,7 +162,9 @@ class Evaluator:
         values: dict[SnapshotKey, list[MetricValue]] = {}
         for member, cell in cell_of.items():
             if cell.generator not in values:
-                values[cell.generator] = measure_metrics(metrics, self.real, fakes[member], seed=cell.seed)
+                values[cell.generator] = measure_metrics(
+                    metrics, self.real, fakes[member], problem=cell.run.problem, seed=cell.seed
+                )
         return values
 
     def _baseline(self, sigmas: Sequence[float], noise: AnyNoise) -> dict[float, Columns]:

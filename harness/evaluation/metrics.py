@@ -9,7 +9,8 @@ import torch
 from torch import Generator, Tensor
 
 from ..identity import stream_seed
-from ..job.parts.metrics import Metric
+from ..job.parts.metrics import Measure, Metric
+from ..job.parts.problem import Problem
 from ..storage.records import finite
 
 
@@ -22,20 +23,22 @@ class MetricValue:
     standard_error: float | None = None
 
 
-def measure_metrics(metrics: Iterable[Metric], real: Tensor, fake: Tensor, *, seed: int) -> list[MetricValue]:
-    """Every metric of ``real`` [n, *shape] and ``fake`` [m, *shape], each by a random stream of its own.
+def measure_metrics(
+    metrics: Iterable[Metric], real: Tensor, fake: Tensor, *, problem: Problem, seed: int
+) -> list[MetricValue]:
+    """Every metric of ``real`` [n, *shape] and ``fake`` [m, *shape] of a problem, each by a random stream of its own.
 
     Samples that are not finite have no values. What a metric raises is raised.
     """
     if not bool(torch.isfinite(fake).all()):
         return [MetricValue(metric.label, None) for metric in metrics]
-    return [_measured(metric, real, fake, seed) for metric in metrics]
+    return [_measured(metric, metric.on(problem), real, fake, seed) for metric in metrics]
 
 
-def _measured(metric: Metric, real: Tensor, fake: Tensor, seed: int) -> MetricValue:
+def _measured(metric: Metric, measure: Measure, real: Tensor, fake: Tensor, seed: int) -> MetricValue:
     stream = Generator(real.device).manual_seed(stream_seed("metric", metric.label, seed))
     # copies, since a metric may work in place
-    found = metric(real.clone(), fake.clone(), generator=stream)
+    found = measure(real.clone(), fake.clone(), generator=stream)
     if not isinstance(found, tuple):
         return MetricValue(metric.label, finite(float(found)))
     value, standard_error = found

@@ -35,6 +35,9 @@ def validate_job(job: Job) -> Found:
                 yield (part,), f"protocol train has no {part}; remove it, or set protocol: probe"
     yield from _mistakes_of_networks(job, info.shape)
     yield from _mistakes_of_noise(job, math.prod(info.shape))
+    for index, metric in enumerate(job.evaluation.metrics):
+        if problem := metric.why_not(job.problem):
+            yield ("evaluation", "metrics", index), f"metric {metric.name}: {problem}"
     if info.num_training is None and job.training.steps_per_epoch is None:
         yield (
             ("training",),

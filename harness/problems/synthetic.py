@@ -17,6 +17,14 @@ def ring(num: int, *, modes: int, radius: float, std: float, generator: Generato
     return centre + std * torch.randn(num, 2, generator=generator, device=device)
 
 
+def grid(num: int, *, side: int, spacing: float, std: float, generator: Generator) -> Tensor:
+    """Draws from Gaussians on a square grid about the origin: ``[num, 2]``."""
+    device = generator.device
+    index = torch.randint(side, (num, 2), generator=generator, device=device)
+    centre = spacing * (index - (side - 1) / 2)
+    return centre + std * torch.randn(num, 2, generator=generator, device=device)
+
+
 def segments(num: int, *, dimension: int, distance: float, generator: Generator) -> Tensor:
     """Uniform draws from two parallel unit segments: ``[num, dimension]``."""
     device = generator.device

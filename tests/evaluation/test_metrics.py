@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from harness.evaluation.metrics import MetricValue, measure_metrics
 from harness.identity import stream_seed
 from harness.job.parts.metrics import Metric
+from harness.job.parts.problems import Ring
 from tests.conftest import near
 
 REAL = torch.zeros(4, 2)
@@ -33,7 +34,7 @@ class Fake(Metric):
 
 
 def measured(function: Callable[..., Any], *, real: Tensor = REAL, fake: Tensor = FAKE, seed: int = 0) -> MetricValue:
-    (value,) = measure_metrics([Fake(function=function)], real, fake, seed=seed)
+    (value,) = measure_metrics([Fake(function=function)], real, fake, problem=Ring(), seed=seed)
     return value
 
 
@@ -78,7 +79,7 @@ def test_every_metric_and_seed_has_a_random_stream_of_its_own() -> None:
     values: dict[tuple[str, int], float | None] = {}
     for seed in (0, 1):
         metrics = [Fake(function=draw, name="one"), Fake(function=draw, name="other"), Fake(function=draw, name="one")]
-        first, other, again = measure_metrics(metrics, REAL, FAKE, seed=seed)
+        first, other, again = measure_metrics(metrics, REAL, FAKE, problem=Ring(), seed=seed)
         assert first == again
         values |= {("one", seed): first.value, ("other", seed): other.value}
     assert len(set(values.values())) == 4
@@ -93,7 +94,9 @@ def test_a_metric_that_works_in_place_changes_nothing_for_others() -> None:
         return 0.0
 
     real, fake = REAL.clone(), FAKE.clone()
-    values = measure_metrics([Fake(function=spoil, name="spoil"), Fake(function=distance_of_means)], real, fake, seed=0)
+    values = measure_metrics(
+        [Fake(function=spoil, name="spoil"), Fake(function=distance_of_means)], real, fake, problem=Ring(), seed=0
+    )
     assert [value.value for value in values] == [0.0, 5.0]
     assert torch.equal(real, REAL)
     assert torch.equal(fake, FAKE)

@@ -79,6 +79,7 @@ def array_file(path: Path) -> Path:
 
 MAKERS: dict[str, Callable[[Path, pytest.MonkeyPatch], Problem]] = {
     "ring": lambda path, patch: spec_of(name="ring"),
+    "grid": lambda path, patch: spec_of(name="grid"),
     "segments": lambda path, patch: spec_of(name="segments", dimension=3),
     "gaussian": lambda path, patch: spec_of(name="gaussian"),
     "line": lambda path, patch: spec_of(name="line"),
@@ -198,13 +199,35 @@ def test_four_lines_are_four_equally_likely_segments_of_length_2() -> None:
         assert is_uniform(samples[samples[:, 1] == height, 0], -1, 1)
 
 
+def test_grid_samples_lie_around_25_points_one_apart_about_the_origin() -> None:
+    samples = drawn(20_000, name="grid")
+    place = samples.round()
+    assert sorted({tuple(point) for point in place.tolist()}) == [(x, y) for x in range(-2, 3) for y in range(-2, 3)]
+    assert torch.bincount((5 * (place[:, 0] + 2) + place[:, 1] + 2).long()).min() > 600
+    assert (samples - place).std(0) == pytest.approx([0.05, 0.05], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "content", [{"name": "ring", "modes": 5, "radius": 2.0}, {"name": "grid", "side": 3, "spacing": 0.5}]
+)
+def test_the_modes_that_a_mixture_names_are_those_it_draws_from(content: dict[str, Any]) -> None:
+    problem = spec_of(**content, std=1e-3)
+    mixture = problem.mixture()
+    assert mixture is not None
+    assert mixture.std == 1e-3
+    samples = problem.draw(2000, torch.Generator().manual_seed(0))
+    distances, nearest = torch.cdist(samples, torch.tensor(mixture.centres)).min(1)
+    assert distances.max() < 6e-3
+    assert torch.bincount(nearest, minlength=len(mixture.centres)).min() > 0.5 * 2000 / len(mixture.centres)
+
+
 def test_the_dirac_problem_has_all_its_mass_at_0_in_1_d() -> None:
     samples = drawn(50, name="dirac")
     assert samples.shape == (50, 1)
     assert (samples == 0).all()
 
 
-@pytest.mark.parametrize("name", ["ring", "segments", "gaussian", "line", "circle", "four_lines"])
+@pytest.mark.parametrize("name", ["ring", "grid", "segments", "gaussian", "line", "circle", "four_lines"])
 def test_draws_depend_on_the_generator_alone_and_differ_between_seeds(name: str) -> None:
     source = source_of(spec_of(name=name))
     assert source.draw is not None

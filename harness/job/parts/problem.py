@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
@@ -26,6 +26,13 @@ class ProblemInfo:
     shape: tuple[int, ...]
     num_training: int | None = None
     num_held_out: int | None = None
+
+
+class Mixture(NamedTuple):
+    """Equal Gaussians: their centres, and the standard deviation of each in each coordinate (data units)."""
+
+    centres: tuple[tuple[float, ...], ...]
+    std: float
 
 
 class Problem(Part):
@@ -70,6 +77,10 @@ class Problem(Part):
     def draw(self, num: int, generator: Generator) -> Tensor:
         """Fresh samples, float32, on the generator's device: ``[num, *shape]``, data units."""
         raise NotImplementedError
+
+    def mixture(self) -> Mixture | None:
+        """The modes, where the samples are a mixture of equal Gaussians in equal shares; else None."""
+        return None
 
     def source(self, samples: Samples | None, *, device: torch.device) -> Source:
         """The samples on a device, from what `load` gave."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from ..extensions import resolve
 from ..spec import MAX_COUNT, FiniteFloat
 from .datasets import CIFAR10, MNIST, Arrays, Digits, FashionMNIST, ImageFolder
 from .part import chooser
-from .problem import DataSet, Problem, ProblemInfo
+from .problem import DataSet, Mixture, Problem, ProblemInfo
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -34,6 +35,32 @@ class Ring(Problem):
         from ...problems import synthetic
 
         return synthetic.ring(num, modes=self.modes, radius=self.radius, std=self.std, generator=generator)
+
+    def mixture(self) -> Mixture | None:
+        angles = (2 * math.pi * mode / self.modes for mode in range(self.modes))
+        centres = tuple((self.radius * math.cos(angle), self.radius * math.sin(angle)) for angle in angles)
+        return Mixture(centres, self.std) if self.std > 0 else None
+
+
+class SquareGrid(Problem):
+    """Gaussians of standard deviation `std` on a square grid of `side` x `side` points, `spacing` apart, in 2-D"""
+
+    name: Literal["grid"] = "grid"
+    side: int = Field(5, ge=1, le=MAX_COUNT)
+    spacing: FiniteFloat = Field(1.0, gt=0)
+    std: FiniteFloat = Field(0.05, gt=0)
+
+    def find_info(self) -> ProblemInfo:
+        return ProblemInfo((2,))
+
+    def draw(self, num: int, generator: Generator) -> Tensor:
+        from ...problems import synthetic
+
+        return synthetic.grid(num, side=self.side, spacing=self.spacing, std=self.std, generator=generator)
+
+    def mixture(self) -> Mixture | None:
+        at = [self.spacing * (index - (self.side - 1) / 2) for index in range(self.side)]
+        return Mixture(tuple((x, y) for x in at for y in at), self.std)
 
 
 class Segments(Problem):
@@ -142,6 +169,7 @@ class Custom(DataSet):
 
 PROBLEMS: Mapping[str, type[Problem]] = {
     "ring": Ring,
+    "grid": SquareGrid,
     "segments": Segments,
     "gaussian": GaussianBlob,
     "line": Line,

@@ -10,8 +10,10 @@ import torch
 from scipy import stats
 from torch import Generator
 
-from harness.job.parts.metrics import EnergyDistance
+from harness.errors import JobError
+from harness.job.parts.metrics import METRICS, EnergyDistance
 from harness.job.parts.settings import Evaluation
+from harness.job.reading import load_job
 from tests.conftest import make_job
 
 BASE = {
@@ -66,3 +68,32 @@ def test_without_metrics_the_identity_is_what_it_was_before_there_were_any() -> 
 def test_a_metric_twice_is_a_mistake() -> None:
     with pytest.raises(Exception, match=r"evaluation\.metrics: duplicate value energy_distance"):
         make_job({**BASE, "evaluation": {"metrics": ["energy_distance", "energy_distance"]}})
+
+
+def test_the_metrics_of_mixtures_know_the_problems_modes() -> None:
+    """The ring's real samples have all eight; a set at one of them has one."""
+    problem = make_job(BASE).problem
+    real = problem.draw(2500, Generator().manual_seed(0))
+    one = torch.tensor([[1.0, 0.0]]).repeat(50, 1)
+    found = {
+        name: [METRICS[name]().on(problem)(real, fake, generator=Generator()) for fake in (real, one)]
+        for name in ("modes", "high_quality_share", "reverse_kl")
+    }
+    assert found["modes"] == [8, 1]
+    assert found["high_quality_share"] == [pytest.approx(1 - np.exp(-4.5), abs=0.01), 1.0]
+    assert found["reverse_kl"] == [pytest.approx(0.0, abs=0.01), pytest.approx(np.log(8))]
+
+
+@pytest.mark.parametrize("problem", [{"name": "segments"}, {"name": "ring", "std": 0}])
+def test_metrics_of_mixtures_are_refused_elsewhere(problem: dict[str, object]) -> None:
+    evaluation = {"metrics": ["energy_distance", "modes"]}
+    with pytest.raises(JobError, match=r"evaluation.metrics\[1\]: metric modes: problem \w+ is no mixture"):
+        load_job({**BASE, "problem": problem, "evaluation": evaluation})
+
+
+def test_what_counts_as_collapsed_is_no_part_of_a_cells_identity() -> None:
+    plain = make_job(BASE)
+    marked = make_job({**BASE, "evaluation": {"collapsed": {"w1": 0.3}}})
+    assert plain.evaluation.canonical == marked.evaluation.canonical
+    with pytest.raises(JobError, match="collapsed names one distance: w1 or w1_sliced"):
+        load_job({**BASE, "evaluation": {"collapsed": {}}})
