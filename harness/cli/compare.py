@@ -74,9 +74,7 @@ def compare(
     for text in alone:
         if not text.startswith("0 of") or ", 0 of" not in text:
             say(f"Seeds without a partner, left out: {text}")
-    say(
-        f"p and intervals are corrected for {len(found)} contrasts (Holm, 5 %), which exclude 0 at a verdict."
-    )
+    say(f"p and intervals are corrected for {len(found)} contrasts (Holm, 5 %), which exclude 0 at a verdict.")
     if any(contrast.shares for contrast in found):
         say("p of collapsed shares are of one contrast alone.")
 
