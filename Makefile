@@ -13,7 +13,7 @@ test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 test-slow: $(VENV)/.ready
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 
 # each comparison once; `bench-full`: medians of 5. BEFORE is a checkout of the commit to compare with (2d32b23)
 bench: $(VENV)/.bench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from tests.execution.test_nodes import NUMBERS
 from tests.execution.test_trouble import head
 
 JobMaker = Callable[..., Job]
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # as `ray start` needs it beside a ~/.ray
 
 
 def test_no_name_leads_out_of_the_folder(tmp_path: Path) -> None:
@@ -50,7 +52,10 @@ def node_without(folder: Path, address: str, *, cpus: int, own: Path) -> Iterato
     )
     log = own.with_suffix(".log")
     process = subprocess.Popen(
-        ["unshare", "--mount", "sh", "-c", script], env=ENVIRONMENT, stdout=log.open("w"), stderr=subprocess.STDOUT
+        ["unshare", "--mount", "sh", "-c", script],
+        env={**ENVIRONMENT, **TOKEN},
+        stdout=log.open("w"),
+        stderr=subprocess.STDOUT,
     )
     family = [psutil.Process(process.pid)]
     try:
@@ -85,9 +90,11 @@ def test_what_a_node_without_the_folder_computes_is_in_the_folder(
     (tmp_path / "job.yaml").write_text(dump_job(job))
     results, own = tmp_path / "results", tmp_path / "own"
     results.mkdir()
-    with head(tmp_path, cpus=0) as (address, _), node_without(results, address, cpus=2, own=own):
+    with head(tmp_path, cpus=0, **TOKEN) as (address, _), node_without(results, address, cpus=2, own=own):
         run = [*command("run", "job.yaml", "--results", str(results), "--address", address)]
-        done = subprocess.run(run, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+        done = subprocess.run(
+            run, env={**ENVIRONMENT, **TOKEN}, cwd=tmp_path, capture_output=True, text=True, timeout=240
+        )
     assert done.returncode == 0, done.stderr
     assert f"does not see {results}: its results travel through Ray to this node" in done.stderr
     assert not list(own.rglob("*"))
