@@ -68,12 +68,6 @@ def compare(
     _print(pa.Table.from_pylist(rows))
     for contrast in found:
         say(sentence(contrast))
-    alone = sorted(
-        {f"{c.num_ours_alone} of {c.ours}, {c.num_theirs_alone} of {c.theirs}" for c in found if c.is_paired}
-    )
-    for text in alone:
-        if not text.startswith("0 of") or ", 0 of" not in text:
-            say(f"Seeds without a partner, left out: {text}")
     say(f"p and intervals are corrected for {len(found)} contrasts (Holm, 5 %), which exclude 0 at a verdict.")
     if any(contrast.shares for contrast in found):
         say("p of collapsed shares are of one contrast alone.")

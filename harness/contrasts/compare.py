@@ -7,8 +7,10 @@ from typing import Any
 
 from ..errors import HarnessError, suggest
 from ..job.dirac import DiracJob
+from ..job.job import Job
 from ..job.parts.settings import Collapsed
 from ..job.reading import parse_job
+from ..planning.grid import expand
 from ..storage.query import Results
 from ..storage.records import CELLS
 from .contrast import Contrast, Seed, contrast, corrected
@@ -125,16 +127,13 @@ def _rows(
 
 
 def _values(rows: Sequence[_Row], job: Any) -> dict[str, list[Any]]:
-    """The values of each axis, in the order of the job file as far as it tells."""
-    found = {axis: list(dict.fromkeys(row[axis] for row in rows)) for axis in AXES}
-    for values in found.values():
-        values.sort(key=lambda value: (value is None, str(value)))
-    if job is not None:
-        from ..planning.grid import expand
-
-        for axis in found:
-            order = {value: rank for rank, value in enumerate(dict.fromkeys(c.columns()[axis] for c in expand(job)))}
-            found[axis].sort(key=lambda value, order=order: order.get(value, len(order)))  # type: ignore[misc]
+    """The values of each axis, in the order of the job file as far as it tells (a search's does not)."""
+    named = [cell.columns() for cell in expand(job)] if isinstance(job, Job) else []
+    found = {}
+    for axis in AXES:
+        there = sorted({row[axis] for row in rows}, key=lambda value: (value is None, str(value)))
+        first = [value for value in dict.fromkeys(columns[axis] for columns in named) if value in there]
+        found[axis] = [*first, *(value for value in there if value not in first)]
     return found
 
 

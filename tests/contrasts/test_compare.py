@@ -18,9 +18,12 @@ from harness.contrasts.compare import compare
 from harness.contrasts.contrast import sentence
 from harness.errors import HarnessError
 from harness.job.parts.settings import Collapsed
+from harness.job.reading import dump_job
 from harness.storage.query import Results
 from harness.storage.store import Store
 from tests.in_process import harness as command
+from tests.planning.test_unneeded import SPACE
+from tests.searches import HEAD, search_of
 from tests.storage.test_store import cell
 
 
@@ -134,6 +137,12 @@ def test_each_combination_of_other_axes_is_a_contrast_of_its_own(store: Store) -
         ("hinge", "schedule 0"),
         ("hinge", "schedule linear"),
     ]
+
+
+def test_a_search_is_compared_though_its_file_names_no_grid(results: Results) -> None:
+    results.store.write_job("j", dump_job(search_of(f"{HEAD}{SPACE}")))
+    found = compare(results, "j", against="0", metrics=["w1"])
+    assert [contrast.ours for contrast in found] == ["0.1", "linear"]
 
 
 def test_two_jobs_are_compared_where_both_have_cells(store: Store) -> None:
