@@ -216,13 +216,13 @@ def density() -> None:
     points = (centres + sigma * units).numpy()
 
     def ours() -> torch.Tensor:
-        blocks, none = list(Draws(centres, units).in_blocks()), torch.full((4000,), -1)
+        blocks = list(Draws(centres, units).in_blocks())
         found = torch.full((2, 4000), -np.inf, dtype=torch.float64)
         for which, samples in enumerate(sets):
             for _, part in chunks(samples):
                 others = Centres(part)
                 for index, block in blocks:
-                    sums = log_kernel_sums(block, none[index], others, sigmas=[sigma], noise=Gaussian())[:, 0]
+                    sums = log_kernel_sums(block, others, sigmas=[sigma], noise=Gaussian())[:, 0]
                     found[which, index] = torch.logaddexp(found[which, index], sums)
         log_densities: torch.Tensor = found - np.log(2000 * 2 * np.pi * sigma**2)
         return log_densities

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 import torch
 from torch import Generator, Tensor
@@ -16,8 +18,10 @@ from ..job.parts.settings import Evaluation
 from ..planning.cells import Cell
 from ..problems.sources import Source
 from ..storage.records import Columns, finite
+from ..theory import transport
 from ..theory.bounds import pooled_diameter
 from ..theory.noise import Noise
+from ..theory.sliced import project, random_directions
 from ..training.measurement import Measurement
 from ..training.players import Players
 from .discriminator import discriminator_jsd, evaluate_discriminators, generate
@@ -25,9 +29,16 @@ from .metrics import MetricValue, measure_metrics
 from .sets import SetPair, log_spaced_sigmas
 
 _OF_THE_BASELINE = (
-    *("num_samples", "jsd_mixture", "tv", "w1", "w1_sliced"),
-    *("bound_paper", "bound_best", "bound_sliced", "bound_sliced_best"),
+    "num_samples",
+    "jsd_mixture",
+    "tv",
+    "bound_paper",
+    "bound_best",
+    "bound_sliced",
+    "bound_sliced_best",
 )
+_NUM_REAL_SETS = 20
+"""Sets of other real samples by which the distances of a perfect generator are known, and how they vary."""
 
 
 @dataclass(frozen=True)
@@ -56,21 +67,60 @@ class Evaluated:
     metrics: Sequence[MetricValue]
 
 
+@dataclass(frozen=True)
+class Floor:
+    """Distances between real samples and other real samples: what is left for a perfect generator.
+
+    Attributes:
+      num_samples: In each of the other sets.
+      w1, w1_sliced: Of each of them, data units.
+    """
+
+    num_samples: int
+    w1: Sequence[float]
+    w1_sliced: Sequence[float]
+
+    @property
+    def columns(self) -> Columns:
+        """Mean and standard deviation over the sets."""
+        return {
+            "real_w1": fmean(self.w1),
+            "real_w1_sd": stdev(self.w1),
+            "real_w1_sliced": fmean(self.w1_sliced),
+            "real_w1_sliced_sd": stdev(self.w1_sliced),
+        }
+
+    def below(self, pair: SetPair) -> Columns:
+        """How far the distances of a generator's samples, as many, are above it."""
+        return {
+            "w1_minus_floor": None if pair.w1 is None else pair.w1 - fmean(self.w1),
+            "w1_sliced_minus_floor": pair.w1_sliced - fmean(self.w1_sliced),
+        }
+
+
 class Evaluator:
     """Measures generators and discriminators against a problem's held-out samples.
 
-    It keeps what cells have in common.
+    It keeps what cells have in common. All are measured along the same directions, so that cells of different seeds
+    compare.
 
     Attributes:
       real: The held-out samples ``[n, *shape]``.
       sigmas: The grid over which the best bounds are taken.
+      directions: Of the sliced distance and bound, ``[l, d]``.
     """
 
     def __init__(self, source: Source, evaluation: Evaluation) -> None:
         self.source, self.evaluation = source, evaluation
-        self.real, halves = source.held_out_samples(evaluation.samples)
+        self.real = source.held_out_samples(evaluation.samples)
         self.sigmas = sigma_grid(self.real, evaluation)
-        self._halves = self._pair(*halves, seed=stream_seed("baseline", "draws"))
+        self.directions = random_directions(
+            evaluation.directions,
+            self.real[0].numel(),
+            generator=Generator(source.device).manual_seed(stream_seed("directions")),
+        )
+        other_real = source.real_samples(len(self.real), 0)
+        self._baseline_pair = self._pair(self.real, other_real, seed=stream_seed("baseline", "draws"))
         self._noises: dict[AnyNoise, Noise] = {}
         self._baselines: dict[tuple[AnyNoise, float], Columns] = {}
 
@@ -98,7 +148,8 @@ class Evaluator:
             return baseline
         pair = self._pair(self.real, fake, seed=stream_seed("evaluation", "draws", seed))
         measured = pair.columns(sigmas, self.noise(noise))
-        return {sigma: {**columns, **baseline[sigma]} for sigma, columns in measured.items()}
+        above = self._floor.below(pair) if len(fake) == self._floor.num_samples else {}
+        return {sigma: {**columns, **above, **baseline[sigma]} for sigma, columns in measured.items()}
 
     def noise(self, spec: AnyNoise) -> Noise:
         """A family of noise for these samples; made once."""
@@ -168,11 +219,23 @@ class Evaluator:
         return values
 
     def _baseline(self, sigmas: Sequence[float], noise: AnyNoise) -> dict[float, Columns]:
-        """The same of two halves of held-out data: what a perfect generator would get."""
+        """What a perfect generator would get: the same of other real samples in place of the generator's."""
         missing = [sigma for sigma in sigmas if (noise, sigma) not in self._baselines]
-        for sigma, columns in self._halves.columns(missing, self.noise(noise)).items() if missing else ():
-            self._baselines[noise, sigma] = {f"real_{name}": columns.get(name) for name in _OF_THE_BASELINE}
+        for sigma, columns in self._baseline_pair.columns(missing, self.noise(noise)).items() if missing else ():
+            of_one_set = {f"real_{name}": columns.get(name) for name in _OF_THE_BASELINE}
+            self._baselines[noise, sigma] = {**of_one_set, **self._floor.columns}
         return {sigma: self._baselines[noise, sigma] for sigma in sigmas}
+
+    @functools.cached_property
+    def _floor(self) -> Floor:
+        """The distances of the held-out samples from other real ones."""
+        flat = self.real.flatten(1)
+        others = [self.source.real_samples(len(flat), index).flatten(1) for index in range(_NUM_REAL_SETS)]
+        return Floor(
+            num_samples=len(others[0]),
+            w1=[transport.w1(flat, other) for other in others],
+            w1_sliced=[project(flat, other, self.directions).w1() for other in others],
+        )
 
     def _pair(self, real: Tensor, fake: Tensor, *, seed: int) -> SetPair:
         return SetPair(
@@ -180,7 +243,7 @@ class Evaluator:
             fake.flatten(1),
             grid=self.sigmas,
             num_draws=self.evaluation.draws,
-            num_directions=self.evaluation.directions,
+            directions=self.directions,
             generator=Generator(self.source.device).manual_seed(seed),
         )
 

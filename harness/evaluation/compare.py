@@ -15,6 +15,7 @@ from ..identity import stream_seed
 from ..storage.records import CELLS
 from ..theory.bounds import diameter_limit, pooled_diameter
 from ..theory.samples import ProgressCallback, chunks
+from ..theory.sliced import random_directions
 from .files import Array, StoredSamples, samples_of
 from .sets import SetPair, log_spaced_sigmas
 
@@ -59,13 +60,15 @@ def compare(
     if max(len(real), len(fake)) > max_for_w1:
         remarks.append(f"w1 is left out: a set has more than {max_for_w1} samples (--w1-samples)")
     grid = log_spaced_sigmas(diameter, real.shape[1])
+    generator = torch.Generator().manual_seed(stream_seed("comparison", seed))
+    directions = random_directions(num_directions, real.shape[1], generator=generator)
     pair = SetPair(
         real,
         fake,
         grid=grid,
         num_draws=num_draws,
-        num_directions=num_directions,
-        generator=torch.Generator().manual_seed(stream_seed("comparison", seed)),
+        directions=directions,
+        generator=generator,
         data_diameter=diameter,
         max_for_w1=max_for_w1,
         progress=progress,

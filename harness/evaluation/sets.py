@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
-from torch import Generator
+from jaxtyping import Float64
+from torch import Generator, Tensor
 
 from ..storage.records import Columns
 from ..theory import transport
 from ..theory.bounds import Bound, noisy_diameter, paper_bound, pooled_diameter, sharp_bound, weighted_bound
 from ..theory.divergences import Estimate, NoisyDivergence, noisy_divergences
-from ..theory.noise import TRUNCATED, Noise
-from ..theory.samples import ProgressCallback, SampleSet
-from ..theory.sliced import Projections, project, random_directions
+from ..theory.noise import GAUSSIAN, TRUNCATED, Noise
+from ..theory.samples import EveryOther, ProgressCallback, SampleSet
+from ..theory.sliced import Projections, project
 
-_ONE_SIDED_95 = 1.6449
+_LEVEL = 0.05
+_MIN_HALVED = 4  # samples in the smaller set, below which half of it is no set to speak of
 
 
 @dataclass(frozen=True)
 class Geometry:
     """What the bounds need to know of two sample sets besides their divergence.
 
-    A bound is that at the estimated divergence or, with `upper`, at the upper 95 % limit of the estimate.
+    A bound is that at the estimated divergence or, with `z`, that many standard errors above it (`upper_z`).
     """
 
     dimension: int
@@ -34,26 +37,26 @@ class Geometry:
         """C: the diameter of the union of both noisy supports."""
         return noisy_diameter(self.data_diameter, sigma=sigma, dimension=self.dimension)
 
-    def paper(self, divergence: NoisyDivergence, *, upper: bool = False) -> Bound:
+    def paper(self, divergence: NoisyDivergence, *, z: float = 0.0) -> Bound:
         """The bound of Theorem 3.3."""
-        return self._from_jsd(paper_bound, divergence, upper=upper)
+        return self._from_jsd(paper_bound, divergence, z)
 
-    def sharp(self, divergence: NoisyDivergence, *, upper: bool = False) -> Bound:
+    def sharp(self, divergence: NoisyDivergence, *, z: float = 0.0) -> Bound:
         """Its sharp form."""
-        return self._from_jsd(sharp_bound, divergence, upper=upper)
+        return self._from_jsd(sharp_bound, divergence, z)
 
-    def weighted(self, divergence: NoisyDivergence, noise: Noise, *, upper: bool = False) -> Bound:
+    def weighted(self, divergence: NoisyDivergence, noise: Noise, *, z: float = 0.0) -> Bound:
         """The weighted bound."""
         return weighted_bound(
-            weighted_tv=_value(divergence.weighted_tv, upper=upper),
+            weighted_tv=_limit(divergence.weighted_tv, z),
             sigma=divergence.sigma,
             dimension=self.dimension,
             noise=noise,
         )
 
-    def _from_jsd(self, form: Callable[..., Bound], divergence: NoisyDivergence, *, upper: bool) -> Bound:
+    def _from_jsd(self, form: Callable[..., Bound], divergence: NoisyDivergence, z: float) -> Bound:
         return form(
-            jsd=_value(divergence.jsd, upper=upper),
+            jsd=_limit(divergence.jsd, z),
             sigma=divergence.sigma,
             dimension=self.dimension,
             diameter=self.noisy_diameter(divergence.sigma),
@@ -73,8 +76,8 @@ class SetPair:
       fake: Samples ``[m, d]``.
       grid: Sigmas over which the best bounds are taken.
       num_draws: Draws from each noisy measure.
-      num_directions: Of the sliced distance and bound.
-      generator: Source of the directions and draws, the pair's own from here on; its device is where the work is done.
+      directions: Unit vectors of the sliced distance and bound (`theory.sliced.random_directions`).
+      generator: Source of the draws, the pair's own from here on; its device is where the work is done.
       data_diameter: Of both sets together, or an upper limit of it, where it is known already.
       max_for_w1: Samples in the larger set beyond which the exact W1 is left out (None): its memory is quadratic.
       progress: Told of the work done, in each pass.
@@ -87,7 +90,7 @@ class SetPair:
         *,
         grid: Sequence[float],
         num_draws: int,
-        num_directions: int,
+        directions: Float64[Tensor, "l d"],
         generator: Generator,
         data_diameter: float | None = None,
         max_for_w1: int | None = None,
@@ -95,15 +98,15 @@ class SetPair:
     ) -> None:
         self.real, self.fake, self.grid = real, fake, grid
         self._num_draws, self._data_diameter, self._max_for_w1 = num_draws, data_diameter, max_for_w1
-        self._generator, self._progress = generator, progress
-        self._directions = random_directions(num_directions, real.shape[1], generator=generator)
+        self._generator, self._progress, self._directions = generator, progress, directions
         self._before_draws = generator.get_state()
         self._divergences: dict[tuple[Noise, float], NoisyDivergence] = {}
+        self._of_halves: dict[tuple[Noise, float], NoisyDivergence] = {}
         self._sliced: dict[float, float] = {}
 
     def columns(self, sigmas: Sequence[float], noise: Noise = TRUNCATED) -> dict[float, Columns]:
         """All columns at each sigma (data units): the distances, what `best` and `at` say, and `bound_holds`."""
-        self._measure(sigmas, noise)
+        self._measure_at(sigmas, noise)
         self._measure_sliced(sigma for sigma in sigmas if sigma > 0)
         shared = {
             "w1": self.w1,
@@ -116,15 +119,17 @@ class SetPair:
 
     def at(self, sigma: float, noise: Noise = TRUNCATED) -> Columns:
         """Divergences and bounds at a sigma (data units, >= 0) of a family; of the bounds those that hold there."""
-        self._measure([sigma], noise)
+        self._measure_at([sigma], noise)
         self._measure_sliced([sigma] if sigma > 0 else [])
         divergence, dimension = self._divergences[noise, sigma], self.geometry.dimension
+        halves, unbounded = self._of_halves.get((noise, sigma)), self._divergences[_unbounded(noise), sigma]
         columns = {
             "jsd_mixture": divergence.jsd.value,
             "jsd_mixture_se": divergence.jsd.standard_error,
+            "jsd_mixture_half": None if halves is None else halves.jsd.value,
             "tv": divergence.tv.value,
-            "kl_real_fake": divergence.kl_real_fake.value,
-            "kl_fake_real": divergence.kl_fake_real.value,
+            "kl_real_fake": None if unbounded.kl_real_fake is None else unbounded.kl_real_fake.value,
+            "kl_fake_real": None if unbounded.kl_fake_real is None else unbounded.kl_fake_real.value,
             # the quadrature needs noise; without any, a projection's bound is the trivial one of disjoint supports
             "bound_sliced": self._sliced[sigma] if sigma > 0 else None,
         }
@@ -136,18 +141,27 @@ class SetPair:
 
     @functools.cached_property
     def best(self) -> Columns:
-        """The least of each bound over the grid, under truncated noise: these hold for the sample sets as such."""
-        self._measure((), TRUNCATED)
+        """The least of each bound over the grid, under truncated noise: these hold for the sample sets as such.
+
+        Their upper limits are the least of limits that hold at all sigmas of the grid together.
+        """
+        self._measure(self.grid, TRUNCATED)
         over_grid = [self._divergences[TRUNCATED, sigma] for sigma in self.grid]
-        best = min(over_grid, key=lambda divergence: self.geometry.paper(divergence).value)
+        geometry, z = self.geometry, upper_z(len(self.grid))
+
+        def least(form: Callable[..., Bound], *arguments: Noise, z: float = 0.0) -> float:
+            return min(form(divergence, *arguments, z=z).value for divergence in over_grid)
+
         self._measure_sliced(self.grid)
         best_sliced = min(self.grid, key=self._sliced.__getitem__)
         return {
-            "bound_best": self.geometry.paper(best).value,
-            "bound_best_upper": self.geometry.paper(best, upper=True).value,
-            "bound_best_sigma": best.sigma,
-            "bound_sharp_best": min(self.geometry.sharp(divergence).value for divergence in over_grid),
-            "bound_weighted_best": min(self.geometry.weighted(divergence, TRUNCATED).value for divergence in over_grid),
+            "bound_best": least(geometry.paper),
+            "bound_best_upper": least(geometry.paper, z=z),
+            "bound_best_sigma": min(over_grid, key=lambda divergence: geometry.paper(divergence).value).sigma,
+            "bound_sharp_best": least(geometry.sharp),
+            "bound_sharp_best_upper": least(geometry.sharp, z=z),
+            "bound_weighted_best": least(geometry.weighted, TRUNCATED),
+            "bound_weighted_best_upper": least(geometry.weighted, TRUNCATED, z=z),
             "bound_sliced_best": self._sliced[best_sliced],
             "bound_sliced_best_sigma": best_sliced,
         }
@@ -174,23 +188,46 @@ class SetPair:
     def _projections(self) -> Projections:
         return project(self.real, self.fake, self._directions)
 
+    def _measure_at(self, sigmas: Sequence[float], noise: Noise) -> None:
+        """Sees to all divergences that columns at these sigmas need.
+
+        In truncated noise the grid's come along in the same pass, and Kullback-Leibler divergences are those of the
+        normal noise that is not truncated.
+        """
+        self._measure([*sigmas, *self.grid] if noise == TRUNCATED else sigmas, noise)
+        self._measure(sigmas, _unbounded(noise))
+        if min(len(self.real), len(self.fake)) >= _MIN_HALVED:
+            halves = EveryOther(self.real), EveryOther(self.fake)
+            self._of_halves |= self._found(*halves, sigmas, noise, known=self._of_halves)
+
     def _measure(self, sigmas: Iterable[float], noise: Noise) -> None:
-        """Sees to the divergences at these sigmas; in truncated noise the grid's come along in the same pass."""
-        wanted = dict.fromkeys([*sigmas, *self.grid] if noise == TRUNCATED else sigmas)
-        missing = [sigma for sigma in wanted if (noise, sigma) not in self._divergences]
+        """Sees to the divergences at these sigmas."""
+        self._divergences |= self._found(self.real, self.fake, sigmas, noise, known=self._divergences)
+
+    def _found(
+        self,
+        real: SampleSet,
+        fake: SampleSet,
+        sigmas: Iterable[float],
+        noise: Noise,
+        *,
+        known: Mapping[tuple[Noise, float], NoisyDivergence],
+    ) -> dict[tuple[Noise, float], NoisyDivergence]:
+        """The divergences of two sets that are not known yet, in one pass."""
+        missing = [sigma for sigma in dict.fromkeys(sigmas) if (noise, sigma) not in known]
         if not missing:
-            return
+            return {}
         self._generator.set_state(self._before_draws)
         found = noisy_divergences(
-            self.real,
-            self.fake,
+            real,
+            fake,
             sigmas=missing,
             num_draws=self._num_draws,
             generator=self._generator,
             noise=noise,
             progress=self._progress,
         )
-        self._divergences |= {(noise, divergence.sigma): divergence for divergence in found}
+        return {(noise, divergence.sigma): divergence for divergence in found}
 
     def _measure_sliced(self, sigmas: Iterable[float]) -> None:
         """Sees to the sliced bounds at these sigmas (> 0) and, the first time, at those of the grid."""
@@ -204,7 +241,7 @@ class SetPair:
         return {
             "noise_variance": noise.variance(sigma=divergence.sigma, dimension=self.geometry.dimension),
             "bound_weighted": self.geometry.weighted(divergence, noise).value,
-            "bound_weighted_upper": self.geometry.weighted(divergence, noise, upper=True).value,
+            "bound_weighted_upper": self.geometry.weighted(divergence, noise, z=upper_z()).value,
         }
 
     def _with_bounded_support(self, divergence: NoisyDivergence) -> Columns:
@@ -213,11 +250,11 @@ class SetPair:
         return {
             "diameter": self.geometry.noisy_diameter(divergence.sigma),
             "bound_paper": paper.value,
-            "bound_paper_upper": self.geometry.paper(divergence, upper=True).value,
+            "bound_paper_upper": self.geometry.paper(divergence, z=upper_z()).value,
             "bound_paper_noise_term": paper.noise_term,
             "bound_paper_divergence_term": paper.divergence_term,
             "bound_sharp": self.geometry.sharp(divergence).value,
-            "bound_sharp_upper": self.geometry.sharp(divergence, upper=True).value,
+            "bound_sharp_upper": self.geometry.sharp(divergence, z=upper_z()).value,
             "vacuous": paper.value > self.geometry.data_diameter,
         }
 
@@ -235,12 +272,27 @@ def _with_bound_holds(columns: Columns) -> Columns:
         values: list[float] = [columns[name] for name in names if columns.get(name) is not None]
         return min(values) * (1 + 1e-9) + 1e-12 * float(columns["data_diameter"])  # of rounding
 
-    full = least(*(f"bound_{name}_upper" for name in ("paper", "sharp", "weighted", "best")))
+    forms = ("paper", "sharp", "weighted", "best", "sharp_best", "weighted_best")
+    full = least(*(f"bound_{form}_upper" for form in forms))
     holds = columns["w1_sliced"] <= least("bound_sliced", "bound_sliced_best")
     if columns["w1"] is not None:
         holds = holds and columns["w1"] <= full
     return {**columns, "bound_holds": holds}
 
 
-def _value(estimate: Estimate, *, upper: bool) -> float:
-    return estimate.value + (_ONE_SIDED_95 * estimate.standard_error if upper else 0.0)
+@functools.cache
+def upper_z(num: int = 1) -> float:
+    """Standard errors between an estimate and its upper 95 % limit; of `num` limits that hold together (Bonferroni).
+
+    A limit is used after the least of many values has been chosen, which is the more likely to be too small by chance:
+    only limits that hold for all of them at once still hold for the chosen one.
+    """
+    return NormalDist().inv_cdf(1 - _LEVEL / num)
+
+
+def _limit(estimate: Estimate, z: float) -> float:
+    return estimate.value + z * estimate.standard_error
+
+
+def _unbounded(noise: Noise) -> Noise:
+    return GAUSSIAN if noise == TRUNCATED else noise

@@ -19,7 +19,7 @@ from ..storage.records import CellKey
 TRAINING_VERSION = 3
 """Raised when the same settings give other generators, so that old snapshots are not used."""
 
-METRIC_VERSION = 3
+METRIC_VERSION = 4
 """Raised when a measured column changes its meaning or its rounding, so that old rows count as stale."""
 
 

@@ -65,19 +65,26 @@ class Source:
         assert self.draw is not None
         return self.draw(num, Generator(self.device).manual_seed(stream_seed("covariance")))
 
-    def held_out_samples(self, num: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Samples to evaluate against, and two disjoint halves for the real-against-real baseline.
+    def held_out_samples(self, num: int) -> Tensor:
+        """Samples to evaluate against, ``[min(num, m), *shape]``.
 
-        At most `num` a set: ``[min(num, m), *shape]`` and twice ``[min(num, m // 2), *shape]``. The same at every
-        call, so that every cell of a problem is measured against the same samples.
+        The same at every call, so that every cell of a problem is measured against the same samples.
         """
-        pool = self.held_out
-        if pool is None:
+        if self.held_out is not None:
+            return self.held_out[:num]
+        assert self.draw is not None
+        return self.draw(num, Generator(self.device).manual_seed(stream_seed("held_out")))
+
+    def real_samples(self, num: int, index: int) -> Tensor:
+        """What a perfect generator would give: other real samples than the held-out ones, ``[at most num, *shape]``.
+
+        The same at every call with an index. Of a data set, a random part of the training samples.
+        """
+        if self.training is None:
             assert self.draw is not None
-            generator = Generator(self.device).manual_seed(stream_seed("held_out"))
-            pool = self.draw(2 * num, generator)
-        half = min(num, len(pool) // 2)
-        return pool[:num], (pool[:half], pool[half : 2 * half])
+            return self.draw(num, Generator(self.device).manual_seed(stream_seed("real", index)))
+        generator = Generator().manual_seed(stream_seed("real", index))
+        return self.training[torch.randperm(len(self.training), generator=generator)[:num].to(self.device)]
 
 
 def _on_device(array: FloatArray, device: torch.device) -> Tensor:

@@ -66,8 +66,9 @@ ROW_COLUMNS = ("cell_id", "run_id", "epoch", "status", "data_diameter", "seconds
 def score_seeds(rows: Sequence[Row], job: TuneJob) -> TrialScore:
     """What generators are worth, from a row per seed.
 
-    A seed that diverged counts with its last finite bound, and with no less than the diameter of the data,
-    which bounds every distance: a schedule under which seeds diverge is worse than one under which they do not.
+    No bound counts for more than the diameter of its seed's samples, real and fake together, which bounds their
+    distance too; a seed that diverged counts with the largest diameter of all. So a schedule under which seeds diverge
+    is never better than one under which they collapse.
     """
     diameters = [row["data_diameter"] for row in rows if row["data_diameter"] is not None]
     completed = sum(row["status"] == "completed" for row in rows)
@@ -87,9 +88,11 @@ def score_seeds(rows: Sequence[Row], job: TuneJob) -> TrialScore:
 
 def seed_values(rows: Sequence[Row], column: str) -> list[float]:
     """One value per seed, see `score_seeds`; a bound that does not exist (without noise) is the diameter."""
-    trivial = max(row["data_diameter"] for row in rows if row["data_diameter"] is not None)
-    values = [(row[column] if row[column] is not None else trivial, row["status"] == "completed") for row in rows]
-    return [value if completed else max(value, trivial) for value, completed in values]
+    largest = max(row["data_diameter"] for row in rows if row["data_diameter"] is not None)
+    return [
+        min(row[column], row["data_diameter"]) if row["status"] == "completed" and row[column] is not None else largest
+        for row in rows
+    ]
 
 
 def trial_row(number: int, parameters: Parameters, result: Result) -> dict[str, Any]:

@@ -44,8 +44,9 @@ class NoisyDivergence:
     Attributes:
       jsd: Jensen-Shannon divergence, nats.
       tv: Total variation.
-      kl_real_fake, kl_fake_real: Kullback-Leibler divergences KL(p||q) and KL(q||p), nats; infinite where a draw of one
-        measure lies outside the support of the other.
+      kl_real_fake, kl_fake_real: Kullback-Leibler divergences KL(p||q) and KL(q||p), nats. Under noise of bounded
+        support they are infinite for almost any two sets: where no draw has shown that they are None, since a finite
+        mean of draws would say nothing. Without noise they are those of the discrete measures.
       weighted_tv: ``Int ||x - x0|| |p - q| dx``, data units; it bounds W1 of the noisy measures (Villani 2009, Theorem
         6.15).
     """
@@ -53,8 +54,8 @@ class NoisyDivergence:
     sigma: float
     jsd: Estimate
     tv: Estimate
-    kl_real_fake: Estimate
-    kl_fake_real: Estimate
+    kl_real_fake: Estimate | None
+    kl_fake_real: Estimate | None
     weighted_tv: Estimate
 
 
@@ -111,7 +112,9 @@ def noisy_divergences(
         draws = _Draws.make(real, fake, mean, num_draws=num_draws, generator=generator, noise=noise)
         logits = draws.logits(real, fake, positive, progress=progress)
         distances = torch.stack([draws.distances(sigma) for sigma in positive])
-        noisy = dict(zip(positive, _from_draws(positive, logits.T.contiguous(), distances), strict=True))
+        is_bounded = math.isfinite(noise.radius(sigma=1.0, dimension=real.shape[1]))
+        found = _from_draws(positive, logits.T.contiguous(), distances, is_bounded=is_bounded)
+        noisy = dict(zip(positive, found, strict=True))
     return [noisy[sigma] if sigma > 0 else discrete_divergence(real, fake) for sigma in sigmas]
 
 
@@ -122,8 +125,8 @@ def discrete_divergence(real: SampleSet, fake: SampleSet) -> NoisyDivergence:
       Half of either measure is common, so the JSD is ``log(2) / 2``.
 
       >>> found = discrete_divergence(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [2.0]]))
-      >>> round(found.jsd.value, 4), found.tv.value, found.kl_real_fake.value
-      (0.3466, 0.5, inf)
+      >>> round(found.jsd.value, 4), found.tv.value, found.kl_real_fake
+      (0.3466, 0.5, Estimate(value=inf, standard_error=0.0))
     """
     mean = pooled_mean(real, fake)
     masses: dict[bytes, list[float]] = {}
@@ -158,7 +161,6 @@ class _Draws:
       mean: The pooled mean x0.
       centres: Whitened, about the pooled mean.
       units: Whitened unit noise z.
-      chosen: Which row of the own set each centre is.
       lengths: ``||c||^2``, ``c.z`` and ``||z||^2`` in data units (not whitened).
     """
 
@@ -166,7 +168,6 @@ class _Draws:
     mean: Float64[Tensor, " d"]
     centres: Float64[Tensor, "k d"]
     units: Float64[Tensor, "k d"]
-    chosen: Int64[Tensor, " k"]
     lengths: Float64[Tensor, "3 k"]
 
     @staticmethod
@@ -186,7 +187,7 @@ class _Draws:
             [rows(samples, index, device=device) - mean for samples, index in zip((real, fake), chosen, strict=True)]
         )
         lengths = torch.stack([centres.square().sum(1), (centres * units).sum(1), units.square().sum(1)])
-        return _Draws(noise, mean, noise.whiten(centres), noise.whiten(units), torch.cat(chosen), lengths)
+        return _Draws(noise, mean, noise.whiten(centres), noise.whiten(units), lengths)
 
     def distances(self, sigma: float) -> Float64[Tensor, " k"]:
         """``||x - x0||`` of every draw at this sigma, data units."""
@@ -204,13 +205,10 @@ class _Draws:
         blocks = list(Draws(self.centres, self.units).in_blocks())
         read, total = 0, len(real) + len(fake)
         for which, samples in enumerate((real, fake)):
-            own = torch.full_like(self.chosen, -1)
-            half = slice(which * num // 2, (which + 1) * num // 2)
-            own[half] = self.chosen[half]
-            for part, points in chunks(samples, device=device):
+            for _, points in chunks(samples, device=device):
                 others = Centres(self.noise.whiten(points - self.mean))
                 for index, draws in blocks:
-                    found = log_kernel_sums(draws, own[index] - part.start, others, sigmas=descending, noise=self.noise)
+                    found = log_kernel_sums(draws, others, sigmas=descending, noise=self.noise)
                     sums[which, index] = torch.logaddexp(sums[which, index], found)
                 read += len(points)
                 if progress is not None:
@@ -228,7 +226,11 @@ def _balanced(num_own: int, num_draws: int, generator: Generator) -> Int64[Tenso
 
 
 def _from_draws(
-    sigmas: Sequence[float], logits: Float64[Tensor, "{len(sigmas)} k"], distances: Float64[Tensor, "{len(sigmas)} k"]
+    sigmas: Sequence[float],
+    logits: Float64[Tensor, "{len(sigmas)} k"],
+    distances: Float64[Tensor, "{len(sigmas)} k"],
+    *,
+    is_bounded: bool,
 ) -> list[NoisyDivergence]:
     """All divergences at each sigma from the optimal logits, which may be infinite, and the distances."""
     signed = (logits / 2).tanh().abs()  # |p - q| / (p + q)
@@ -241,7 +243,10 @@ def _from_draws(
         [Estimate(*pair) for pair in zip(*column, strict=True)]
         for column in torch.cat([of_both, of_one], dim=1).transpose(0, 1).tolist()
     )
-    columns = zip(sigmas, jsd, tv, real_fake, fake_real, weighted, strict=True)
+    forward, backward = (
+        [None if is_bounded and math.isfinite(kl.value) else kl for kl in kls] for kls in (real_fake, fake_real)
+    )
+    columns = zip(sigmas, jsd, tv, forward, backward, weighted, strict=True)
     return [NoisyDivergence(*column) for column in columns]
 
 

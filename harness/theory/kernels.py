@@ -7,10 +7,10 @@ A draw is ``x = c + sigma z`` and its squared distance from another centre, in u
 so that two matrices, without sigma, serve all sigmas. They are made in blocks that stay in cache.
 
 The exponents are taken from these matrices in float32: terms are rounded to 6e-8 of themselves, exponentials to some
-20 units in the last place, so that a log density is good to about ``1e-6 + 2e-7 ||z||^2``. In many dimensions the two
-products are float32 as well, and good to 3e-7 of the squared norms; pairs nearer than a tenth of their norms, of which
-that would not be little, are measured one by one in float64. Points that coincide have distance 0, so that equal sets
-stay equal.
+20 units in the last place, so that a log density is good to about ``1e-6 + 2e-7 ||z||^2``. Products are good to a share
+of the squared norms alone, 1e-15 in float64 and, in many dimensions, 3e-7 in float32: pairs so near that this would
+not be little of their own distance are measured one by one, by differences. So points that coincide have distance 0,
+and those that nearly do have theirs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
 from .noise import ISOTROPIC, NORMAL, Noise
@@ -31,9 +31,10 @@ DRAWS_AT_ONCE = 256  # times `ROWS_AT_ONCE`: matrices of half a MB, which stay i
 _DRAWS_OF_PRODUCTS = 512  # where products take longer than all else, and gain by larger blocks
 _MAX_DIRECT = 8  # dimensions in which differences are taken coordinate by coordinate
 _MIN_SINGLE = 64  # dimensions from which on products are taken in float32
-_NEAR = 1e-2  # of the squared norms: pairs nearer than that are measured in float64 there
+_NEAR = 1e-9  # of the squared norms: pairs nearer than that are measured by differences
+_NEAR_IN_SINGLE = 1e-2  # the same where products are float32
 _MAX_NEAR = 8  # such pairs a draw, on average in a block
-_ROUNDING = 1e-14  # of a squared distance, relative to the squared norms it comes from
+_DIFFERENCES_AT_ONCE = 2**20  # numbers
 _MIN_PAIRS = 2**14  # below which looking for what is out of reach takes longer than what it saves
 _NEGLIGIBLE = 25.0  # in the exponent: e^-25 of the largest term, a ten-thousandth of what float32 resolves
 
@@ -105,13 +106,12 @@ class Centres:
 
 
 def log_kernel_sums(
-    draws: Draws, own: Int64[Tensor, " b"], others: Centres, *, sigmas: Sequence[float], noise: Noise
+    draws: Draws, others: Centres, *, sigmas: Sequence[float], noise: Noise
 ) -> Float64[Tensor, "b {len(sigmas)}"]:
     """``log sum_j K((x - c_j) / sigma)`` of a block of draws, at each sigma; possibly -inf.
 
     Args:
       draws: Of the noise's family.
-      own: Which of the others each draw's centre is; a number that is no index if it is none of them.
       others: c_j.
       sigmas: In descending order: a normal kernel out of reach at one is so at the next.
       noise: Its family; K is its density up to a constant.
@@ -122,7 +122,7 @@ def log_kernel_sums(
     may_skip = is_direct and isinstance(noise, NORMAL) and draws.centres.device.type == "cpu"
     if may_skip and len(draws.centres) * len(others.points) >= _MIN_PAIRS:
         others, widths = _in_reach(draws, others, sigmas)
-    between, along = _by_coordinates(draws, others) if is_direct else _by_products(draws, own, others)
+    between, along = _by_coordinates(draws, others) if is_direct else _by_products(draws, others)
     lengths = draws.lengths.float()
     largest, shares = [], []  # by softmax, which makes one pass of what logsumexp does in four
     for sigma, width in zip(sigmas, widths, strict=True):
@@ -157,37 +157,40 @@ def _halved(values: Float64[Tensor, "*n"]) -> tuple[Float32[Tensor, "*n"], Float
     return high, (values - high).float()
 
 
-def _by_products(
-    draws: Draws, own: Int64[Tensor, " b"], others: Centres
-) -> tuple[Float32[Tensor, "b m"], Float32[Tensor, "b m"]]:
+def _by_products(draws: Draws, others: Centres) -> tuple[Float32[Tensor, "b m"], Float32[Tensor, "b m"]]:
     """``||c - c_j||^2`` and ``z.(c - c_j)`` by matrix products, corrected where points are near one another."""
     if draws.centres.shape[1] >= _MIN_SINGLE and (found := _in_single(draws, others)) is not None:
         return found
     norms = draws.norms + others.norms
-    between = (norms - 2 * draws.centres @ others.points.T).clamp_(min=0)
+    between = norms - 2 * draws.centres @ others.points.T
     along = draws.products - draws.units @ others.points.T
-    # points that coincide, here or in both sets, must not be told apart by the rounding of large norms
-    coincide = (between <= _ROUNDING * norms) | (own[:, None] == torch.arange(len(others.points), device=own.device))
-    between.masked_fill_(coincide, 0.0)
-    along.masked_fill_(coincide, 0.0)
+    near = (between <= _NEAR * norms).nonzero(as_tuple=True)
+    _by_differences(draws, others, near, between, along)
     return between.float(), along.float()
 
 
 def _in_single(draws: Draws, others: Centres) -> tuple[Float32[Tensor, "b m"], Float32[Tensor, "b m"]] | None:
-    """`_by_products` in float32, with near pairs one by one in float64; None if too many are near one another."""
+    """`_by_products` in float32; None if too many pairs are near one another."""
     centres, units = draws.single
     norms = draws.norms.float() + others.norms.float()
     between = norms.addmm(centres, others.single, alpha=-2)
-    row, column = (between <= _NEAR * norms).nonzero(as_tuple=True)
-    if len(row) > _MAX_NEAR * len(centres):
+    near = (between <= _NEAR_IN_SINGLE * norms).nonzero(as_tuple=True)
+    if len(near[0]) > _MAX_NEAR * len(centres):
         return None
     along = torch.addmm(draws.products.float(), units, others.single, alpha=-1)
-    difference = draws.centres[row] - others.points[column]
-    squared = difference.square().sum(1)
-    coincide = squared <= _ROUNDING * norms[row, column]
-    between[row, column] = squared.masked_fill(coincide, 0.0).float()
-    along[row, column] = (difference * draws.units[row]).sum(1).masked_fill(coincide, 0.0).float()
+    _by_differences(draws, others, near, between, along)
     return between, along
+
+
+def _by_differences(
+    draws: Draws, others: Centres, pairs: tuple[Tensor, ...], between: Float[Tensor, "b m"], along: Float[Tensor, "b m"]
+) -> None:
+    """Puts the two values of some pairs ``(rows [p], columns [p])`` right, in place."""
+    size = max(1, _DIFFERENCES_AT_ONCE // draws.centres.shape[1])
+    for row, column in zip(*(index.split(size) for index in pairs), strict=True):
+        difference = draws.centres[row] - others.points[column]
+        between[row, column] = difference.square().sum(1).to(between.dtype)
+        along[row, column] = (difference * draws.units[row]).sum(1).to(along.dtype)
 
 
 def _in_reach(draws: Draws, others: Centres, sigmas: Sequence[float]) -> tuple[Centres, list[int]]:

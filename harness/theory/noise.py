@@ -221,6 +221,7 @@ class Cauchy(_Isotropic):
 
 
 TRUNCATED = Truncated()
+GAUSSIAN = Gaussian()
 ISOTROPIC = (Truncated, Gaussian, Cauchy)
 """Families whose whitening changes nothing."""
 NORMAL = (Truncated, Gaussian, FullCovariance)

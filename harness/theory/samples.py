@@ -6,6 +6,7 @@ A tensor ``[n, d]`` is a sample set; so is anything else of that shape whose row
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -32,6 +33,27 @@ class SampleSet(Protocol):
     def __getitem__(self, index: Any, /) -> Tensor:
         """The rows of a slice, or of an index tensor ``[m]``: ``[m, d]``."""
         ...
+
+
+@dataclass(frozen=True)
+class EveryOther:
+    """Every other sample of a set, from the first on: another sample of what it is a sample of, of half the size."""
+
+    samples: SampleSet
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(ceil(n / 2), d)``."""
+        return len(self), self.samples.shape[1]
+
+    def __len__(self) -> int:
+        return -(-len(self.samples) // 2)
+
+    def __getitem__(self, index: slice | Tensor) -> Tensor:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            return self.samples[torch.arange(2 * start, 2 * stop, 2 * step)]
+        return self.samples[2 * index]
 
 
 def rows(

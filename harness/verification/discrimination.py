@@ -121,7 +121,9 @@ def theorem_2_3(
         noisy_divergences(flat, other, sigmas=[noise], num_draws=2000, generator=draws)[0] for other, noise in pairs
     ]
     worst = max((divergence.jsd.value for divergence in found), key=lambda value: abs(value - jsd))
-    smallest_kl = min(min(divergence.kl_real_fake.value, divergence.kl_fake_real.value) for divergence in found)
+    kls = [kl for divergence in found for kl in (divergence.kl_real_fake, divergence.kl_fake_real)]
+    # None: bounded noise whose supports overlap
+    smallest_kl = math.nan if None in kls else min(kl.value for kl in kls if kl is not None)
     return assess(
         f"JSD {worst:.12g}, KL {smallest_kl:g}",
         f"JSD {jsd:.12g}, KL inf",

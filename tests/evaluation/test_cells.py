@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import wasserstein_distance
 
 from harness.evaluation import sets
 from harness.evaluation.cells import Evaluator, sigma_grid
@@ -17,6 +19,7 @@ from harness.job.parts.noise import Noise as NoiseSpec
 from harness.job.parts.noise import Truncated as TruncatedSpec
 from harness.job.parts.problems import Dirac, Ring
 from harness.job.parts.settings import Evaluation
+from harness.problems.sources import Source
 from harness.theory.bounds import Bound
 from harness.theory.losses import LOSSES
 
@@ -99,6 +102,49 @@ def test_a_problem_of_one_point_is_evaluated() -> None:
     assert columns["w1"] == pytest.approx(0.3)
     assert columns["real_w1"] == 0
     assert columns["bound_holds"]
+
+
+def on_a_line(num: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(num, 1, generator=generator)
+
+
+def test_the_floor_is_the_distance_of_twenty_other_sets_of_real_samples() -> None:
+    """On a line, by SciPy; sliced and full distances are one there."""
+    source = Source(shape=(1,), device=CPU, draw=on_a_line)
+    fake = 0.5 + on_a_line(200, seeded(5))
+    columns = Evaluator(source, SETTINGS).against_real(fake, [0.5], seed=0)[0.5]
+    real = source.held_out_samples(200)[:, 0]
+    floor = [wasserstein_distance(real, source.real_samples(200, index)[:, 0]) for index in range(20)]
+    distance = wasserstein_distance(real, fake[:, 0])
+    for name in ("w1", "w1_sliced"):
+        assert columns[f"real_{name}"] == pytest.approx(np.mean(floor))
+        assert columns[f"real_{name}_sd"] == pytest.approx(np.std(floor, ddof=1))
+        assert columns[f"{name}_minus_floor"] == pytest.approx(distance - np.mean(floor))
+
+
+def test_a_perfect_generator_is_at_the_floor() -> None:
+    """The mean of forty perfect generators' distances less the floor is 0, to four standard errors of both means."""
+    evaluator = Evaluator(SOURCE, SETTINGS)
+    found = [evaluator.against_real(fresh_ring(200, seed), [0.2], seed=seed)[0.2] for seed in range(40)]
+    for name in ("w1", "w1_sliced"):
+        above = [columns[f"{name}_minus_floor"] for columns in found]
+        error = math.hypot(np.std(above, ddof=1) / math.sqrt(40), found[0][f"real_{name}_sd"] / math.sqrt(20))
+        assert abs(np.mean(above)) < 4 * error < 0.1
+
+
+def test_where_training_samples_are_too_few_there_is_no_floor_at_the_generators_number() -> None:
+    source = Source(shape=(1,), device=CPU, training=on_a_line(50, seeded(1)), held_out=on_a_line(80, seeded(2)))
+    columns = Evaluator(source, SETTINGS).against_real(on_a_line(80, seeded(3)), [0.5], seed=0)[0.5]
+    assert columns["real_num_samples"] == 50
+    assert "w1_minus_floor" not in columns
+
+
+def test_all_cells_are_measured_along_the_same_directions() -> None:
+    evaluator, fake = Evaluator(SOURCE, SETTINGS), fresh_ring(200, seed=5)
+    one, two = (evaluator.against_real(fake, [0.2], seed=seed)[0.2] for seed in (1, 2))
+    assert one["w1_sliced"] == two["w1_sliced"]
+    assert one["bound_sliced"] == two["bound_sliced"]
+    assert one["jsd_mixture"] != two["jsd_mixture"]  # draws are the seed's own
 
 
 @pytest.mark.parametrize("noise", [TruncatedSpec(), GaussianSpec()])

@@ -9,10 +9,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import brentq
 from scipy.spatial.distance import pdist
-from scipy.stats import wasserstein_distance
+from scipy.special import xlogy
+from scipy.stats import norm, wasserstein_distance
 from torch import Tensor
 
 from harness.evaluation import sets
@@ -20,9 +23,12 @@ from harness.evaluation.sets import SetPair
 from harness.theory import transport
 from harness.theory.divergences import noisy_divergences
 from harness.theory.noise import TRUNCATED, Cauchy, FullCovariance, Gaussian, Noise, Truncated
+from harness.theory.samples import SampleSet
+from harness.theory.sliced import random_directions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 GRID = [0.05, 0.1, 0.3]
+Pass = tuple[int, str, list[float]]
 FAMILIES: list[Noise] = [Truncated(), Gaussian(), Cauchy(), FullCovariance(((1.0, 0.5), (0.5, 2.0)))]
 OF_A_FAMILY = pytest.mark.parametrize("noise", FAMILIES, ids=lambda noise: noise.name)
 
@@ -32,24 +38,47 @@ def samples(num: int, seed: int, *, shift: float = 0.0, dimension: int = 2) -> T
 
 
 def make_pair(real: Tensor | None = None, fake: Tensor | None = None, **changes: Any) -> SetPair:
-    settings: dict[str, Any] = {"grid": GRID, "num_draws": 200, "num_directions": 8, **changes}
+    settings: dict[str, Any] = {"grid": GRID, "num_draws": 200, **changes}
+    real = samples(60, 1) if real is None else real
     return SetPair(
-        samples(60, 1) if real is None else real,
+        real,
         samples(50, 2, shift=0.3) if fake is None else fake,
+        directions=random_directions(8, real.shape[1], generator=torch.Generator().manual_seed(0)),
         generator=torch.Generator().manual_seed(0),
         **settings,
     )
 
 
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def jsd_by_quadrature(real: Tensor, fake: Tensor, sigma: float) -> float:
+    """JSD (nats) of two noisy sets on a line."""
+    grid = np.linspace(-12, 12, 24_001)
+    p, q = (norm.pdf(grid[:, None], loc=part[:, 0].numpy(), scale=sigma).mean(1) for part in (real, fake))
+    middle = np.maximum((p + q) / 2, 1e-300)
+    return float(np.trapezoid(xlogy(p, p) + xlogy(q, q) - xlogy(p + q, middle), grid) / 2)
+
+
+def bound_by_quadrature(form: str, real: Tensor, fake: Tensor, sigma: float) -> float:
+    """Theorem 3.3 on a line, and its form with ``E|eps| = sigma sqrt(2 / pi)`` and Topsoe's inequality."""
+    jsd, diameter = jsd_by_quadrature(real, fake, sigma), float(np.ptp(torch.cat([real, fake]).numpy())) + 12 * sigma
+    if form == "paper":
+        return 2 * sigma + 2 * diameter * math.sqrt(jsd)
+    tv = brentq(lambda t: (xlogy(1 + t, 1 + t) + xlogy(1 - t, 1 - t)) / 2 - jsd, 0, 1)
+    return 2 * sigma * math.sqrt(2 / math.pi) + diameter * float(tv)
+
+
 @pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[float]]]:
-    """The family and the sigmas of every pass over the sets."""
-    made: list[tuple[str, list[float]]] = []
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[Pass]:
+    """The real samples, the family and the sigmas of every pass over the sets."""
+    made: list[Pass] = []
     divergences: Callable[..., Any] = noisy_divergences
 
-    def recorded(*arguments: Any, sigmas: Sequence[float], noise: Noise, **settings: Any) -> Any:
-        made.append((noise.name, list(sigmas)))
-        return divergences(*arguments, sigmas=sigmas, noise=noise, **settings)
+    def recorded(real: SampleSet, fake: SampleSet, *, sigmas: Sequence[float], noise: Noise, **settings: Any) -> Any:
+        made.append((len(real), noise.name, list(sigmas)))
+        return divergences(real, fake, sigmas=sigmas, noise=noise, **settings)
 
     monkeypatch.setattr(sets, "noisy_divergences", recorded)
     return made
@@ -71,7 +100,6 @@ def test_the_best_bounds_are_the_least_over_the_grid() -> None:
         assert pair.best[f"bound_{best}"] == min(pair.at(sigma)[f"bound_{form}"] for sigma in GRID)
     assert pair.best["bound_sliced_best"] == min(pair.at(sigma)["bound_sliced"] for sigma in GRID)
     assert pair.at(pair.best["bound_best_sigma"])["bound_paper"] == pair.best["bound_best"]
-    assert pair.at(pair.best["bound_best_sigma"])["bound_paper_upper"] == pair.best["bound_best_upper"]
     assert pair.at(pair.best["bound_sliced_best_sigma"])["bound_sliced"] == pair.best["bound_sliced_best"]
 
 
@@ -119,25 +147,63 @@ def test_a_diameter_that_is_given_is_used() -> None:
     assert pair.at(0.2)["bound_paper"] > make_pair().at(0.2)["bound_paper"]
 
 
+@pytest.mark.slow
+def test_limits_of_the_best_bounds_hold_after_the_best_has_been_chosen() -> None:
+    """In 1,000 repeats they are below the true least bound in at most 5 %, and its Monte Carlo error.
+
+    The truth is by quadrature of the densities of both noisy sets. The limits of the chosen sigma alone would be below
+    it in some 8 %.
+    """
+    generator, grid = seeded(4), np.geomspace(0.02, 1.0, 13).tolist()
+    real = torch.randn(4, 1, generator=generator)
+    fake = 0.3 * torch.randn(4, 1, generator=generator) + real + 0.02
+    truth = {form: min(bound_by_quadrature(form, real, fake, sigma) for sigma in grid) for form in ("paper", "sharp")}
+    below = dict.fromkeys(truth, 0)
+    for seed in range(1000):
+        pair = SetPair(real, fake, grid=grid, num_draws=200, directions=torch.eye(1).double(), generator=seeded(seed))
+        below["paper"] += pair.best["bound_best_upper"] < truth["paper"]
+        below["sharp"] += pair.best["bound_sharp_best_upper"] < truth["sharp"]
+    assert max(below.values()) <= 1000 * 0.05 + 3 * math.sqrt(1000 * 0.05 * 0.95)
+    assert min(below.values()) > 0  # of limits, not of something far away
+
+
+def test_half_of_the_sets_is_every_other_sample_of_each() -> None:
+    real, fake = samples(40, 1, dimension=1), samples(40, 2, dimension=1)
+    columns = make_pair(real, fake, num_draws=20_000).at(0.3)
+    expected = jsd_by_quadrature(real[::2], fake[::2], 0.3)
+    assert columns["jsd_mixture_half"] == pytest.approx(expected, abs=0.005)
+    assert columns["jsd_mixture"] == pytest.approx(jsd_by_quadrature(real, fake, 0.3), abs=0.005)
+    assert expected > columns["jsd_mixture"] + 0.02  # of two samples of one distribution, the smaller differ more
+
+
+def test_sets_too_small_to_be_halved_have_no_half() -> None:
+    assert make_pair(samples(3, 1)).at(0.2)["jsd_mixture_half"] is None
+
+
 # --- what it costs -----------------------------------------------------------------------------------------------
 
 
-def test_one_pass_over_the_sets_serves_all_sigmas_and_the_grid(passes: list[tuple[str, list[float]]]) -> None:
+def test_one_pass_over_the_sets_serves_all_sigmas_and_the_grid(passes: list[Pass]) -> None:
+    """One more, without the grid, the Kullback-Leibler divergences, and one over half of the sets."""
     make_pair().columns([0.2, 0.1, 0.2, 0.0])
-    assert passes == [("truncated", [0.2, 0.1, 0.0, 0.05, 0.3])]
+    assert passes == [
+        (60, "truncated", [0.2, 0.1, 0.0, 0.05, 0.3]),
+        (60, "gaussian", [0.2, 0.1, 0.0]),
+        (30, "truncated", [0.2, 0.1, 0.0]),
+    ]
 
 
-def test_asking_again_costs_only_what_is_new(passes: list[tuple[str, list[float]]]) -> None:
+def test_asking_again_costs_only_what_is_new(passes: list[Pass]) -> None:
     pair = make_pair()
     pair.columns([0.2], Gaussian())
-    assert passes == [("gaussian", [0.2]), ("truncated", GRID)]
-    pair.columns([0.1, 0.3])
+    assert passes == [(60, "gaussian", [0.2]), (30, "gaussian", [0.2]), (60, "truncated", GRID)]
     pair.columns([0.2], Gaussian())
     assert pair.best is pair.best
-    assert len(passes) == 2
-    pair.columns([0.1, 0.5, 0.2])
+    assert len(passes) == 3
+    pair.columns([0.1, 0.2])
+    assert passes[3:] == [(60, "truncated", [0.2]), (60, "gaussian", [0.1]), (30, "truncated", [0.1, 0.2])]
     pair.at(0.4, Gaussian())
-    assert passes[2:] == [("truncated", [0.5, 0.2]), ("gaussian", [0.4])]
+    assert passes[6:] == [(60, "gaussian", [0.4]), (30, "gaussian", [0.4])]
 
 
 @OF_A_FAMILY

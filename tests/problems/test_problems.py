@@ -120,11 +120,13 @@ def test_a_problem_keeps_its_promises(name: str, tmp_path: Path, monkeypatch: py
     assert batch.shape[1:] == facts.shape
     assert batch.dtype == torch.float32
     assert torch.isfinite(batch).all()
-    real, halves = source.held_out_samples(10)
-    again, _ = source.held_out_samples(10)
-    assert torch.equal(real, again)
-    assert 4 <= len(halves[0]) == len(halves[1]) <= 10
-    assert torch.equal(*halves) == (name == "dirac")  # all its mass is in one point
+    real = source.held_out_samples(10)
+    assert torch.equal(real, source.held_out_samples(10))
+    others = [source.real_samples(len(real), index) for index in (0, 1, 0)]
+    assert torch.equal(others[0], others[2])
+    assert [len(other) for other in others] == [len(real)] * 3
+    for other in (others[1], real):
+        assert torch.equal(others[0], other) == (name == "dirac")  # all its mass is in one point
     if len(facts.shape) == 3:
         assert -1 <= batch.min() < -0.5 < 0.5 < batch.max() <= 1
 

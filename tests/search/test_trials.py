@@ -239,17 +239,23 @@ def rows_of(*rows: tuple[str, float | None, float | None]) -> list[dict[str, Any
     return [{**dict(zip(names, row, strict=True)), "w1": 0.5} for row in rows]
 
 
-def test_seeds_that_did_not_complete_count_with_their_bound_and_at_least_the_diameter() -> None:
+def test_seeds_that_did_not_complete_count_with_the_largest_diameter() -> None:
     rows = rows_of(("completed", 1.0, 2.0), ("diverged", 0.5, 2.1), ("diverged", 9.0, 2.0), ("failed", None, None))
-    assert seed_values(rows, "bound_best") == [1.0, 2.1, 9.0, 2.1]
+    assert seed_values(rows, "bound_best") == [1.0, 2.1, 2.1, 2.1]
 
 
-@pytest.mark.parametrize(("reduce", "expected"), [("median", 2.0), ("mean", 13 / 3), ("worst", 10.0)])
+def test_no_bound_counts_for_more_than_the_diameter_of_its_samples() -> None:
+    """So that a seed that diverged, at the diameter, is not better than one that collapsed with a bound beyond it."""
+    rows = rows_of(("completed", 5.0, 2.0), ("diverged", 1.0, 2.1), ("completed", 2.05, 2.1))
+    assert seed_values(rows, "bound_best") == [2.0, 2.1, 2.05]
+
+
+@pytest.mark.parametrize(("reduce", "expected"), [("median", 2.0), ("mean", 2.0), ("worst", 3.0)])
 def test_seeds_are_reduced_as_the_job_says(reduce: str, expected: float) -> None:
     job = search_job(("search:", f"objective: {{reduce: {reduce}}}\nsearch:"))
     score = score_seeds(rows_of(("completed", 1.0, 3.0), ("completed", 2.0, 3.0), ("diverged", 10.0, 3.0)), job)
     assert score == TrialScore(
-        value=near(expected), distance=score.distance, spread=9.0, seeds=3, completed=2, diameter=3.0
+        value=near(expected), distance=score.distance, spread=2.0, seeds=3, completed=2, diameter=3.0
     )
     assert score_seeds(rows_of(("failed", None, None)), job).value is None
 

@@ -49,7 +49,8 @@ def trials(store: Store) -> list[dict[str, Any]]:
 
 
 def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(store: Store) -> None:
-    tuned = tune(replaced(), results=store.root, executor="serial")
+    job = replaced(("search:", "objective: {bound: weighted}\nsearch:"), ("sigmas: [0.5]", "sigmas: [0.1]"))
+    tuned = tune(job, results=store.root, executor="serial")
     rows = trials(store)
     assert [row["trial"] for row in rows] == list(range(5))
     assert len({row["parameters"] for row in rows}) == 5
@@ -68,7 +69,9 @@ def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(
             )
         ]
         assert sorted(cell["seed"] for cell in own) == [0, 1, 2]
-        assert row["value"] == statistics.median(cell["bound_best"] for cell in own)
+        assert row["value"] == statistics.median(
+            min(cell["bound_weighted_best"], cell["data_diameter"]) for cell in own
+        )
         assert row["distance"] == statistics.median(cell["w1"] for cell in own)
         assert row["value"] >= row["distance"]
     assert tuned.finalists[0]["trial"] == tuned.best_number
@@ -79,16 +82,17 @@ def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(
         (trial,) = (row for row in rows if row["trial"] == finalist["trial"])
         start = json.loads(trial["parameters"]).get("linear.start") or json.loads(trial["parameters"])["constant.sigma"]
         own = Results(store.root).query(
-            f"SELECT bound_best FROM cells WHERE job = 'search' AND seed >= 3 AND contains(schedule, '{start!r}'[:8])"
-        )["bound_best"]
+            "SELECT least(bound_weighted_best, data_diameter) AS bound FROM cells "
+            f"WHERE job = 'search' AND seed >= 3 AND contains(schedule, '{start!r}'[:8])"
+        )["bound"]
         assert len(own) == 2
-        assert finalist["bound_best"] == statistics.median(own.to_pylist())
-    assert tuned.best_value == min(row["bound_best"] for row in tuned.finalists)
+        assert finalist["bound_weighted_best"] == statistics.median(own.to_pylist())
+    assert tuned.best_value == min(row["bound_weighted_best"] for row in tuned.finalists)
     expected = spearmanr([row["value"] for row in rows], [row["distance"] for row in rows]).statistic
     assert tuned.rank_correlation == pytest.approx(expected)
-    assert open_study(replaced(), store).kept("rank_correlation") == tuned.rank_correlation
+    assert open_study(job, store).kept("rank_correlation") == tuned.rank_correlation
     fresh = Results(store.root).query("SELECT DISTINCT seed FROM cells WHERE job = 'search-confirmation'")
-    assert sorted(fresh["seed"].to_pylist()) == list(fresh_seeds(replaced()))
+    assert sorted(fresh["seed"].to_pylist()) == list(fresh_seeds(job))
     names = [row.candidate for row in tuned.confirmed]
     assert "no noise" in names
     assert {f"trial {row['trial']}" for row in tuned.finalists} <= set(names)
@@ -97,9 +101,10 @@ def test_a_search_tells_the_medians_of_exact_bounds_and_confirms_on_fresh_seeds(
     assert medians == sorted(medians)
     (plain,) = (row for row in tuned.confirmed if row.candidate == "no noise")
     rows = Results(store.root).query(
-        "SELECT bound_best, w1 FROM cells WHERE job = 'search-confirmation' AND schedule = '0' ORDER BY seed"
+        "SELECT least(bound_weighted_best, data_diameter) AS bound, w1 FROM cells "
+        "WHERE job = 'search-confirmation' AND schedule = '0' ORDER BY seed"
     )
-    assert {"bound_best": plain.bounds, "w1": plain.distances} == rows.to_pydict()
+    assert {"bound": plain.bounds, "w1": plain.distances} == rows.to_pydict()
     best = load_job(tuned.best_file)
     assert best.protocol == "train"
 

@@ -256,13 +256,13 @@ def test_a_seed_that_diverged_counts_as_in_a_search(store: Store, reduce: str, v
 
 
 def test_the_bound_is_the_objectives(store: Store) -> None:
-    keep(store, grid_job("[0.25]"), bound_sharp_best=7.0, bound_sliced_best=5.0, w1_sliced=0.125)
+    keep(store, grid_job("[0.25]"), bound_sharp_best=3.5, bound_sliced_best=2.5, w1_sliced=0.125)
     values = {}
     for bound in ("sharp", "sliced"):
         (point,) = known_points(search_job(("search:", f"objective: {{bound: {bound}}}\nsearch:")), store, "swept")
         assert point.score is not None
         values[bound] = (point.score.value, point.score.distance)
-    assert values == {"sharp": (7.0, 0.25), "sliced": (5.0, 0.125)}
+    assert values == {"sharp": (3.5, 0.25), "sliced": (2.5, 0.125)}
 
 
 def test_with_two_objectives_computing_time_is_told_too(store: Store, memory: Storage) -> None:
@@ -361,14 +361,14 @@ def test_suggestions_are_beside_exact_values_not_instead_of_them(store: Store, m
 def test_suggestions_are_ordered_by_the_objective_at_their_last_epoch(store: Store) -> None:
     bounds: dict[tuple[float | None, int], list[float]] = {
         (0.1, 1): [1.0, 1.0, 1.0],
-        (0.1, 2): [1.0, 6.0, 8.0],
-        (0.2, 1): [9.0, 9.0, 9.0],
-        (0.2, 2): [5.0, 5.0, 90.0],
+        (0.1, 2): [1.0, 3.0, 4.0],
+        (0.2, 1): [4.5, 4.5, 4.5],
+        (0.2, 2): [2.5, 2.5, 90.0],
     }
     grid = grid_job("[0.1, 0.2]", seed="[7, 8, 9]", epoch="[1, 2]")
     keep(store, grid, bound=lambda cell: bounds[cell.sigma_value, cell.epoch][cell.seed - 7])
     points = known_points(search_job(), store, "swept")
-    assert [(point.parameters, point.value) for point in points] == [(constant(0.2), 5.0), (constant(0.1), 6.0)]
+    assert [(point.parameters, point.value) for point in points] == [(constant(0.2), 2.5), (constant(0.1), 3.0)]
 
 
 @pytest.mark.parametrize("storage", [None, "memory"])

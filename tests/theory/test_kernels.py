@@ -50,7 +50,7 @@ def test_log_densities_are_those_written_out(noise: Noise, dimension: int) -> No
     sigmas = [3.0, 0.7, 0.2, 0.05, 1e-3]
     found = torch.empty(300, len(sigmas), dtype=torch.float64)
     for index, block in draws.in_blocks():
-        found[index] = log_kernel_sums(block, own[index], Centres(others), sigmas=sigmas, noise=noise)
+        found[index] = log_kernel_sums(block, Centres(others), sigmas=sigmas, noise=noise)
     for column, sigma in enumerate(sigmas):
         expected = written_out(draws, others, sigma, noise)
         finite = expected.isfinite()
@@ -91,22 +91,36 @@ def test_kernels_out_of_reach_are_left_out_and_no_others() -> None:
 def test_points_that_coincide_are_at_distance_0_however_far_from_the_middle(dimension: int) -> None:
     points = 1e3 + torch.randn(5, dimension, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     draws = Draws(points, torch.zeros_like(points))
-    found = log_kernel_sums(draws, torch.full((5,), -1), Centres(points), sigmas=[1e-6], noise=Gaussian())
+    found = log_kernel_sums(draws, Centres(points), sigmas=[1e-6], noise=Gaussian())
     assert found.abs().max() == 0  # the log of one kernel at its centre
 
 
+@pytest.mark.parametrize("dimension", [2, 20, 100])
+@pytest.mark.parametrize("distance", [1e-7, 1e-10])
+def test_points_that_nearly_coincide_have_their_distance(dimension: int, distance: float) -> None:
+    """Two points a little apart among others 1 apart, at noise of ten times that: rounding must not make them one."""
+    generator = torch.Generator().manual_seed(1)
+    points = torch.randn(6, dimension, generator=generator, dtype=torch.float64)
+    points[1] = points[0]
+    points[1, 0] += distance
+    apart = float(points[1, 0] - points[0, 0])  # as rounded
+    draws, sigma = Draws(points[:1], torch.zeros(1, dimension, dtype=torch.float64)), 10 * distance
+    found = log_kernel_sums(draws, Centres(points[1:]), sigmas=[sigma], noise=Gaussian())
+    assert float(found) == pytest.approx(-((apart / sigma) ** 2) / 2, rel=1e-5)
+
+
 def test_many_near_pairs_are_left_to_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    draws, own, others = setting(100, spread=1e-3)  # all pairs of a cluster are near one another
-    index, block = next(iter(draws.in_blocks()))
+    draws, _, others = setting(100, spread=1e-3)  # all pairs of a cluster are near one another
+    _, block = next(iter(draws.in_blocks()))
     assert kernels._in_single(block, Centres(others)) is None
-    found = log_kernel_sums(block, own[index], Centres(others), sigmas=[0.05, 1e-3], noise=Gaussian())
+    found = log_kernel_sums(block, Centres(others), sigmas=[0.05, 1e-3], noise=Gaussian())
     for column, sigma in enumerate([0.05, 1e-3]):
         torch.testing.assert_close(found[:, column], written_out(block, others, sigma, Gaussian()), rtol=0, atol=5e-5)
 
 
 def test_a_coloured_noise_is_measured_after_whitening() -> None:
     noise = FullCovariance(torch.tensor([[2.0, 0.5], [0.5, 1.0]]))
-    draws, own, others = setting(2, spread=0.3)
-    index, block = next(iter(draws.in_blocks()))
-    found = log_kernel_sums(block, own[index], Centres(others), sigmas=[0.4], noise=noise)
+    draws, _, others = setting(2, spread=0.3)
+    _, block = next(iter(draws.in_blocks()))
+    found = log_kernel_sums(block, Centres(others), sigmas=[0.4], noise=noise)
     torch.testing.assert_close(found[:, 0], written_out(block, others, 0.4, Gaussian()), rtol=0, atol=1e-5)

@@ -55,3 +55,13 @@ def test_one_point_is_moved_to_all_others_in_the_only_way_there_is(dimension: in
     assert w1(others, point) == pytest.approx(lengths.mean().item(), rel=1e-12)
     assert w1(point, others[:1]) == pytest.approx(lengths[0].item(), rel=1e-12)
     assert w1(point, point) == 0
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-9, 1e-5, 1.0])
+def test_in_many_dimensions_near_points_keep_their_distances(distance: float) -> None:
+    """Products would round distances of 100 dimensions, all near 14, to 1e-7."""
+    samples = 50 + torch.randn(120, 100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    moved = samples.clone()
+    moved[:, 0] += distance
+    exact = (moved[:, 0] - samples[:, 0]).mean().item()  # as rounded; farther points are no way to save
+    assert w1(samples, moved) == pytest.approx(exact, rel=1e-8, abs=1e-15)

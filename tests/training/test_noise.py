@@ -75,7 +75,7 @@ def ring() -> Source:
 
 def test_the_covariance_of_the_data_has_trace_d_and_is_positive_definite_on_digits() -> None:
     """Digits have pixels that never vary: their own covariance is singular."""
-    held_out, _ = digits().held_out_samples(10_000)
+    held_out = digits().held_out_samples(10_000)
     flat = held_out.flatten(1).double().numpy()
     plain = np.cov(flat, rowvar=False)
     assert np.linalg.eigvalsh(plain).min() < 1e-9

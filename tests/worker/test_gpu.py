@@ -15,6 +15,7 @@ from harness.evaluation.sets import SetPair
 from harness.job.job import Job
 from harness.storage.query import Results
 from harness.storage.store import Store
+from harness.theory.sliced import random_directions
 
 pytestmark = [
     pytest.mark.gpu,
@@ -58,7 +59,7 @@ def test_two_sample_sets_measure_the_same_on_both_devices() -> None:
             fake.to(name),
             grid=[0.1, 0.5],
             num_draws=20_000,
-            num_directions=2000,
+            directions=random_directions(2000, 2, generator=torch.Generator(name).manual_seed(4)),
             generator=torch.Generator(name).manual_seed(3),
         )
         found[name] = pair.columns([0.3])[0.3]
