@@ -27,7 +27,9 @@ def compare(
     by: Annotated[
         str | None, typer.Option("--by", metavar="AXIS", help="loss, penalty, schedule (the noise), learning_rate, ...")
     ] = None,
-    metric: Annotated[str, typer.Option("--metric", metavar="NAMES", help="Columns of cells.")] = "w1,bound_best",
+    metric: Annotated[
+        str, typer.Option("--metric", metavar="NAMES", help="Columns of cells, or metrics.")
+    ] = "w1,bound_best",
     against: Annotated[
         str | None,
         typer.Option("--against", metavar="VALUE", help="Of the axis; the first of the job file without it."),
@@ -35,7 +37,7 @@ def compare(
     epoch: Annotated[int | None, typer.Option("--epoch", help="The last that all have without it.")] = None,
     collapsed: Annotated[
         str | None,
-        typer.Option("--collapsed", metavar="w1=LIMIT", help="Count seeds above it; as evaluation.collapsed in a job."),
+        typer.Option("--collapsed", metavar="w1=LIMIT", help="Or modes=ALL; as evaluation.collapsed in a job."),
     ] = None,
     form: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="Of the answer.")] = "table",
     json_: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
@@ -96,8 +98,8 @@ def _limit(text: str) -> Collapsed:
 
     name, _, limit = text.partition("=")
     try:
-        return Collapsed.model_validate({name.strip(): float(limit)})
+        return Collapsed.model_validate({name.strip(): int(limit) if limit.isdigit() else float(limit)})
     except (ValueError, ValidationError) as error:
         raise HarnessError(
-            f"--collapsed {text}: name a distance and its limit, such as w1=0.3 or w1_sliced=0.1"
+            f"--collapsed {text}: name what a seed is known by, and a limit: w1=0.3, w1_sliced=0.1 or modes=8"
         ) from error

@@ -39,7 +39,7 @@ def compare(
       job: Whose they are.
       other: A second job, against which the first is compared at every place of the grid that both have.
       by: The axis; may be left out where one alone has several values.
-      metrics: Columns of `cells`.
+      metrics: Columns of `cells`, or names in the table `metrics`.
       against: The value that others are compared with; by default the first of the job file.
       epoch: By default the last that all have.
       collapsed: What counts as a collapsed seed; by default what the job file says.
@@ -50,8 +50,8 @@ def compare(
     Raises:
       HarnessError: If there is nothing to compare, or a name is unknown.
     """
-    _check_metrics(metrics)
     names = [job] if other is None else [job, other]
+    _check_metrics(metrics, results, names)
     spec = [_job_file(results, name) for name in names]
     limit = collapsed or next((found for found in map(_collapsed_of, spec) if found is not None), None)
     rows = _rows(results, names, metrics, limit, epoch)
@@ -87,11 +87,22 @@ def compare(
     return corrected(contrasts)
 
 
-def _check_metrics(metrics: Sequence[str]) -> None:
-    numeric = [field.name for field in CELLS if str(field.type) == "double"]
+_NUMERIC = frozenset(field.name for field in CELLS if str(field.type) == "double")
+
+
+def _check_metrics(metrics: Sequence[str], results: Results, jobs: Sequence[str]) -> None:
+    if all(metric in _NUMERIC for metric in metrics):
+        return
+    own = results.query(f"SELECT DISTINCT name FROM metrics WHERE job IN ({_quoted(jobs)})")["name"].to_pylist()
     for metric in metrics:
-        if metric not in numeric:
-            raise HarnessError(f"--metric: no column '{metric}' of numbers.{suggest(metric, numeric)}")
+        if metric not in _NUMERIC and metric not in own:
+            raise HarnessError(
+                f"--metric: no column '{metric}' of numbers, and no such metric.{suggest(metric, [*own, *_NUMERIC])}"
+            )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join("'" + name.replace("'", "''") + "'" for name in names)
 
 
 def _job_file(results: Results, job: str) -> Any:
@@ -114,9 +125,17 @@ def _rows(
     results: Results, names: Sequence[str], metrics: Sequence[str], limit: Collapsed | None, epoch: int | None
 ) -> list[_Row]:
     """The cells at one epoch."""
-    wanted = dict.fromkeys([JOB, *AXES, "seed", "epoch", "status", *metrics, *([limit.metric] if limit else ())])
-    quoted = ", ".join(f"'{name}'" for name in names)
-    rows = results.query(f"SELECT {', '.join(wanted)} FROM cells WHERE job IN ({quoted})").to_pylist()
+    values = dict.fromkeys([*metrics, *([limit.metric] if limit else ())])
+    own = [name for name in values if name not in _NUMERIC]
+    wanted = dict.fromkeys([JOB, "cell_id", *AXES, "seed", "epoch", "status", *(v for v in values if v not in own)])
+    rows = results.query(f"SELECT {', '.join(wanted)} FROM cells WHERE job IN ({_quoted(names)})").to_pylist()
+    if own:
+        found = results.query(
+            f"SELECT job, cell_id, name, value FROM metrics "
+            f"WHERE job IN ({_quoted(names)}) AND name IN ({_quoted(own)})"
+        ).to_pylist()
+        of_cell = {(row[JOB], row["cell_id"], row["name"]): row["value"] for row in found}
+        rows = [{**row, **{name: of_cell.get((row[JOB], row["cell_id"], name)) for name in own}} for row in rows]
     epochs = [{row["epoch"] for row in rows if row[JOB] == name} for name in names]
     common = set.intersection(*epochs)
     chosen = epoch if epoch is not None else max(common, default=None)
@@ -184,7 +203,6 @@ def _seeds(rows: Sequence[_Row], metric: str, limit: Collapsed | None) -> dict[i
     def has_collapsed(row: _Row) -> bool | None:
         if limit is None:
             return None
-        value = row[limit.metric]
-        return row["status"] != "completed" or value is None or value > limit.limit
+        return row["status"] != "completed" or limit.says(row[limit.metric])
 
     return {row["seed"]: Seed(row[metric], row["status"], has_collapsed(row)) for row in rows}

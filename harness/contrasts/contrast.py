@@ -22,7 +22,12 @@ from ..theory.comparisons import (
 )
 
 Verdict = Literal["better", "worse", "less", "more", "undecided"]
-_LESS_IS_BETTER = ("w1", "bound_", "jsd_", "tv", "real_w1")
+_LESS_IS_BETTER = (
+    *("w1", "bound_", "jsd_", "tv", "real_w1"),
+    *("energy_distance", "reverse_kl", "frechet_distance", "kid"),
+)
+_MORE_IS_BETTER = ("modes", "high_quality_share", "precision", "recall", "density", "coverage")
+"""Metrics by what their names begin with; of others a verdict says less or more."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Contrast:
     Attributes:
       within: The other axes' values, for a person; empty where there is one combination of them.
       ours, theirs: The values that are contrasted.
-      metric: A column of `cells`.
+      metric: A column of `cells`, or a name in `metrics`.
       our_mean, their_mean, our_median, their_median: Over the seeds that count: the pairs, or all where there are none.
       num_pairs: Seeds that both have. Where there are none, all seeds are compared, unpaired.
       num_ours_alone, num_theirs_alone: Seeds that one side alone has a value of.
@@ -113,8 +118,8 @@ class Contrast:
         if not self.p <= LEVEL:
             return "undecided"
         is_less = self.difference.mean < 0
-        if self.metric.startswith(_LESS_IS_BETTER):
-            return "better" if is_less else "worse"
+        if self.metric.startswith((*_LESS_IS_BETTER, *_MORE_IS_BETTER)):
+            return "better" if is_less == self.metric.startswith(_LESS_IS_BETTER) else "worse"
         return "less" if is_less else "more"
 
 

@@ -38,6 +38,7 @@ def validate_job(job: Job) -> Found:
     for index, metric in enumerate(job.evaluation.metrics):
         if problem := metric.why_not(job.problem):
             yield ("evaluation", "metrics", index), f"metric {metric.name}: {problem}"
+    yield from _mistakes_of_collapsed(job)
     if info.num_training is None and job.training.steps_per_epoch is None:
         yield (
             ("training",),
@@ -50,6 +51,18 @@ def validate_job(job: Job) -> Found:
                 (part, "batch"),
                 f"a batch of {settings.batch} is larger than the {info.num_training} training samples",
             )
+
+
+def _mistakes_of_collapsed(job: Job) -> Found:
+    """Modes are counted where a metric counts them, and there are no more than the problem has."""
+    collapsed = job.evaluation.collapsed
+    if collapsed is None or collapsed.modes is None:
+        return
+    place, mixture = ("evaluation", "collapsed", "modes"), job.problem.mixture()
+    if mixture is not None and collapsed.modes > len(mixture.centres):
+        yield place, f"problem {job.problem.name} has {len(mixture.centres)} modes; fewer than all of them is the limit"
+    if collapsed.metric not in [metric.label for metric in job.evaluation.metrics]:
+        yield place, "needs the metric that counts them; add it: evaluation.metrics: [modes]"
 
 
 def _mistakes_of_networks(job: Job, shape: tuple[int, ...]) -> Found:

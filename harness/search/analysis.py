@@ -129,9 +129,9 @@ def doubts(trials: Iterable[TrialRecord], job: TuneJob) -> list[str]:
     values = [value for value, _ in _completed(trials)]
     if len(values) > 2 and max(values) - min(values) < 1e-3 * max(values):
         found.append(
-            "the objective is nearly constant over all trials: the bound is saturated (JSD near log 2 at every sigma of "
-            "its grid), or no less than the diameter of the samples, which it counts as then; it cannot guide a "
-            "search; set objective: {bound: sliced}"
+            "the objective is nearly constant over all trials: the bound is saturated (JSD near log 2 at every "
+            "sigma of its grid), or no less than the diameter of the samples, which it counts as then; it cannot guide "
+            "a search; set objective: {bound: sliced}"
         )
     space = job.space
     if job.search.sampler in ("gp", "cmaes") and max(len(space.schedule), len(space.penalty or ())) > 1:

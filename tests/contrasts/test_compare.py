@@ -72,6 +72,34 @@ def test_intervals_and_p_are_those_of_scipy_alone(results: Results) -> None:
     assert annealed.their_median == pytest.approx(0.41)
 
 
+def write_modes(store: Store, modes: Mapping[str, Sequence[int]], *, job: str = "j") -> None:
+    """The metric of the cells that `write` made."""
+    rows = [
+        {"cell_id": f"{job}-{schedule}-minimax-{seed}", "name": "modes", "value": value}
+        for schedule, values in modes.items()
+        for seed, value in enumerate(values)
+    ]
+    store.write_part(job, "metrics", rows, part=next(iter(store.read_rows("cells", job, columns=["part"])))["part"])
+
+
+def test_metrics_of_their_own_table_are_compared_too_and_more_modes_are_better(store: Store) -> None:
+    write(store, {"0": NONE, "linear": ANNEALED})
+    few, all_ = [5, 6, 7, 4, 8, 6, 5, 6], [8, 8, 8, 8, 7, 8, 8, 8]
+    write_modes(store, {"0": few, "linear": all_})
+    (found,) = compare(Results(store.root), "j", metrics=["modes"], collapsed=Collapsed(modes=8))
+    assert found.t_p == pytest.approx(stats.ttest_rel(all_, few).pvalue, rel=1e-9)
+    assert found.verdict == "better"
+    assert found.shares is not None
+    assert (found.shares.ours, found.shares.theirs) == ((1, 8), (7, 8))  # fewer than all modes
+    # all eight pairs differ, one of them (seed 4) the other way round
+    assert found.shares.p == pytest.approx(stats.binomtest(1, 8).pvalue, rel=1e-9)
+
+
+def test_a_metric_that_no_table_has_is_refused(results: Results) -> None:
+    with pytest.raises(HarnessError, match="no column 'mode' of numbers, and no such metric"):
+        compare(results, "j", metrics=["mode"])
+
+
 def test_all_contrasts_that_are_reported_are_corrected_together(results: Results) -> None:
     alone = {found.ours: found.p for found in compare(results, "j", metrics=["w1"])}
     together = {
@@ -173,10 +201,13 @@ def test_of_jobs_that_do_not_differ_few_are_called_different(tmp_path: Path) -> 
         (("j", "--by", "colour"), "--by: unknown axis 'colour'"),
         (("j", "--by", "loss"), "--by loss: has one value only; those with several: schedule"),
         (("j", "--against", "0.2"), "--against: no schedule '0.2'"),
-        (("j", "--metric", "bound_bst"), "--metric: no column 'bound_bst' of numbers. Did you mean 'bound_best'?"),
+        (
+            ("j", "--metric", "bound_bst"),
+            "--metric: no column 'bound_bst' of numbers, and no such metric. Did you mean 'bound_best'?",
+        ),
         (("j", "--epoch", "7"), "--epoch 7: not an epoch of j; theirs: 1"),
-        (("j", "--collapsed", "w1"), "--collapsed w1: name a distance and its limit, such as w1=0.3"),
-        (("j", "--collapsed", "tv=1"), "--collapsed tv=1: name a distance and its limit"),
+        (("j", "--collapsed", "w1"), "--collapsed w1: name what a seed is known by, and a limit: w1=0.3"),
+        (("j", "--collapsed", "tv=1"), "--collapsed tv=1: name what a seed is known by, and a limit"),
     ],
 )
 def test_what_cannot_be_compared_is_said(arguments: tuple[str, ...], sentence: str, results: Results) -> None:

@@ -73,28 +73,31 @@ SigmaGrid = Annotated[
 
 
 class Collapsed(Spec):
-    """What counts as a collapsed seed: a distance above this limit, in data units."""
+    """What counts as a collapsed seed: a distance above a limit, in data units, or fewer modes than so many."""
 
     w1: FiniteFloat | None = Field(None, gt=0)
     w1_sliced: FiniteFloat | None = Field(None, gt=0)
+    modes: int | None = Field(None, ge=1, le=MAX_COUNT)
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:
-        if (self.w1 is None) == (self.w1_sliced is None):
-            raise ValueError("collapsed names one distance: w1 or w1_sliced")
+        if len(self.given()) != 1:
+            raise ValueError("collapsed names one of w1, w1_sliced and modes, with its limit")
         return self
+
+    def given(self) -> dict[str, float]:
+        """The one limit, by its metric."""
+        return self.model_dump(exclude_none=True)
 
     @property
     def metric(self) -> str:
-        """Which distance it is."""
-        return "w1" if self.w1 is not None else "w1_sliced"
+        """What is looked at."""
+        return next(iter(self.given()))
 
-    @property
-    def limit(self) -> float:
-        """Above which a seed has collapsed."""
-        limit = self.w1 if self.w1 is not None else self.w1_sliced
-        assert limit is not None
-        return limit
+    def says(self, value: float | None) -> bool:
+        """Whether a seed of this value of the metric has collapsed; one without a value has."""
+        limit = self.given()[self.metric]
+        return value is None or (value < limit if self.metric == "modes" else value > limit)
 
 
 class Evaluation(Spec):

@@ -95,5 +95,14 @@ def test_what_counts_as_collapsed_is_no_part_of_a_cells_identity() -> None:
     plain = make_job(BASE)
     marked = make_job({**BASE, "evaluation": {"collapsed": {"w1": 0.3}}})
     assert plain.evaluation.canonical == marked.evaluation.canonical
-    with pytest.raises(JobError, match="collapsed names one distance: w1 or w1_sliced"):
+    with pytest.raises(JobError, match="collapsed names one of w1, w1_sliced and modes"):
         load_job({**BASE, "evaluation": {"collapsed": {}}})
+
+
+def test_collapsed_by_modes_needs_the_metric_and_no_more_modes_than_there_are() -> None:
+    ring = {**BASE, "problem": {"name": "ring"}}
+    assert load_job({**ring, "evaluation": {"metrics": ["modes"], "collapsed": {"modes": 8}}})
+    with pytest.raises(JobError, match=r"evaluation.collapsed.modes: needs the metric that counts them"):
+        load_job({**ring, "evaluation": {"collapsed": {"modes": 8}}})
+    with pytest.raises(JobError, match=r"evaluation.collapsed.modes: problem ring has 8 modes"):
+        load_job({**ring, "evaluation": {"metrics": ["modes"], "collapsed": {"modes": 9}}})
