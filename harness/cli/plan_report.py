@@ -28,6 +28,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "new": len(difference.new),
         "stale": len(difference.stale),
         "stale_because": dict(difference.reasons),
+        "measured_again": len(difference.kept),
         "retried": len(difference.retried),
         "done": dict(difference.done),
         "runs": len(plan.runs),
@@ -95,6 +96,8 @@ def _outlook(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """What is missing, why, in how many packs, and how long it will take."""
     lines = [("missing", _missing(facts))]
     lines += [("  stale", f"{reason} ({count} cells)") for reason, count in facts["stale_because"].items()]
+    if again := facts["measured_again"]:
+        lines.append(("  again", f"{again} of these need no training: their generators are measured from snapshots"))
     if facts["packs"]:
         lines.append(("packs", f"{facts['packs']}, for {facts['slots']} CPU slots of this machine"))
         lines.append(

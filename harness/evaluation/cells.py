@@ -130,7 +130,7 @@ class Evaluator:
         Sample sets that cells share are measured once.
         """
         cell_of = dict(sorted(zip(members, cells, strict=True), key=lambda pair: pair[0]))
-        fakes = self._samples(cell_of, trained)
+        fakes = self._samples(cell_of, trained.players, trained.generators)
         judged = self._of_discriminators(cell_of, torch.stack(list(fakes.values())), trained)
         compared = self._of_sets(cell_of, fakes, trained.sigma)
         metrics = self._of_generators(cell_of, fakes)
@@ -138,6 +138,15 @@ class Evaluator:
             Evaluated({**compared[member], **judged[member]}, metrics[cell.generator])
             for cell, member in zip(cells, members, strict=True)
         ]
+
+    def evaluate_again(
+        self, cells: Sequence[Cell], players: Players, generators: Tensor, sigma: Sequence[float]
+    ) -> list[Evaluated]:
+        """What samples alone tell of generators ``[k, p]``, one for each cell, at the sigma of each."""
+        cell_of = dict(enumerate(cells))
+        fakes = self._samples(cell_of, players, generators)
+        compared, metrics = self._of_sets(cell_of, fakes, sigma), self._of_generators(cell_of, fakes)
+        return [Evaluated(compared[member], metrics[cell.generator]) for member, cell in cell_of.items()]
 
     def against_real(
         self, fake: Tensor, sigmas: Sequence[float], *, seed: int, noise: AnyNoise = TRUNCATED_SPEC
@@ -157,14 +166,14 @@ class Evaluator:
             self._noises[spec] = spec.family(self.source.training_samples)
         return self._noises[spec]
 
-    def _samples(self, cell_of: Mapping[int, Cell], trained: Trained) -> dict[int, Tensor]:
+    def _samples(self, cell_of: Mapping[int, Cell], players: Players, generators: Tensor) -> dict[int, Tensor]:
         """Samples of each member's generator ``[n, *shape]``; members that share one share its samples."""
         member_of: dict[SnapshotKey, int] = {}
         for member, cell in cell_of.items():
             member_of.setdefault(cell.generator, member)
         samples = generate(
-            trained.players,
-            trained.generators[list(member_of.values())],
+            players,
+            generators[list(member_of.values())],
             seeds=[cell_of[member].seed for member in member_of.values()],
             num=len(self.real),
         )

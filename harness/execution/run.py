@@ -165,6 +165,8 @@ def _run(
             announce=announce,
             num_tasks=len(plan.missing),
         ) as opened:
+            if (again := len(plan.difference.kept)) and announce is not None:
+                announce(f"{again} of {len(plan.missing)} cells are measured again from their snapshots, not trained")
             return opened.run(plan, observer=observer)
 
 

@@ -20,7 +20,11 @@ TRAINING_VERSION = 3
 """Raised when the same settings give other generators, so that old snapshots are not used."""
 
 METRIC_VERSION = 4
-"""Raised when a measured column changes its meaning or its rounding, so that old rows count as stale."""
+"""Raised when a column that is measured of samples changes its meaning or its rounding: old rows are stale then.
+
+Generators of protocol ``train`` are measured again from their snapshots. What discriminators said is kept from the old
+rows (`records.OF_DISCRIMINATORS`): where that changes, raise `TRAINING_VERSION`.
+"""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..dirac.cells import DiracCell
 from ..identity import SnapshotKey
-from ..storage.records import CellKey, StoredCell
+from ..storage.records import CellKey, Columns, StoredCell
 from .cells import Cell
 
 
@@ -22,6 +22,10 @@ class StoreView(Protocol):
 
     def snapshots_among(self, keys: Collection[SnapshotKey]) -> frozenset[SnapshotKey]:
         """Those of the generators that are there."""
+        ...
+
+    def told_by_training(self, job: str, cell_ids: Collection[str]) -> Mapping[str, Columns]:
+        """What the training of completed cells told (`records.OF_DISCRIMINATORS`), by cell_id."""
         ...
 
 
@@ -38,6 +42,8 @@ class Difference:
       retried: Ended without success before, and asked for again.
       done: Have a row of this identity, by status.
       reasons: Why rows are stale, with the number of cells: ``probe.settings.iterations: 200 -> 500``.
+      kept: Of the stale cells those that need no training, by cell_id: their snapshots are there and are to be measured
+        in another way; with what the training told, which stays.
     """
 
     new: tuple[AnyCell, ...]
@@ -45,6 +51,7 @@ class Difference:
     retried: tuple[AnyCell, ...]
     done: Mapping[str, int]
     reasons: Mapping[str, int]
+    kept: Mapping[str, Columns] = field(default_factory=dict)
 
     @property
     def missing(self) -> tuple[AnyCell, ...]:
@@ -56,6 +63,7 @@ def difference_from_store(cells: Sequence[AnyCell], job: str, store: StoreView, 
     """How cells stand against the rows of a job; those whose status is in `retry` count as missing."""
     stored = store.latest_cells(job)
     new, stale, retried = [], [], []
+    trained: list[tuple[Cell, str]] = []  # stale cells of the same training, with the cell_id of their old rows
     done: dict[str, int] = {}
     reasons: dict[str, int] = {}
     for cell in cells:
@@ -64,13 +72,34 @@ def difference_from_store(cells: Sequence[AnyCell], job: str, store: StoreView, 
             new.append(cell)
         elif row.cell_id != cell.cell_id:
             stale.append(cell)
-            for reason in changes(json.loads(row.identity), json.loads(cell.identity)):
+            before, after = json.loads(row.identity), json.loads(cell.identity)
+            for reason in changes(before, after):
                 reasons[reason] = reasons.get(reason, 0) + 1
+            if isinstance(cell, Cell) and row.status == "completed" and _is_of_one_training(before, after):
+                trained.append((cell, row.cell_id))
         elif row.status in retry:
             retried.append(cell)
         else:
             done[row.status] = done.get(row.status, 0) + 1
-    return Difference(tuple(new), tuple(stale), tuple(retried), done, reasons)
+    return Difference(tuple(new), tuple(stale), tuple(retried), done, reasons, _kept(trained, job, store))
+
+
+def _is_of_one_training(old: Any, new: Any) -> bool:
+    """Whether two identities of protocol ``train`` differ in how the generator is measured, and in nothing else.
+
+    Discriminators were asked about the same held-out samples.
+    """
+    same = all(old.get(part) == new.get(part) for part in ("run", "epoch", "probe"))
+    return same and new["probe"] is None and old["evaluation"]["samples"] == new["evaluation"]["samples"]
+
+
+def _kept(trained: Sequence[tuple[Cell, str]], job: str, store: StoreView) -> dict[str, Columns]:
+    if not trained:
+        return {}
+    there = store.snapshots_among({cell.generator for cell, _ in trained})
+    with_snapshot = [(cell, old_id) for cell, old_id in trained if cell.generator in there]
+    told = store.told_by_training(job, {old_id for _, old_id in with_snapshot})
+    return {cell.cell_id: told[old_id] for cell, old_id in with_snapshot if old_id in told}
 
 
 def changes(old: Any, new: Any, *, path: str = "") -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 
 from ..dirac.cells import DiracCell, DiracPack
 from ..identity import SnapshotKey, canonical_json
@@ -13,8 +13,10 @@ from ..job.dirac import DiracJob
 from ..job.job import Job
 from ..job.parts.losses import find_loss
 from ..job.parts.optimizers import Optimizer
+from ..storage.records import Columns
 from .cells import Cell, Probe, Run
-from .packs import ProbePack, T, TrainingPack
+from .costs import evaluation_seconds
+from .packs import MeasuringPack, ProbePack, T, TrainingPack
 
 _MIN_SECONDS = 3.0  # of a pack, where members are so little work that it could have more of them
 _MAX_MEMBERS = 512  # of such a pack
@@ -35,6 +37,21 @@ def cut_packs(
     probe_packs = list(_probe_packs(job, cells, wanted, slots))
     required = {key for pack in probe_packs for key in pack.requires} - snapshots
     return (*_training_packs(job, cells, wanted, required, slots), *probe_packs)
+
+
+def cut_measuring_packs(cells: Sequence[Cell], kept: Mapping[str, Columns], slots: int) -> Iterator[MeasuringPack]:
+    """The packs of cells whose generators are measured again; some seconds of work each.
+
+    Args:
+      cells: All of the job.
+      kept: What the training of those cells told, by cell_id.
+      slots: Actors that can work at once.
+    """
+    wanted = [cell for cell in cells if cell.cell_id in kept]
+    for group in groups(wanted, key=lambda cell: (cell.run.networks.canonical, cell.run.batch)):
+        worthwhile = math.ceil(_MIN_SECONDS / evaluation_seconds(group[:1]))
+        for part in chunks(group, min(worthwhile, -(-len(wanted) // slots))):
+            yield MeasuringPack(tuple(part), {cell.cell_id: kept[cell.cell_id] for cell in part})
 
 
 def cut_game_packs(

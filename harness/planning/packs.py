@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
 from ..dirac.cells import DiracPack
 from ..identity import SnapshotKey
+from ..storage.records import Columns
 from .cells import Cell, Probe, Run
 from .costs import evaluation_seconds, seconds_per_update
 
@@ -158,7 +159,57 @@ class ProbePack:
         return ProbePack(probes=probes, cells=cells) if cells else None
 
 
-Pack = TrainingPack | ProbePack | DiracPack
+@dataclass(frozen=True)
+class MeasuringPack:
+    """Cells of protocol ``train`` whose generators are there, and are measured again without being trained.
+
+    Attributes:
+      cells: Of one architecture and batch.
+      kept: By cell_id: the columns that their training told.
+    """
+
+    phase: ClassVar = "measuring"
+    member_steps: ClassVar = 0
+    training_seconds: ClassVar = 0.0
+
+    cells: tuple[Cell, ...]
+    kept: Mapping[str, Columns]
+
+    @property
+    def num_members(self) -> int:
+        return len(self.cells)
+
+    @functools.cached_property
+    def seconds(self) -> float:
+        """Expected time of one slot."""
+        return evaluation_seconds(self.cells)
+
+    @property
+    def snapshots(self) -> frozenset[SnapshotKey]:
+        """None are made."""
+        return frozenset()
+
+    @property
+    def requires(self) -> frozenset[SnapshotKey]:
+        """The snapshots that are measured."""
+        return frozenset(cell.generator for cell in self.cells)
+
+    @property
+    def is_divisible(self) -> bool:
+        """Whether `split` makes the pack smaller."""
+        return len(self.cells) > 1
+
+    def split(self) -> list[MeasuringPack]:
+        """Two halves of the pack."""
+        return [replace(self, cells=part) for part in _halves(self.cells)]
+
+    def without(self, cell_ids: Collection[str], snapshots: Collection[SnapshotKey]) -> MeasuringPack | None:
+        """The pack relieved of cells that are done; None if nothing is left."""
+        cells = tuple(cell for cell in self.cells if cell.cell_id not in cell_ids)
+        return replace(self, cells=cells) if cells else None
+
+
+Pack = TrainingPack | ProbePack | MeasuringPack | DiracPack
 
 
 def cells_of_runs(cells: Iterable[Cell], runs: Iterable[Run]) -> tuple[Cell, ...]:

@@ -14,10 +14,10 @@ from typing import Any
 from ..dirac.cells import expand as expand_games
 from ..identity import SnapshotKey
 from ..job.reading import AnyJob
-from .cells import Probe, Run
+from .cells import Cell, Probe, Run
 from .difference import AnyCell, Difference, StoreView, difference_from_store
 from .grid import expand
-from .packing import cut_game_packs, cut_packs
+from .packing import cut_game_packs, cut_measuring_packs, cut_packs
 from .packs import Pack
 
 _EXPAND: Mapping[str, Callable[[Any], Sequence[AnyCell]]] = {"probe": expand, "train": expand, "dirac": expand_games}
@@ -68,7 +68,10 @@ class Plan:
     @functools.cached_property
     def packs(self) -> tuple[Pack, ...]:
         """What is to be executed, cut so that all actors are busy."""
-        return _CUT[self.job.protocol](self.job, self.cells, self.missing, self.snapshots, self.slots)
+        kept = self.difference.kept
+        others = [cell for cell in self.missing if cell.cell_id not in kept]
+        measuring = cut_measuring_packs([cell for cell in self.cells if isinstance(cell, Cell)], kept, self.slots)
+        return (*measuring, *_CUT[self.job.protocol](self.job, self.cells, others, self.snapshots, self.slots))
 
     @property
     def epochs_shared(self) -> int:

@@ -261,6 +261,13 @@ TABLES: dict[str, pa.Schema] = {
 }
 
 
+OF_DISCRIMINATORS = (
+    *("iterations", "sigma", "d_loss", "accuracy", "jsd_discriminator"),
+    *(field.name for field in _GRADIENTS),
+)
+"""Columns of ``cells`` that the training of a cell told, and that its generator alone cannot tell again."""
+
+
 def to_table(name: str, rows: list[dict[str, Any]]) -> pa.Table:
     """Rows as an Arrow table of a table's schema; a key the schema lacks is an error, a missing one is null."""
     schema = TABLES[name]

@@ -31,7 +31,7 @@ from ..identity import SnapshotKey
 from . import lease
 from .parts import Part, among, damage, foreign, mergeable, merged, merged_name, opened
 from .place import Place, warn
-from .records import TABLES, CellKey, StoredCell
+from .records import OF_DISCRIMINATORS, TABLES, CellKey, Columns, StoredCell
 from .snapshots import FOLDER as SNAPSHOTS
 from .writer import LOGS, MARKERS, STATES, StoreWriter
 
@@ -208,6 +208,15 @@ class Store(StoreWriter):
                 row["cell_id"], row["status"], row["identity"]
             )
             for row in rows.sort_by(first_null).select(columns).to_pylist()
+        }
+
+    def told_by_training(self, job: str, cell_ids: Collection[str]) -> Mapping[str, Columns]:
+        """What the training of completed cells told (`records.OF_DISCRIMINATORS`), by cell_id."""
+        columns = ["cell_id", "status", *OF_DISCRIMINATORS]
+        return {
+            row["cell_id"]: {name: row[name] for name in OF_DISCRIMINATORS}
+            for row in self.read_rows("cells", job, columns=columns)
+            if row["status"] == "completed" and row["cell_id"] in cell_ids
         }
 
     def last_sequence(self, job: str) -> int:

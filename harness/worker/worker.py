@@ -14,11 +14,12 @@ from torch import Tensor
 from ..dirac.cells import DiracPack
 from ..dirac.play import play
 from ..errors import SnapshotsLostError, StateLostError, StoreError, UnseenStoreError
-from ..evaluation.cells import Evaluator, Trained
+from ..evaluation.cells import Evaluated, Evaluator, Trained
 from ..identity import SnapshotKey
+from ..job.parts.networks import Network
 from ..job.parts.settings import Evaluation
-from ..planning.cells import Cell, Probe
-from ..planning.packs import Pack, ProbePack, TrainingPack
+from ..planning.cells import Cell
+from ..planning.packs import MeasuringPack, Pack, ProbePack, TrainingPack
 from ..problems.sources import Samples, Source
 from ..stacking.module import StackedModule
 from ..storage.files import Files
@@ -27,6 +28,7 @@ from ..storage.records import Columns
 from ..storage.writer import StoreWriter
 from ..training.measurement import Measurement
 from ..training.members import MemberState
+from ..training.players import Players
 from ..training.probe import Probed, probe
 from ..training.progress import Progress
 from ..training.snapshots import decode, decode_state, encode, encode_state
@@ -243,7 +245,8 @@ class Worker:
     def _probe(self, pack: ProbePack, attempt: Attempt) -> Iterator[Event]:
         """Probes the snapshots that a pack names, and writes curves and cells."""
         source = self._source_of(pack)
-        snapshots = self._read_snapshots(pack.probes, source)
+        first = pack.probes[0].run
+        snapshots = self._read_snapshots([(one.run.run_id, one.epoch) for one in pack.probes], first.networks, source)
         measurements: list[Measurement] = []
         losses = list(dict.fromkeys(cell.loss for cell in pack.cells))
         for result in probe(pack.probes, losses, snapshots, source):
@@ -254,10 +257,9 @@ class Worker:
             else:
                 yield self._write_probed_cells(pack, result, snapshots, measurements, attempt)
 
-    def _read_snapshots(self, probes: Sequence[Probe], source: Source) -> Tensor:
-        """Weights of the generators to be probed, ``[k, p]``."""
-        generator = StackedModule.generator(probes[0].run.networks, source.shape)
-        keys = [(member.run.run_id, member.epoch) for member in probes]
+    def _read_snapshots(self, keys: Sequence[SnapshotKey], networks: Network, source: Source) -> Tensor:
+        """Weights of generators, ``[k, p]``."""
+        generator = StackedModule.generator(networks, source.shape)
         found: dict[SnapshotKey, Tensor] = {}
         for content in self._store.snapshots.read(keys):
             found |= decode(generator, content)
@@ -280,6 +282,20 @@ class Worker:
 
     # --- measured cells
 
+    def _measure(self, pack: MeasuringPack, attempt: Attempt) -> Iterator[Event]:
+        """Measures the generators of a pack again, and writes their cells with what their training had told."""
+        source, cells, first = self._source_of(pack), pack.cells, pack.cells[0].run
+        snapshots = self._read_snapshots([cell.generator for cell in cells], first.networks, source)
+        seeds = [cell.seed for cell in cells]
+        players = Players("measure", first.networks, source, seeds=seeds, batch=first.batch, families=None)
+        sigma = [pack.kept[cell.cell_id]["sigma"] for cell in cells]
+        evaluated = self._evaluator(cells[0].evaluation).evaluate_again(cells, players, snapshots, sigma)
+        columns = [
+            {"status": "completed", **pack.kept[cell.cell_id], **found.columns}
+            for cell, found in zip(cells, evaluated, strict=True)
+        ]
+        yield self._write_rows(cells, columns, evaluated, attempt)
+
     def _write_cells(
         self,
         cells: Sequence[Cell],
@@ -291,25 +307,34 @@ class Worker:
     ) -> CellsWritten:
         """Has the members that answer the cells evaluated, and writes what was found."""
         evaluated = self._evaluator(cells[0].evaluation).evaluate(cells, members, trained)
-        seconds = attempt.seconds_per_cell()
-        table = [
-            rows.cell_row(
-                cell,
-                self._settings.provenance,
-                **rows.outcome_columns(trained, member, cell.loss, found.columns),
-                **attempt.circumstances(),
-                seconds=seconds,
-            )
+        columns = [
+            rows.outcome_columns(trained, member, cell.loss, found.columns)
             for cell, member, found in zip(cells, members, evaluated, strict=True)
+        ]
+        return self._write_rows(cells, columns, evaluated, attempt, curves=curves)
+
+    def _write_rows(
+        self,
+        cells: Sequence[Cell],
+        columns: Sequence[Columns],
+        evaluated: Sequence[Evaluated],
+        attempt: Attempt,
+        *,
+        curves: Sequence[Columns] = (),
+    ) -> CellsWritten:
+        provenance, seconds = self._settings.provenance, attempt.seconds_per_cell()
+        table = [
+            rows.cell_row(cell, provenance, **own, **attempt.circumstances(), seconds=seconds)
+            for cell, own in zip(cells, columns, strict=True)
         ]
         attempt.write_cells(table, curves=curves, metrics=rows.metric_rows(cells, evaluated))
         return CellsWritten({row["cell_id"]: row["status"] for row in table})
 
     # --- kept between packs
 
-    def _source_of(self, pack: TrainingPack | ProbePack) -> Source:
+    def _source_of(self, pack: TrainingPack | ProbePack | MeasuringPack) -> Source:
         if self._source is None:
-            run = pack.runs[0] if isinstance(pack, TrainingPack) else pack.probes[0].run
+            run = pack.runs[0] if isinstance(pack, TrainingPack) else pack.cells[0].run
             self._source = run.problem.source(self._samples, device=self._device)
         return self._source
 
@@ -335,5 +360,6 @@ def _place(root: str) -> Place:
 _WORK: Mapping[type[Pack], Callable[[Worker, Any, Attempt], Iterator[Event]]] = {
     TrainingPack: Worker._train,
     ProbePack: Worker._probe,
+    MeasuringPack: Worker._measure,
     DiracPack: Worker._play,
 }
