@@ -26,6 +26,7 @@ from ..training.measurement import Measurement
 from ..training.players import Players
 from .discriminator import discriminator_jsd, evaluate_discriminators, generate
 from .metrics import MetricValue, measure_metrics
+from .outputs import output_columns
 from .sets import SetPair, log_spaced_sigmas
 
 _OF_THE_BASELINE = (
@@ -193,10 +194,11 @@ class Evaluator:
             seeds=[cell.seed for cell in cell_of.values()],
             objective=objective,
         )
-        columns = {}
-        for member, d_loss, accuracy in zip(cell_of, map(finite, found.d_loss), found.accuracy, strict=True):
+        columns: dict[int, Columns] = {}
+        said = output_columns(found.outputs)
+        for member, d_loss, accuracy, own in zip(cell_of, map(finite, found.d_loss), found.accuracy, said, strict=True):
             jsd = discriminator_jsd(objective, d_loss)
-            columns[member] = {"d_loss": d_loss, "accuracy": accuracy, "jsd_discriminator": jsd}
+            columns[member] = {"d_loss": d_loss, "accuracy": accuracy, **own, "jsd_discriminator": jsd}
         return columns
 
     def _of_sets(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..theory.bounds import LOG2
-from ..theory.losses import Objective, accuracy
+from ..theory.losses import Objective, Outputs, accuracy, outputs
 from ..theory.noise import Noise
 from ..training.players import Players
 from ..training.streams import Streams, add_noise
@@ -17,10 +17,11 @@ from ..training.streams import Streams, add_noise
 
 @dataclass(frozen=True)
 class DiscriminatorMetrics:
-    """Held-out loss and accuracy of a pack's discriminators, one value per member."""
+    """Held-out loss, accuracy and outputs of a pack's discriminators, one value per member."""
 
     d_loss: list[float]
     accuracy: list[float]
+    outputs: Outputs
 
 
 @torch.no_grad()
@@ -46,7 +47,7 @@ def evaluate_discriminators(
     seeds: Sequence[int],
     objective: Objective,
 ) -> DiscriminatorMetrics:
-    """Loss and accuracy of k discriminators on noisy held-out samples.
+    """What k discriminators say of noisy held-out samples.
 
     They see batches that are as equal as possible, and no larger than those of their training.
 
@@ -70,6 +71,7 @@ def evaluate_discriminators(
     return DiscriminatorMetrics(
         d_loss=objective(real_logits, fake_logits).tolist(),
         accuracy=accuracy(objective, real_logits, fake_logits).tolist(),
+        outputs=outputs(objective, real_logits, fake_logits),
     )
 
 

@@ -51,6 +51,19 @@ _GRADIENTS = (
     _field("grad_norm_non_saturating", _real, "the same under -log D; null unless D is trained by cross-entropy"),
 )
 
+_OUTPUTS = (
+    _field("logit_real", _real, "mean logit of real samples, E D(x_real)"),
+    _field("logit_fake", _real, "mean logit of fake samples, E D(x_fake)"),
+    _field("p_real", _real, "P(x_real is real), relativistic where the loss is; null for losses without probabilities"),
+    _field("p_fake", _real, "P(x_fake is real), likewise"),
+    _field(
+        "d_gradient_real_share",
+        _real,
+        "of real samples in the discriminator's gradient, sum |dL/dr| of sum |dL/dr| + sum |dL/df|",
+    ),
+)
+"""Of the discriminator: in ``cells`` on held-out samples, in ``training`` on the last batch of the epoch."""
+
 CELLS = _schema(
     _JOB,
     _CELL_ID,
@@ -83,6 +96,7 @@ CELLS = _schema(
         _real,
         "of the discriminator on noisy held-out samples; P(r > f) for losses without a threshold",
     ),
+    *_OUTPUTS,
     *_GRADIENTS,
     _field("jsd_discriminator", _real, "log 2 - d_loss / 2, a lower estimate; null unless cross-entropy", "nats"),
     _field(
@@ -210,6 +224,7 @@ TRAINING = _schema(
     _field("sigma", _real, "noise standard deviation at the end of the epoch", "data units"),
     _field("d_loss", _real, "discriminator's loss, mean over the epoch"),
     _field("g_loss", _real, "generator's loss, mean over the epoch"),
+    *_OUTPUTS,
     _PART,
 )
 
@@ -263,7 +278,7 @@ TABLES: dict[str, pa.Schema] = {
 
 OF_DISCRIMINATORS = (
     *("iterations", "sigma", "d_loss", "accuracy", "jsd_discriminator"),
-    *(field.name for field in _GRADIENTS),
+    *(field.name for field in (*_OUTPUTS, *_GRADIENTS)),
 )
 """Columns of ``cells`` that the training of a cell told, and that its generator alone cannot tell again."""
 

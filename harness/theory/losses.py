@@ -136,6 +136,45 @@ def accuracy(objective: Objective, real_logits: Tensor, fake_logits: Tensor) -> 
     return (below + not_above).to(real_logits.dtype).mean(-1) / (2 * fake_logits.shape[-1])
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """What a discriminator says of real and of fake samples; one value per member, ``[...]``.
+
+    Attributes:
+      logit_real, logit_fake: Mean logits ``E r`` and ``E f``.
+      p_real, p_fake: P(x_real is real) and P(x_fake is real), means of the sigmoid of the compared logits; None where
+        the objective makes no probability of them.
+      real_share: Of real samples in the discriminator's gradient: ``sum |dL/dr| / (sum |dL/dr| + sum |dL/df|)``; that
+        of fake ones is the rest. NaN where the loss has no gradient at all.
+    """
+
+    logit_real: Tensor
+    logit_fake: Tensor
+    p_real: Tensor | None
+    p_fake: Tensor | None
+    real_share: Tensor
+
+
+def outputs(objective: Objective, real_logits: Tensor, fake_logits: Tensor) -> Outputs:
+    """What Figure 1 of the relativistic paper shows, and who moves the discriminator: ``[..., n], [..., n] -> [...]``.
+
+    References:
+      Jolicoeur-Martineau (2018), section 3: the gradient of an optimal standard discriminator ignores real samples,
+      that of a relativistic one does not.
+    """
+    from torch import autograd, enable_grad
+
+    with enable_grad():
+        real, fake = (logits.detach().requires_grad_() for logits in (real_logits, fake_logits))
+        weights = autograd.grad(objective(real, fake).sum(), (real, fake))
+    of_real, of_fake = (weight.abs().sum(-1) for weight in weights)
+    p_real = p_fake = None
+    if objective.real is CROSS_ENTROPY.real:
+        a, b = compare(real_logits.detach(), fake_logits.detach(), comparison=objective.comparison)
+        p_real, p_fake = a.sigmoid().mean(-1), b.sigmoid().mean(-1)
+    return Outputs(real.detach().mean(-1), fake.detach().mean(-1), p_real, p_fake, of_real / (of_real + of_fake))
+
+
 CROSS_ENTROPY = Objective(
     "cross_entropy",
     real=lambda t: softplus(-t),

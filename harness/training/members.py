@@ -10,7 +10,7 @@ from torch import Tensor
 from ..job.parts.losses import find_loss
 from ..planning.cells import Run
 from ..problems.sources import Source
-from ..theory.losses import Loss, accuracy
+from ..theory.losses import Loss, Outputs, accuracy, outputs
 from .adaptive import Adaptation
 from .measurement import Measurement
 from .noise import drawn_families
@@ -117,9 +117,10 @@ class Members:
         fake = self._batches.frozen_fake(self.generators, sigma)
         weights = self.discriminators.detach().requires_grad_()
         logits = self.players.logits(weights, self._real, fake)
+        self._logits = tuple(values.detach() for values in logits)
         loss = self.objective(*logits)
         if self._adaptation is not None:
-            self._adaptation.note(accuracy(self.objective, *(values.detach() for values in logits)))
+            self._adaptation.note(accuracy(self.objective, *self._logits))
         gradient = gradient_of(loss + self._penalty(weights, self._real, fake), weights)
         loss = loss.detach()
         descend(
@@ -131,6 +132,10 @@ class Members:
             constrain=self._penalty.constrain,
         )
         return loss
+
+    def outputs(self) -> Outputs:
+        """What the discriminators said in their last step."""
+        return outputs(self.objective, *self._logits)
 
     def generator_step(self, sigma: Tensor) -> Tensor:
         """One update of the generators at sigma ``[k]``; their losses ``[k]``.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..planning.cells import Run
 from ..problems.sources import Source
+from ..theory.losses import Outputs
 from .members import Members, MemberState
 from .progress import Progress, ProgressThrottle
 from .updates import DivergenceMonitor, is_finite
@@ -22,6 +23,7 @@ class Epoch:
     Attributes:
       epoch, step: Epochs and generator steps done.
       sigma, d_loss, g_loss: sigma now, and the epoch's mean losses (the last finite ones of a dead member).
+      outputs: What the discriminators said in the last step.
       diverged_at: Step at which a member ceased to be finite, or -1.
       members: The pack itself, in this state until the iteration goes on.
     """
@@ -31,6 +33,7 @@ class Epoch:
     sigma: list[float]
     d_loss: list[float]
     g_loss: list[float]
+    outputs: Outputs
     diverged_at: list[int]
     members: Members
 
@@ -82,6 +85,7 @@ def train(
             sigma=members.sigma_after(epochs),
             d_loss=d_losses,
             g_loss=g_losses,
+            outputs=members.outputs(),
             diverged_at=members.monitor.diverged_at.tolist(),
             members=members,
         )

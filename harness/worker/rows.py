@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..evaluation.outputs import output_columns
 from ..planning.cells import Cell, Run
 from ..planning.difference import AnyCell
 from ..storage.records import Columns, Status, finite
@@ -109,8 +110,9 @@ def training_rows(runs: Sequence[Run], epoch: Epoch) -> list[Columns]:
             "sigma": epoch.sigma[member],
             "d_loss": finite(epoch.d_loss[member]),
             "g_loss": finite(epoch.g_loss[member]),
+            **said,
         }
-        for member, run in enumerate(runs)
+        for (member, run), said in zip(enumerate(runs), output_columns(epoch.outputs), strict=True)
     ]
 
 

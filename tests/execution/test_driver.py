@@ -65,6 +65,7 @@ def test_a_probe_job_fills_every_column_that_applies(probe_job: JobMaker, store:
         "bound_sliced",
         "real_bound_sliced",
         "jsd_discriminator",
+        *("p_real", "p_fake"),  # of losses that make probabilities
         "grad_norm_minimax",
         "grad_norm_non_saturating",
         "grad_tail_index",  # of 16 batches and more

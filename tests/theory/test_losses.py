@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from harness.theory.losses import LOSSES, Loss, accuracy
+from harness.theory.losses import LOSSES, Loss, Outputs, accuracy, outputs
 from tests.conftest import oracle
 
 CASES = [(case, name) for case in oracle("losses") for name in case["losses"]]
@@ -117,3 +118,58 @@ def test_accuracy_counts_both_kinds_equally_and_ties_by_half() -> None:
     assert accuracy(LOSSES["wasserstein"].objective, real, fake) == 0.75
     # the targets of least squares are 1 and 0
     assert accuracy(LOSSES["least_squares"].objective, torch.tensor([0.6, 0.4]), torch.tensor([0.2, 0.1])) == 0.75
+
+
+REAL, FAKE = [2.0, 0.5, -1.0, 3.0], [-0.5, 1.0, -2.0, 0.25]
+
+
+def sigmoid(values: Any) -> Any:
+    return 1 / (1 + np.exp(-np.asarray(values)))
+
+
+def said(name: str) -> Outputs:
+    return outputs(LOSSES[name].objective, logits(REAL), logits(FAKE))
+
+
+def test_probabilities_are_absolute_or_relativistic_as_the_loss_is() -> None:
+    """By the formulas of Jolicoeur-Martineau (2018): sigma(C(x)), sigma(C(x_r) - C(x_f)), sigma(C(x_r) - E C(x_f))."""
+    real, fake = np.array(REAL), np.array(FAKE)
+    expected = {
+        "minimax": (sigmoid(real), sigmoid(fake)),
+        "relativistic": (sigmoid(real - fake), sigmoid(fake - real)),
+        "relativistic_average": (sigmoid(real - fake.mean()), sigmoid(fake - real.mean())),
+    }
+    for name, (p_real, p_fake) in expected.items():
+        found = said(name)
+        assert found.p_real is not None
+        assert found.p_fake is not None
+        assert (float(found.p_real), float(found.p_fake)) == pytest.approx((p_real.mean(), p_fake.mean()))
+        assert (float(found.logit_real), float(found.logit_fake)) == pytest.approx((real.mean(), fake.mean()))
+    for name in ("wasserstein", "hinge", "least_squares", "relativistic_average_hinge"):
+        assert said(name).p_real is None
+
+
+@ALL
+def test_the_share_of_real_samples_is_that_of_finite_differences(loss: Loss) -> None:
+    def value(real: Any, fake: Any) -> float:
+        return float(loss.discriminator(torch.tensor(real), torch.tensor(fake)))
+
+    steps = 1e-6 * np.eye(4)
+    of_real = [(value(REAL + step, FAKE) - value(REAL - step, FAKE)) / 2e-6 for step in steps]
+    of_fake = [(value(REAL, FAKE + step) - value(REAL, FAKE - step)) / 2e-6 for step in steps]
+    expected = np.abs(of_real).sum() / (np.abs(of_real).sum() + np.abs(of_fake).sum())
+    assert float(outputs(loss.objective, logits(REAL), logits(FAKE)).real_share) == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_optimal_standard_discriminator_ignores_real_samples_and_a_relativistic_one_does_not() -> None:
+    """Real samples are told with certainty, fakes not yet: 1 - D(x_real) is nothing, D(x_fake) is not."""
+    real, fake = logits([30.0, 25.0]), logits([0.0, -1.0])
+    assert float(outputs(LOSSES["minimax"].objective, real, fake).real_share) < 1e-10
+    assert float(outputs(LOSSES["relativistic"].objective, real, fake).real_share) == pytest.approx(0.5)
+    assert float(outputs(LOSSES["relativistic_average"].objective, real, fake).real_share) == pytest.approx(0.5)
+
+
+def test_outputs_can_be_asked_where_nothing_is_differentiated() -> None:
+    with torch.no_grad():
+        found = outputs(LOSSES["minimax"].objective, torch.zeros(3, 4), torch.zeros(3, 4))
+    assert found.real_share.tolist() == [0.5] * 3
