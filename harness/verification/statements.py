@@ -1,4 +1,4 @@
-"""All statements in the order of the paper, each with its check: a literal mapping, no torch until a check runs."""
+"""All statements in the order of the papers, each with its check: a literal mapping, no torch until a check runs."""
 
 from __future__ import annotations
 
@@ -39,18 +39,31 @@ CHECKS: dict[str, Check] = {
     "2.3": Check("JSD = log 2 and KL = inf at any distance", "discrimination", "theorem_2_3"),
     "2.4": Check("the generator's gradient vanishes as D approaches D*", "generator_gradients", "theorem_2_4"),
     "2.5": Check("-log D follows KL(P_g||P_r) - 2 JSD", "generator_gradients", "theorem_2_5"),
+    "asymmetry": Check("KL pays for dropped modes, -log D for fakes", "remarks.minus_log_d", "asymmetry"),
     "2.6": Check("-log D under white noise: centred Cauchy gradients", "generator_gradients", "theorem_2_6"),
+    "bounded": Check("bounded updates under white noise are 0 on average", "remarks.minus_log_d", "bounded_updates"),
     "3.1": Check("noise makes distributions absolutely continuous", "smoothing", "theorem_3_1"),
     "corollary3.1": Check("noisy densities of three noise families", "smoothing", "corollary_3_1"),
     "3.2": Check("the generator's gradient in terms of a(z) and b(z)", "smoothing", "theorem_3_2"),
+    "cancellation": Check("a(z) and b(z) cancel where P_r+eps = P_g+eps", "remarks.noisy_gradients", "cancellation"),
+    "adversarial": Check("noise in D's step alone misleads the generator", "remarks.noisy_gradients", "adversarial"),
     "corollary3.2": Check("through noisy samples the gradient is that of 2 JSD", "smoothing", "corollary_3_2"),
+    "approach": Check("W -> 0 as manifolds approach; under noise the JSD too", "remarks.closeness", "approach"),
+    "ownnoise": Check("JSD(P_X, P_X+eps) = log 2 at any noise, but W -> 0", "remarks.closeness", "own_noise"),
     "lemma4": Check("W(P_X, P_X+eps) <= sqrt V", "distances", "lemma_4"),
     "3.3": Check("every bound is above the exact Wasserstein distance", "distances", "theorem_3_3"),
+    "comparability": Check("JSDs of two sigmas do not compare, bounds do", "remarks.closeness", "comparability"),
     "dirac2": Check("Dirac-GAN: eigenvalues +- i f'(0)", "dirac_gans", "lemma_2"),
     "dirac2.3": Check("Dirac-GAN: theta^2 + psi^2 is constant", "dirac_gans", "lemma_2_3"),
     "dirac3.2": Check("Dirac-GAN with instance noise", "dirac_gans", "lemma_3_2"),
     "dirac3.3": Check("Dirac-GAN with R1", "dirac_gans", "lemma_3_3"),
+    "plane": Check("R1, R2 and noise make a GAN in the plane converge", "remarks.equilibria", "plane"),
+    "momentum": Check("momentum keeps a WGAN from its equilibrium", "remarks.equilibria", "momentum"),
     "relativistic": Check("relativistic gradients; P(real) falls as fakes improve", "games", "relativistic"),
+    "shares": Check("when fakes move, a perfect D learns from them alone", "remarks.relativism", "shares"),
+    "ipm": Check(
+        "IPM losses are relativistic losses of linear functions", "remarks.relativism", "integral_probability"
+    ),
 }
 
 

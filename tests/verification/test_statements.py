@@ -11,8 +11,10 @@ from harness.verification.findings import Finding, assess, at_least, at_most, cl
 from harness.verification.statements import CHECKS, run_checks
 
 EXPECTED = (
-    *("optimal", "lemma1", "lemma2", "lemma3", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "3.1", "corollary3.1"),
-    *("3.2", "corollary3.2", "lemma4", "3.3", "dirac2", "dirac2.3", "dirac3.2", "dirac3.3", "relativistic"),
+    *("optimal", "lemma1", "lemma2", "lemma3", "2.1", "2.2", "2.3", "2.4", "2.5", "asymmetry", "2.6", "bounded", "3.1"),
+    *("corollary3.1", "3.2", "cancellation", "adversarial", "corollary3.2", "approach", "ownnoise", "lemma4", "3.3"),
+    *("comparability", "dirac2", "dirac2.3", "dirac3.2", "dirac3.3", "plane", "momentum", "relativistic", "shares"),
+    "ipm",
 )
 
 
