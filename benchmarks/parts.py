@@ -63,7 +63,7 @@ def compiled() -> None:
 
     members: Members = _members()
     sigma, players, batches = members.sigma(0), members.players, members._batches
-    real, fake = batches.real(sigma), batches.frozen_fake(members.generators, sigma)
+    (real,), fake = batches.real(sigma), batches.frozen_fake(members.generators, sigma)
     latents = torch.randn(16, 128, 8)
 
     def of_discriminators(weights: torch.Tensor) -> torch.Tensor:

@@ -33,17 +33,17 @@ class Geometry:
     dimension: int
     data_diameter: float
 
-    def noisy_diameter(self, sigma: float) -> float:
+    def noisy_diameter(self, sigma: float, noise: Noise = TRUNCATED) -> float:
         """C: the diameter of the union of both noisy supports."""
-        return noisy_diameter(self.data_diameter, sigma=sigma, dimension=self.dimension)
+        return noisy_diameter(self.data_diameter, sigma=sigma, dimension=self.dimension, noise=noise)
 
-    def paper(self, divergence: NoisyDivergence, *, z: float = 0.0) -> Bound:
+    def paper(self, divergence: NoisyDivergence, noise: Noise = TRUNCATED, *, z: float = 0.0) -> Bound:
         """The bound of Theorem 3.3."""
-        return self._from_jsd(paper_bound, divergence, z)
+        return self._from_jsd(paper_bound, divergence, noise, z)
 
-    def sharp(self, divergence: NoisyDivergence, *, z: float = 0.0) -> Bound:
+    def sharp(self, divergence: NoisyDivergence, noise: Noise = TRUNCATED, *, z: float = 0.0) -> Bound:
         """Its sharp form."""
-        return self._from_jsd(sharp_bound, divergence, z)
+        return self._from_jsd(sharp_bound, divergence, noise, z)
 
     def weighted(self, divergence: NoisyDivergence, noise: Noise, *, z: float = 0.0) -> Bound:
         """The weighted bound."""
@@ -54,12 +54,13 @@ class Geometry:
             noise=noise,
         )
 
-    def _from_jsd(self, form: Callable[..., Bound], divergence: NoisyDivergence, z: float) -> Bound:
+    def _from_jsd(self, form: Callable[..., Bound], divergence: NoisyDivergence, noise: Noise, z: float) -> Bound:
         return form(
             jsd=_limit(divergence.jsd, z),
             sigma=divergence.sigma,
             dimension=self.dimension,
-            diameter=self.noisy_diameter(divergence.sigma),
+            diameter=self.noisy_diameter(divergence.sigma, noise),
+            noise=noise,
         )
 
 
@@ -136,7 +137,7 @@ class SetPair:
         if math.isfinite(noise.variance(sigma=sigma, dimension=dimension)):
             columns |= self._with_variance(divergence, noise)
         if math.isfinite(noise.radius(sigma=sigma, dimension=dimension)):
-            columns |= self._with_bounded_support(divergence)
+            columns |= self._with_bounded_support(divergence, noise)
         return columns
 
     @functools.cached_property
@@ -244,17 +245,17 @@ class SetPair:
             "bound_weighted_upper": self.geometry.weighted(divergence, noise, z=upper_z()).value,
         }
 
-    def _with_bounded_support(self, divergence: NoisyDivergence) -> Columns:
+    def _with_bounded_support(self, divergence: NoisyDivergence, noise: Noise) -> Columns:
         """What there is for noise of bounded support."""
-        paper = self.geometry.paper(divergence)
+        paper = self.geometry.paper(divergence, noise)
         return {
-            "diameter": self.geometry.noisy_diameter(divergence.sigma),
+            "diameter": self.geometry.noisy_diameter(divergence.sigma, noise),
             "bound_paper": paper.value,
-            "bound_paper_upper": self.geometry.paper(divergence, z=upper_z()).value,
+            "bound_paper_upper": self.geometry.paper(divergence, noise, z=upper_z()).value,
             "bound_paper_noise_term": paper.noise_term,
             "bound_paper_divergence_term": paper.divergence_term,
-            "bound_sharp": self.geometry.sharp(divergence).value,
-            "bound_sharp_upper": self.geometry.sharp(divergence, z=upper_z()).value,
+            "bound_sharp": self.geometry.sharp(divergence, noise).value,
+            "bound_sharp_upper": self.geometry.sharp(divergence, noise, z=upper_z()).value,
             "vacuous": paper.value > self.geometry.data_diameter,
         }
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..identity import canonical_json, canonical_object, digest_of_text
 from ..job.parts.losses import named_with_source
 from ..job.parts.networks import Network
-from ..job.parts.noise import TRUNCATED, Noise, NoiseSchedule
+from ..job.parts.noise import TRUNCATED, Noise, NoiseOn, NoiseSchedule
 from ..job.parts.optimizers import Optimizer
 from ..job.parts.penalties import Penalty
 from ..job.parts.problem import Problem
@@ -103,6 +103,7 @@ class Probe:
     sigma: float
     noise: Noise
     settings: ProbeSettings
+    noise_on: NoiseOn = "both"
 
     @functools.cached_property
     def probe_id(self) -> str:
@@ -119,6 +120,7 @@ class Probe:
             "optimizer": self.optimizer.canonical,
             "sigma": canonical_json(self.sigma),
             **({} if self.noise == TRUNCATED else {"noise": self.noise.canonical}),
+            **({} if self.noise_on == "both" else {"noise_on": canonical_json(self.noise_on)}),
             "settings": self.settings.canonical,
         }
 

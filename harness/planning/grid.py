@@ -119,6 +119,7 @@ def _probe_cells(job: Job, problem_identity: str, combination: _Combination, gri
         optimizer=_with_rate(job.probe.optimizer or default_optimizer(combination.loss), combination.learning_rate),
         sigma=sigma,
         noise=combination.sigma.noise,
+        noise_on=combination.sigma.noise_on,
         settings=job.probe,
     )
     for epoch in grid.epoch:

@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 from scipy.special import xlogy
 from torch import Tensor
 
-from .noise import TRUNCATED, Noise, mean_noise_norm, noise_variance, truncation_radius
+from .noise import TRUNCATED, Noise
 from .samples import SampleSet, chunks, pooled_mean, rows, rows_at_once
 
 LOG2 = math.log(2.0)
@@ -34,14 +34,15 @@ class Bound:
         return self.noise_term + self.divergence_term
 
 
-def paper_bound(*, jsd: float, sigma: float, dimension: int, diameter: float) -> Bound:
+def paper_bound(*, jsd: float, sigma: float, dimension: int, diameter: float, noise: Noise = TRUNCATED) -> Bound:
     """Theorem 3.3: ``W1 <= 2 sqrt(V) + 2 C sqrt(JSD)``.
 
     Args:
       jsd: Of the noisy measures, nats; a Monte Carlo value outside [0, log 2] is moved to the nearest end.
-      sigma: Of the truncated Gaussian noise, data units.
+      sigma: Of the noise, data units.
       dimension: Of the data.
       diameter: C, of the noisy support (`noisy_diameter`).
+      noise: Its family, of bounded support.
 
     Raises:
       ValueError: If the JSD is NaN.
@@ -53,12 +54,12 @@ def paper_bound(*, jsd: float, sigma: float, dimension: int, diameter: float) ->
       1.6651
     """
     return Bound(
-        noise_term=2 * math.sqrt(noise_variance(sigma=sigma, dimension=dimension)),
+        noise_term=2 * math.sqrt(noise.variance(sigma=sigma, dimension=dimension)),
         divergence_term=2 * diameter * math.sqrt(_clip(jsd)),
     )
 
 
-def sharp_bound(*, jsd: float, sigma: float, dimension: int, diameter: float) -> Bound:
+def sharp_bound(*, jsd: float, sigma: float, dimension: int, diameter: float, noise: Noise = TRUNCATED) -> Bound:
     """``W1 <= 2 E||eps|| + C phi^{-1}(JSD)``; the arguments are those of `paper_bound`.
 
     Two inequalities of the theorem's proof are replaced by their sharp forms: ``E||eps||`` for its bound
@@ -71,7 +72,7 @@ def sharp_bound(*, jsd: float, sigma: float, dimension: int, diameter: float) ->
       1.0
     """
     return Bound(
-        noise_term=2 * mean_noise_norm(sigma=sigma, dimension=dimension),
+        noise_term=2 * noise.mean_norm(sigma=sigma, dimension=dimension),
         divergence_term=diameter * inverse_phi(jsd),
     )
 
@@ -103,9 +104,9 @@ def inverse_phi(jsd: float) -> float:
     return float(brentq(excess, 0.0, 1.0, xtol=1e-16, rtol=1e-14))
 
 
-def noisy_diameter(data_diameter: float, *, sigma: float, dimension: int) -> float:
+def noisy_diameter(data_diameter: float, *, sigma: float, dimension: int, noise: Noise = TRUNCATED) -> float:
     """C: the diameter of the union of both noisy supports, ``data_diameter + 2 R``."""
-    return data_diameter + 2 * truncation_radius(sigma=sigma, dimension=dimension)
+    return data_diameter + 2 * noise.radius(sigma=sigma, dimension=dimension)
 
 
 _FEW = 256

@@ -7,6 +7,10 @@ D* = p / (p + q) is known and no trained network can fool the estimate:
     JSD = 1/2 E_p[log 2 D*] + 1/2 E_q[log 2 (1 - D*)]        TV = E_{(p+q)/2} |2 D* - 1|
     KL(p||q) = E_p[log p/q]        KL(q||p) = E_q[log q/p]        M = Int ||x - x0|| |p - q| dx, x0 the pooled mean
 
+Noise that leaves samples as they are with a probability w (`MixedLevels` with a level 0) gives each measure an atom at
+every sample, of which no density knows. The atoms and the rest are singular to each other, so that every divergence D
+above is ``w D(P, Q) + (1 - w) D(p, q)``, with P and Q the discrete measures and p and q the densities of the rest.
+
 References:
   Arjovsky & Bottou (2017), section 3; arXiv:1701.04862.
 """
@@ -23,7 +27,7 @@ from jaxtyping import Float64, Int64
 from torch import Generator, Tensor
 
 from .kernels import Centres, Draws, log_kernel_sums
-from .noise import TRUNCATED, Noise
+from .noise import TRUNCATED, MixedLevels, Noise
 from .samples import ProgressCallback, SampleSet, check_pair, chunks, pooled_mean, rows
 
 LOG2 = math.log(2.0)
@@ -107,15 +111,18 @@ def noisy_divergences(
         raise ValueError(f"num_draws must be at least 2, got {num_draws}: one draw has no standard error")
     mean = pooled_mean(real, fake, device=generator.device)
     positive = list(dict.fromkeys(sigma for sigma in sigmas if sigma > 0))
+    clean, noise = (noise.clean, noise.continuous) if isinstance(noise, MixedLevels) else (0.0, noise)
     noisy: dict[float, NoisyDivergence] = {}
+    if clean or len(positive) < len(set(sigmas)):
+        noisy[0.0] = discrete_divergence(real, fake)
     if positive:
         draws = _Draws.make(real, fake, mean, num_draws=num_draws, generator=generator, noise=noise)
         logits = draws.logits(real, fake, positive, progress=progress)
         distances = torch.stack([draws.distances(sigma) for sigma in positive])
         is_bounded = math.isfinite(noise.radius(sigma=1.0, dimension=real.shape[1]))
-        found = _from_draws(positive, logits.T.contiguous(), distances, is_bounded=is_bounded)
-        noisy = dict(zip(positive, found, strict=True))
-    return [noisy[sigma] if sigma > 0 else discrete_divergence(real, fake) for sigma in sigmas]
+        for found in _from_draws(positive, logits.T.contiguous(), distances, is_bounded=is_bounded):
+            noisy[found.sigma] = _with_atoms(found, noisy[0.0], clean) if clean else found
+    return [noisy[sigma] for sigma in sigmas]
 
 
 def discrete_divergence(real: SampleSet, fake: SampleSet) -> NoisyDivergence:
@@ -150,6 +157,28 @@ def discrete_divergence(real: SampleSet, fake: SampleSet) -> NoisyDivergence:
         kl_real_fake=Estimate(float(torch.xlogy(p, p / q).sum()), 0.0),
         kl_fake_real=Estimate(float(torch.xlogy(q, q / p).sum()), 0.0),
         weighted_tv=Estimate(float((distance * (p - q).abs()).sum()), 0.0),
+    )
+
+
+def _with_atoms(continuous: NoisyDivergence, discrete: NoisyDivergence, share: float) -> NoisyDivergence:
+    """Of measures of which this share is discrete, and singular to the rest."""
+
+    def together(of_atoms: Estimate, of_the_rest: Estimate) -> Estimate:
+        value = share * of_atoms.value + (1 - share) * of_the_rest.value
+        return Estimate(value, (1 - share) * of_the_rest.standard_error)
+
+    def kl(of_atoms: Estimate | None, of_the_rest: Estimate | None) -> Estimate | None:
+        """Infinite where either is, and the truncated noise of the rest leaves no other that a draw could tell."""
+        is_infinite = any(part is not None and math.isinf(part.value) for part in (of_atoms, of_the_rest))
+        return Estimate(math.inf, 0.0) if is_infinite else None
+
+    return NoisyDivergence(
+        continuous.sigma,
+        jsd=together(discrete.jsd, continuous.jsd),
+        tv=together(discrete.tv, continuous.tv),
+        kl_real_fake=kl(discrete.kl_real_fake, continuous.kl_real_fake),
+        kl_fake_real=kl(discrete.kl_fake_real, continuous.kl_fake_real),
+        weighted_tv=together(discrete.weighted_tv, continuous.weighted_tv),
     )
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
-from .noise import ISOTROPIC, NORMAL, Noise
+from .noise import ISOTROPIC, NORMAL, MixedLevels, Noise
 
 DRAWS_AT_ONCE = 256  # times `ROWS_AT_ONCE`: matrices of half a MB, which stay in cache
 _DRAWS_OF_PRODUCTS = 512  # where products take longer than all else, and gain by larger blocks
@@ -122,16 +122,39 @@ def log_kernel_sums(
     may_skip = is_direct and isinstance(noise, NORMAL) and draws.centres.device.type == "cpu"
     if may_skip and len(draws.centres) * len(others.points) >= _MIN_PAIRS:
         others, widths = _in_reach(draws, others, sigmas)
-    between, along = _by_coordinates(draws, others) if is_direct else _by_products(draws, others)
-    lengths = draws.lengths.float()
+    squares: Iterator[Tensor]
+    if is_direct and isinstance(noise, MixedLevels):
+        squares = (_of_differences(draws, others, sigma) for sigma in sigmas)
+    else:
+        between, along = _by_coordinates(draws, others) if is_direct else _by_products(draws, others)
+        squares = _squares(draws.lengths.float(), along, between, zip(sigmas, widths, strict=True))
     largest, shares = [], []  # by softmax, which makes one pass of what logsumexp does in four
-    for sigma, width in zip(sigmas, widths, strict=True):
-        squared = torch.add(lengths, along[:, :width], alpha=2 / sigma).add_(between[:, :width], alpha=sigma**-2)
+    for squared in squares:
         logs = noise.log_kernel(squared, dimension=dimension)
         largest.append(logs.amax(1))
         shares.append(torch.log_softmax(logs, 1).amax(1))  # of the largest
     most = torch.stack(largest, dim=1).double()
     return torch.where(most == -math.inf, most, most - torch.stack(shares, dim=1))
+
+
+def _squares(
+    lengths: Float32[Tensor, "b 1"],
+    along: Float32[Tensor, "b m"],
+    between: Float32[Tensor, "b m"],
+    reach: Iterable[tuple[float, int]],
+) -> Iterator[Float32[Tensor, "b _"]]:
+    """``||x - c_j||^2 / sigma^2`` at each sigma, of so many centres, by the sum of three terms above."""
+    for sigma, width in reach:
+        yield torch.add(lengths, along[:, :width], alpha=2 / sigma).add_(between[:, :width], alpha=sigma**-2)
+
+
+def _of_differences(draws: Draws, others: Centres, sigma: float) -> Float32[Tensor, "b m"]:
+    """``||x - c_j||^2 / sigma^2``, good to float32 of itself.
+
+    The sum of three terms is not where they cancel: where a draw of one level lies near the centre of another's kernel,
+    to which distances far below sigma matter.
+    """
+    return _by_coordinates(Draws(draws.centres / sigma + draws.units, draws.units), Centres(others.points / sigma))[0]
 
 
 def _by_coordinates(draws: Draws, others: Centres) -> tuple[Float32[Tensor, "b m"], Float32[Tensor, "b m"]]:

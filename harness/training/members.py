@@ -13,7 +13,7 @@ from ..problems.sources import Source
 from ..theory.losses import Loss, Outputs, accuracy, outputs
 from .adaptive import Adaptation
 from .measurement import Measurement
-from .noise import drawn_families
+from .noise import GeneratorNoise, drawn_families
 from .optimizers import StackedOptimizer
 from .penalties import StackedPenalty
 from .players import Players
@@ -45,6 +45,7 @@ class Members:
         self.starts = [int(states[index]["epoch"]) if index in states else 0 for index in range(len(runs))]
         self._sigmas = sigma_table(runs, num_epochs=num_epochs, starts=self.starts).to(device)  # [steps, k]
         self._adaptation = Adaptation.of(runs, device)
+        self._generator_noise = GeneratorNoise([run.sigma.noise_on for run in runs], device)
         self.players = Players(
             "train",
             first.networks,
@@ -113,15 +114,17 @@ class Members:
 
     def discriminator_step(self, sigma: Tensor) -> Tensor:
         """One update of the discriminators at sigma ``[k]``; their losses ``[k]``."""
-        self._real = self._batches.real(sigma)
+        in_generator_step = self._generator_noise.sigma(sigma)
+        real, *others = self._batches.real(sigma, *([] if in_generator_step is None else [in_generator_step]))
+        self._real = others[0] if others else real
         fake = self._batches.frozen_fake(self.generators, sigma)
         weights = self.discriminators.detach().requires_grad_()
-        logits = self.players.logits(weights, self._real, fake)
+        logits = self.players.logits(weights, real, fake)
         self._logits = tuple(values.detach() for values in logits)
         loss = self.objective(*logits)
         if self._adaptation is not None:
             self._adaptation.note(accuracy(self.objective, *self._logits))
-        gradient = gradient_of(loss + self._penalty(weights, self._real, fake), weights)
+        gradient = gradient_of(loss + self._penalty(weights, real, fake), weights)
         loss = loss.detach()
         descend(
             self.discriminators,
@@ -140,11 +143,13 @@ class Members:
     def generator_step(self, sigma: Tensor) -> Tensor:
         """One update of the generators at sigma ``[k]``; their losses ``[k]``.
 
-        Noise is added to the generator's samples here too, and backpropagated through (Cor. 3.2). Losses that compare
-        with real samples see the batch of the last discriminator step.
+        Noise is added to the generator's samples here too, and backpropagated through (Cor. 3.2), but for members with
+        noise in the discriminator's step alone. Losses that compare with real samples see the batch of the last
+        discriminator step, with this step's noise.
         """
         weights = self.generators.detach().requires_grad_()
-        fake = self._batches.fake(weights, sigma)
+        here = self._generator_noise.sigma(sigma)
+        (fake,) = self._batches.fake(weights, sigma if here is None else here)
         if self._needs_real:
             logits: tuple[Tensor | None, Tensor] = self.players.logits(self.discriminators, self._real, fake)
         else:
@@ -166,10 +171,12 @@ class Members:
 
         The batches belong to the step, so that a run measured at other steps as well gets the same numbers here.
         """
+        now = torch.tensor(sigma, dtype=torch.float32, device=self.generators.device)
         return self.players.measure(
             generators=self.generators,
             discriminators=self.discriminators,
-            sigma=torch.tensor(sigma, dtype=torch.float32, device=self.generators.device),
+            sigma=now,
+            generator_sigma=self._generator_noise.sigma(now),
             objective=self.objective,
             losses=list(dict.fromkeys(run.loss for run in self.runs)),
             batches=self.players.batches([f"measure at {done}" for done in step]),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..job.parts.noise import Noise
+import torch
+from torch import Tensor
+
+from ..job.parts.noise import Noise, NoiseOn
 from ..problems.sources import Source
 from ..theory.noise import Noise as NoiseFamily
 
@@ -22,3 +25,15 @@ def noise_families(specs: Sequence[Noise], source: Source) -> list[NoiseFamily]:
 def drawn_families(specs: Sequence[Noise], source: Source, *, is_noisy: Iterable[bool]) -> list[NoiseFamily] | None:
     """The family of each member; None where no member ever has sigma > 0, so that nothing is drawn."""
     return noise_families(specs, source) if any(is_noisy) else None
+
+
+class GeneratorNoise:
+    """sigma in the generators' steps: that of the discriminators', but 0 for members with noise in those alone."""
+
+    def __init__(self, noise_on: Sequence[NoiseOn], device: torch.device) -> None:
+        self._is_noisy = torch.tensor([players == "both" for players in noise_on], device=device)
+        self.differs = "discriminator" in noise_on
+
+    def sigma(self, sigma: Tensor) -> Tensor | None:
+        """Of every member ``[k]``; None where it is the discriminators' for all."""
+        return sigma * self._is_noisy if self.differs else None

@@ -75,6 +75,7 @@ class Players:
         generators: Tensor,
         discriminators: Tensor,
         sigma: Tensor,
+        generator_sigma: Tensor | None,
         objective: Objective,
         losses: Sequence[str],
         batches: Batches,
@@ -82,19 +83,23 @@ class Players:
         iteration: list[int],
         monitor: DivergenceMonitor,
     ) -> Measurement:
-        """What the discriminators say of fresh batches, and the gradients they give the generators."""
+        """What the discriminators say of fresh batches, and the gradients they give the generators.
+
+        Args:
+          sigma: Of the noise in the discriminators' steps, ``[k]``.
+          generator_sigma: Of that in the generators' steps, at which the gradients are taken; None for the same.
+        """
         wanted = measured_losses(losses)
         generators = generators.detach().requires_grad_()
         gradients = {name: GradientMoments(num_batches) for name in wanted}
         measured = []
         for _ in range(num_batches):
-            real_logits, fake_logits = self.logits(
-                discriminators.detach(), batches.real(sigma), batches.fake(generators, sigma)
-            )
-            rows = [
-                objective(real_logits, fake_logits).detach(),
-                accuracy(objective, real_logits.detach(), fake_logits.detach()),
-            ]
+            sigmas = [sigma] if generator_sigma is None else [sigma, generator_sigma]
+            noisy = zip(batches.real(*sigmas), batches.fake(generators, *sigmas), strict=True)
+            logits = [self.logits(discriminators.detach(), *batch) for batch in noisy]
+            judged = [values.detach() for values in logits[0]]
+            rows = [objective(*judged), accuracy(objective, *judged)]
+            real_logits, fake_logits = logits[-1]
             for name, loss in wanted.items():
                 value = loss.generator(real_logits, fake_logits).sum()
                 (gradient,) = torch.autograd.grad(value, generators, retain_graph=True)
@@ -159,26 +164,27 @@ class Batches:
             for kind in ("real noise", "fake noise"):
                 self.streams[kind] = streams.unit_noise(kind, batch, source.shape, families)
 
-    def real(self, sigma: Tensor) -> Tensor:
-        """Real samples with noise of each member's sigma ``[k]``: ``[k, b, *shape]``."""
-        return self._with_noise("real noise", self._next("data"), sigma)
+    def real(self, *sigmas: Tensor) -> list[Tensor]:
+        """Real samples with noise of each member's sigma ``[k]``: ``[k, b, *shape]``; the same ones at each sigma."""
+        return self._with_noise("real noise", self._next("data"), *sigmas)
 
-    def fake(self, generators: Tensor, sigma: Tensor) -> Tensor:
-        """The generators' samples with noise, differentiable in their weights ``[k, p]``: ``[k, b, *shape]``."""
-        return self._with_noise("fake noise", self._generator(generators, self._next("latents")), sigma)
+    def fake(self, generators: Tensor, *sigmas: Tensor) -> list[Tensor]:
+        """The generators' samples with noise, differentiable in their weights ``[k, p]``: likewise."""
+        return self._with_noise("fake noise", self._generator(generators, self._next("latents")), *sigmas)
 
     @torch.no_grad()
     def frozen_fake(self, generators: Tensor, sigma: Tensor) -> Tensor:
         """The same without derivatives: members that share a generator have its samples computed once."""
         if self._sharing is None:
-            return self.fake(generators, sigma)
+            return self.fake(generators, sigma)[0]
         samples = self._generator(generators[self._sharing.first], self.streams["latents"].next())
-        return self._with_noise("fake noise", samples[self._sharing.kind], sigma)
+        return self._with_noise("fake noise", samples[self._sharing.kind], sigma)[0]
 
     def _next(self, name: str) -> Tensor:
         """The next step of a stream for every member."""
         step = self.streams[name].next()
         return step if self._sharing is None else step[self._sharing.kind]
 
-    def _with_noise(self, name: str, samples: Tensor, sigma: Tensor) -> Tensor:
-        return add_noise(samples, sigma, self._next(name) if name in self.streams else None)
+    def _with_noise(self, name: str, samples: Tensor, *sigmas: Tensor) -> list[Tensor]:
+        noise = self._next(name) if name in self.streams else None
+        return [add_noise(samples, sigma, noise) for sigma in sigmas]

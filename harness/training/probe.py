@@ -17,7 +17,7 @@ from ..job.parts.losses import find_loss
 from ..planning.cells import Probe
 from ..problems.sources import Source
 from .measurement import Measurement
-from .noise import drawn_families
+from .noise import GeneratorNoise, drawn_families
 from .optimizers import StackedOptimizer
 from .penalties import StackedPenalty
 from .players import Players, Sharing
@@ -68,6 +68,7 @@ def probe(
         ),
     )
     sigma = torch.tensor([member.sigma for member in probes], dtype=torch.float32, device=device)
+    generator_sigma = GeneratorNoise([member.noise_on for member in probes], device).sigma(sigma)
     weights = players.initial(players.discriminator, "discriminator")
     update = StackedOptimizer([member.optimizer for member in probes], weights)
     penalty = StackedPenalty(first.penalty, players)
@@ -77,7 +78,7 @@ def probe(
     due = set(log_spaced(settings.measurements, last=settings.iterations))
     reporter = ProgressThrottle(len(probes))
     for iteration in range(1, settings.iterations + 1):
-        real, fake = batches.real(sigma), batches.frozen_fake(snapshots, sigma)
+        (real,), fake = batches.real(sigma), batches.frozen_fake(snapshots, sigma)
         moving = weights.detach().requires_grad_()
         loss = objective(*players.logits(moving, real, fake))
         gradient = gradient_of(loss + penalty(moving, real, fake), moving)
@@ -89,6 +90,7 @@ def probe(
                 generators=snapshots,
                 discriminators=weights,
                 sigma=sigma,
+                generator_sigma=generator_sigma,
                 objective=objective,
                 losses=losses,
                 batches=measuring,

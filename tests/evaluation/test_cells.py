@@ -66,9 +66,7 @@ def test_w1_of_a_shifted_set_is_the_shift() -> None:
 
 def test_a_bound_that_is_too_small_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """`bound_holds` can fail: with the square root of the JSD forgotten in favour of its 8th power, it does."""
-    monkeypatch.setattr(
-        sets, "paper_bound", lambda *, jsd, sigma, dimension, diameter: Bound(0.0, diameter * max(jsd, 0) ** 8)
-    )
+    monkeypatch.setattr(sets, "paper_bound", lambda *, jsd, diameter, **_: Bound(0.0, diameter * max(jsd, 0) ** 8))
     assert not measured(fresh_ring(200, seed=5) + 0.1)["bound_holds"]
 
 

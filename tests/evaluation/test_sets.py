@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import brentq
+from scipy.optimize import brentq, linear_sum_assignment
 from scipy.spatial.distance import pdist
 from scipy.special import xlogy
 from scipy.stats import norm, wasserstein_distance
@@ -22,14 +22,15 @@ from harness.evaluation import sets
 from harness.evaluation.sets import SetPair
 from harness.theory import transport
 from harness.theory.divergences import noisy_divergences
-from harness.theory.noise import TRUNCATED, Cauchy, FullCovariance, Gaussian, Noise, Truncated
+from harness.theory.noise import TRUNCATED, Cauchy, FullCovariance, Gaussian, MixedLevels, Noise, Truncated
 from harness.theory.samples import SampleSet
 from harness.theory.sliced import random_directions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 GRID = [0.05, 0.1, 0.3]
 Pass = tuple[int, str, list[float]]
-FAMILIES: list[Noise] = [Truncated(), Gaussian(), Cauchy(), FullCovariance(((1.0, 0.5), (0.5, 2.0)))]
+HALF = MixedLevels("mixed_levels", (0.0, 0.5, 1.0), (0.5, 0.25, 0.25))
+FAMILIES: list[Noise] = [Truncated(), Gaussian(), Cauchy(), FullCovariance(((1.0, 0.5), (0.5, 2.0))), HALF]
 OF_A_FAMILY = pytest.mark.parametrize("noise", FAMILIES, ids=lambda noise: noise.name)
 
 
@@ -124,6 +125,41 @@ def test_bounds_that_do_not_hold_for_a_family_are_absent(noise: Noise, absent: s
     assert absent <= set(make_pair().at(0.2))
     assert absent.isdisjoint(make_pair().at(0.2, noise))
     assert absent <= set(make_pair().at(0.0, noise))  # without noise there is no family
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.3, 2.0])
+def test_bounds_under_mixed_levels_have_their_moments_and_hold(sigma: float) -> None:
+    real, fake = samples(60, 1), samples(60, 2, shift=1.0)
+    found = make_pair(real, fake).columns([sigma], HALF)[sigma]
+    norms = sigma * HALF.unit(400_000, 2, generator=torch.Generator().manual_seed(3)).norm(dim=1)
+    assert found["noise_variance"] == pytest.approx(norms.square().mean().item(), rel=0.02)
+    assert found["bound_paper_noise_term"] == pytest.approx(2 * norms.square().mean().sqrt().item(), rel=0.02)
+    jsd, farthest = found["jsd_mixture"], pdist(torch.cat([real, fake]).numpy()).max()
+    diameter = farthest + 2 * sigma * (math.sqrt(2) + 5)
+    assert found["diameter"] == pytest.approx(diameter)
+    assert found["bound_paper_divergence_term"] == pytest.approx(2 * diameter * math.sqrt(jsd))
+    exact = torch.cdist(real.double(), fake.double()).numpy()
+    w1 = exact[linear_sum_assignment(exact)].mean()
+    for name in ("paper", "sharp", "weighted"):
+        assert w1 <= found[f"bound_{name}"]
+    assert found["bound_holds"]
+    assert jsd >= math.log(2) / 2  # the clean half of sets without common points
+
+
+def test_a_family_of_bounded_support_has_bounds_by_its_own_moments() -> None:
+    class Shell(Truncated):
+        """As truncated noise, but said to be longer."""
+
+        def variance(self, *, sigma: float, dimension: int) -> float:
+            return 9.0 * sigma**2
+
+        def radius(self, *, sigma: float, dimension: int) -> float:
+            return 20 * sigma
+
+    pair = make_pair()
+    found = pair.at(0.5, Shell())
+    assert found["bound_paper_noise_term"] == pytest.approx(2 * 3 * 0.5)
+    assert found["diameter"] == pytest.approx(pair.geometry.data_diameter + 2 * 20 * 0.5)
 
 
 def test_in_one_dimension_the_distances_are_those_of_scipy() -> None:

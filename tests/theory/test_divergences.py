@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from scipy.special import xlogy
+from scipy.special import rel_entr, xlogy
 from torch import Tensor
 
 from harness.theory.divergences import Estimate, NoisyDivergence, discrete_divergence, noisy_divergences
-from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
+from harness.theory.noise import Cauchy, FullCovariance, Gaussian, MixedLevels, Noise, Truncated
 from tests.conftest import oracle
 
 LOG2 = math.log(2)
@@ -307,3 +307,99 @@ def test_two_points_at_sigma_zero_are_two_atoms() -> None:
 def test_a_single_draw_has_no_standard_error_and_is_refused() -> None:
     with pytest.raises(ValueError, match="num_draws must be at least 2, got 1"):
         noisy_divergences(points([[0.0]]), points([[1.0]]), sigmas=[1.0], num_draws=1, generator=seeded())
+
+
+# --- levels that differ between samples: densities, and atoms where one of them is 0 ------------------------------
+
+LEVELS, WEIGHTS = (0.0, 0.3, 1.0), (0.5, 0.2, 0.3)
+MIXED = MixedLevels("mixed_levels", LEVELS, WEIGHTS)
+
+
+def by_quadrature(real: list[float], fake: list[float], sigma: float) -> dict[str, float]:
+    """All divergences under `MIXED` noise in one dimension: atoms by sums, the rest by the trapezoidal rule, in numpy.
+
+    Neither is normalised: what has mass w has it here too.
+    """
+    atoms = sorted({*real, *fake})
+    masses = [np.array([WEIGHTS[0] * samples.count(x) / len(samples) for x in atoms]) for samples in (real, fake)]
+    grid = np.linspace(-8, 12, 400_001)
+    densities = [
+        1e-290  # so that no quotient is that of two zeros
+        + sum(
+            w * stats.norm(loc=centre, scale=sigma * m).pdf(grid) / len(samples)
+            for m, w in zip(LEVELS[1:], WEIGHTS[1:], strict=True)
+            for centre in samples
+        )
+        for samples in (real, fake)
+    ]
+    middle = (np.mean(real) * len(real) + np.mean(fake) * len(fake)) / (len(real) + len(fake))
+
+    def total(of: Callable[[Any, Any, Any], Any]) -> float:
+        return float(of(np.array(atoms), *masses).sum() + np.trapezoid(of(grid, *densities), grid))
+
+    return {
+        "jsd": total(lambda x, p, q: (rel_entr(p, (p + q) / 2) + rel_entr(q, (p + q) / 2)) / 2),
+        "tv": total(lambda x, p, q: abs(p - q) / 2),
+        "kl_real_fake": total(lambda x, p, q: rel_entr(p, q)),
+        "kl_fake_real": total(lambda x, p, q: rel_entr(q, p)),
+        "weighted_tv": total(lambda x, p, q: abs(x - middle) * abs(p - q)),
+    }
+
+
+@pytest.mark.parametrize("sigma", [0.2, 0.7, 2.0])
+@pytest.mark.parametrize(
+    ("real", "fake"),
+    [
+        ([0.0, 1.0, 2.5], [0.4, 1.0, 3.0, 3.1]),  # one point in common
+        ([0.0, 0.0, 1.0], [0.0, 1.0, 1.0]),  # all, with other masses: the KL divergences are finite
+        ([0.0, 1.0], [0.3, 4.0]),
+    ],
+)
+def test_atoms_and_densities_of_mixed_levels_match_quadrature(
+    real: list[float], fake: list[float], sigma: float
+) -> None:
+    sets = [points([[x] for x in samples]) for samples in (real, fake)]
+    (found,) = noisy_divergences(*sets, sigmas=[sigma], num_draws=100_000, generator=seeded(3), noise=MIXED)
+    for name, expected in by_quadrature(real, fake, sigma).items():
+        estimate: Estimate | None = getattr(found, name)
+        if name.startswith("kl"):  # of bounded noise: infinite, or none that draws could tell
+            assert estimate == (Estimate(math.inf, 0.0) if math.isinf(expected) else None)
+        else:
+            assert estimate is not None
+            assert abs(estimate.value - expected) < 4 * estimate.standard_error + 1e-6 < 0.02
+
+
+def test_without_common_points_a_clean_half_is_told_apart_whatever_hides_the_rest() -> None:
+    """However large sigma: the atoms' half of the JSD is log 2, and half of the TV is 1."""
+    half = MixedLevels("mixed_levels", (0.0, 1.0), (0.5, 0.5))
+    real, fake = torch.randn(30, 2, generator=seeded(4)), torch.randn(40, 2, generator=seeded(5))
+    (found,) = noisy_divergences(real, fake, sigmas=[1e4], num_draws=500, generator=seeded(), noise=half)
+    assert found.jsd.value == pytest.approx(LOG2 / 2, abs=1e-6)
+    assert found.tv.value == pytest.approx(0.5, abs=1e-3)
+    assert found.kl_real_fake == Estimate(math.inf, 0.0)
+
+
+def test_at_sigma_zero_levels_do_not_matter() -> None:
+    real, fake = points([[0.0], [1.0]]), points([[1.0], [2.0]])
+    found = noisy_divergences(real, fake, sigmas=[0.0, 0.5], num_draws=50, generator=seeded(), noise=MIXED)
+    assert found[0] == discrete_divergence(real, fake)
+    assert found[1].sigma == 0.5
+
+
+def test_equal_sets_have_no_divergence_at_any_levels() -> None:
+    samples = torch.randn(30, 2)
+    (found,) = noisy_divergences(samples, samples, sigmas=[0.3], num_draws=300, generator=seeded(), noise=MIXED)
+    assert found.jsd.value == pytest.approx(0, abs=1e-12)
+    assert found.tv.value == pytest.approx(0, abs=1e-12)
+
+
+def test_who_is_told_the_levels_tells_the_measures_apart_better() -> None:
+    """JSD is jointly convex: mixed over levels it is at most the mean over levels of the JSD at each."""
+    real, fake = torch.randn(30, 2, generator=seeded(6)), torch.randn(40, 2, generator=seeded(7)) + 0.5
+    levels, weights, sigma = (0.2, 0.6, 1.0), (0.3, 0.3, 0.4), 0.8
+    (mixed,) = noisy_divergences(
+        real, fake, sigmas=[sigma], num_draws=4000, generator=seeded(), noise=MixedLevels("m", levels, weights)
+    )
+    at_each = noisy_divergences(real, fake, sigmas=[sigma * m for m in levels], num_draws=4000, generator=seeded())
+    told = sum(weight * found.jsd.value for weight, found in zip(weights, at_each, strict=True))
+    assert 0.05 < mixed.jsd.value < told - 4 * mixed.jsd.standard_error

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness.theory import kernels
 from harness.theory.kernels import Centres, Draws, log_kernel_sums
-from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
+from harness.theory.noise import Cauchy, FullCovariance, Gaussian, MixedLevels, Noise, Truncated
 
 NOISES: list[Noise] = [Truncated(), Gaussian(), Cauchy()]
 
@@ -124,3 +124,42 @@ def test_a_coloured_noise_is_measured_after_whitening() -> None:
     _, block = next(iter(draws.in_blocks()))
     found = log_kernel_sums(block, Centres(others), sigmas=[0.4], noise=noise)
     torch.testing.assert_close(found[:, 0], written_out(block, others, 0.4, Gaussian()), rtol=0, atol=1e-5)
+
+
+def levels_written_out(x: Tensor, others: Tensor, sigma: float, noise: MixedLevels) -> Tensor:
+    """``log sum_i sum_j w_j m_j^-d phi(||x - c_i|| / (sigma m_j))`` by its definition, in float64."""
+    dimension = others.shape[1]
+    distances = (x[:, None] - others).norm(dim=2) / sigma
+    parts = []
+    for level, weight in zip(noise.levels, noise.weights, strict=True):
+        logs = math.log(weight) - dimension * math.log(level) - (distances / level).square() / 2
+        parts.append(logs.masked_fill(distances / level > math.sqrt(dimension) + 5, -math.inf))
+    return torch.cat(parts, dim=1).logsumexp(1)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 8, 9, 64, 200])
+def test_log_densities_of_mixed_levels_are_those_written_out(dimension: int) -> None:
+    noise = MixedLevels("m", (1e-3, 0.05, 1.0), (0.3, 0.3, 0.4))
+    draws, own, others = setting(dimension, spread=0.3)
+    units = noise.unit(300, dimension, generator=torch.Generator().manual_seed(1))
+    draws = Draws(draws.centres, units)
+    for index, block in draws.in_blocks():
+        found = log_kernel_sums(block, Centres(others), sigmas=[0.7, 0.05], noise=noise)
+        for column, sigma in enumerate([0.7, 0.05]):
+            expected = levels_written_out(block.centres + sigma * block.units, others, sigma, noise)
+            finite = expected.isfinite()
+            assert torch.equal(found[:, column].isfinite(), finite)
+            error = (found[finite, column] - expected[finite]).abs() / (1 + expected[finite].abs())
+            assert error.max() < (3e-6 if dimension < 64 else 3e-4)
+
+
+def test_a_draw_of_a_large_level_near_the_centre_of_a_small_one_is_told_exactly() -> None:
+    """Centres 0.002 apart, so that every draw is within reach of some kernel of width 0.001."""
+    noise = MixedLevels("m", (1e-3, 1.0), (0.5, 0.5))
+    others = torch.arange(-4, 4, 0.002, dtype=torch.float64)[:, None]
+    units = noise.unit(200, 1, generator=torch.Generator().manual_seed(2))
+    draws = Draws(others[1900:2100], units)
+    found = log_kernel_sums(draws, Centres(others), sigmas=[1.0], noise=noise)
+    torch.testing.assert_close(
+        found[:, 0], levels_written_out(draws.centres + units, others, 1.0, noise), rtol=0, atol=1e-5
+    )

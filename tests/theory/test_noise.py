@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,13 +12,17 @@ import pytest
 import torch
 from scipy import stats
 from scipy.integrate import quad
+from scipy.special import logsumexp
 from scipy.stats import chi
 
-from harness.job.parts.noise import NOISES
+from harness.job.parts.noise import NOISES, Diffusion
+from harness.job.parts.noise import MixedLevels as MixedLevelsSpec
+from harness.theory.diffusion import chain_levels, noise_to_signal
 from harness.theory.noise import (
     Cauchy,
     FullCovariance,
     Gaussian,
+    MixedLevels,
     Noise,
     Truncated,
     _as_cauchy,
@@ -34,12 +40,36 @@ FAMILIES: dict[str, Noise] = {
     "gaussian": Gaussian(),
     "full_covariance": FullCovariance(COVARIANCE),
     "cauchy": Cauchy(),
+    "mixed_levels": MixedLevels("mixed_levels", levels=(0.25, 1.0), weights=(0.4, 0.6)),
+    "diffusion": MixedLevels("diffusion", levels=(0.1, 0.5, 1.0), weights=(0.2, 0.3, 0.5)),
 }
-DENSITIES = {
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Of normal densities within ``m (sqrt(3) + 5)`` at each level m, in three dimensions, by scipy."""
+
+    levels: Sequence[float]
+    weights: Sequence[float]
+
+    def logpdf(self, x: Any) -> Any:
+        parts = [stats.multivariate_normal(np.zeros(3), m**2 * np.eye(3)).logpdf(x) for m in self.levels]
+        reach = [np.linalg.norm(x, axis=1) <= m * (math.sqrt(3) + 5) for m in self.levels]
+        inside = [np.where(near, part, -np.inf) for near, part in zip(reach, parts, strict=True)]
+        return logsumexp(np.stack(inside, axis=1), axis=1, b=np.array(self.weights))
+
+    def cdf(self, x: Any) -> Any:
+        """Along an axis."""
+        return sum(w * stats.norm(scale=m).cdf(x) for m, w in zip(self.levels, self.weights, strict=True))
+
+
+DENSITIES: dict[str, Any] = {
     "truncated": stats.multivariate_normal(np.zeros(3), np.eye(3)),
     "gaussian": stats.multivariate_normal(np.zeros(3), np.eye(3)),
     "full_covariance": stats.multivariate_normal(np.zeros(3), np.array(COVARIANCE)),
     "cauchy": stats.multivariate_t(np.zeros(3), np.eye(3), df=1),  # the multivariate Cauchy is t with one degree
+    "mixed_levels": Mixture((0.25, 1.0), (0.4, 0.6)),
+    "diffusion": Mixture((0.1, 0.5, 1.0), (0.2, 0.3, 0.5)),
 }
 EVERY_FAMILY = pytest.mark.parametrize("name", NOISES)
 
@@ -96,6 +126,8 @@ def test_draws_follow_the_density_along_every_axis(name: str, kind: str) -> None
     for axis in range(3):
         scale = math.sqrt(COVARIANCE[axis][axis]) if name == "full_covariance" else 1.0
         marginal = stats.cauchy(scale=scale) if name == "cauchy" else stats.norm(scale=scale)
+        if isinstance(mixture := DENSITIES[name], Mixture):
+            marginal = mixture
         assert stats.kstest(draws[:, axis].double().numpy(), marginal.cdf).pvalue > 1e-3
 
 
@@ -184,3 +216,93 @@ def test_a_cauchy_draw_is_never_infinite() -> None:
     draws = _as_cauchy(torch.tensor([[1.0, -2.0, 0.0]]))
     assert torch.isfinite(draws).all()
     assert draws.abs().min() >= 2.0**24
+
+
+# --- levels that differ between samples ---------------------------------------------------------------------------
+
+
+def no_samples(num: int) -> torch.Tensor:
+    raise AssertionError(f"{num} samples are not needed")
+
+
+@pytest.mark.parametrize("kind", ["unit", "training"])
+def test_each_sample_has_one_level_and_the_levels_their_probabilities(kind: str) -> None:
+    noise = MixedLevels("mixed_levels", levels=(0.0, 1.0, 0.2), weights=(0.5, 0.2, 0.3))
+    draw = noise.unit if kind == "unit" else noise.training_draws
+    norms = draw(20_000, 50, generator=seeded(8)).double().norm(dim=1).numpy()
+    # in 50 dimensions the norms of N(0, m^2 I) are about 7 m, +- 0.7 m
+    found = [(norms == 0).sum(), ((norms > 0.5) & (norms < 2.5)).sum(), (norms > 3).sum()]
+    assert sum(found) == 20_000
+    assert stats.chisquare(found, np.array([0.5, 0.3, 0.2]) * 20_000).pvalue > 1e-3
+
+
+def test_noise_of_one_level_is_truncated_noise() -> None:
+    mixed, squared = MixedLevels("mixed_levels", (1.0,), (1.0,)), torch.linspace(0, 60, 50)
+    assert torch.equal(mixed.log_kernel(squared, dimension=3), Truncated().log_kernel(squared.clone(), dimension=3))
+    assert torch.equal(mixed.unit(7, 3, generator=seeded()), Truncated().unit(7, 3, generator=seeded()))
+
+
+def test_by_default_half_of_the_samples_have_noise() -> None:
+    family = MixedLevelsSpec().family(no_samples)
+    assert (family.levels, family.weights, family.clean) == ((0, 1), (0.5, 0.5), 0.5)
+    assert family.continuous == MixedLevels("mixed_levels", (1.0,), (1.0,))
+    assert family.radius(sigma=0.3, dimension=4) == truncation_radius(sigma=0.3, dimension=4)
+
+
+def test_weights_are_probabilities_up_to_a_factor() -> None:
+    spec = MixedLevelsSpec(levels=(0.0, 0.5, 1.0), weights=(2.0, 1.0, 1.0))
+    assert spec.family(no_samples).weights == (0.5, 0.25, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("levels", "weights", "message"),
+    [
+        ((0.0, 1.0), (1.0,), "2 levels and 1 weights"),
+        ((0.0, 0.5), (0.5, 0.5), "the largest 1"),
+        ((1.0, 1.0), (0.5, 0.5), "distinct"),
+        ((-1.0, 1.0), (0.5, 0.5), r"in \[0, 1\]"),
+        ((0.5, 1.0), (0.0, 1.0), "weights must be > 0"),
+        ((0.5, 1.0), (0.5, 0.6), "their sum 1"),
+    ],
+)
+def test_levels_check_themselves(levels: tuple[float, ...], weights: tuple[float, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MixedLevels("mixed_levels", levels, weights)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 10, 500, 1000])
+def test_the_levels_of_a_chain_are_its_steps_carried_out(num_steps: int) -> None:
+    """By the recursion ``x_t = sqrt(1 - beta_t) x_(t-1) + sqrt(beta_t) z``: of its signal and its noise, in numpy."""
+    signal, variance, ratios = 1.0, 0.0, []
+    for beta in np.linspace(1e-4, 2e-2, num_steps):
+        signal, variance = signal * math.sqrt(1 - beta), variance * (1 - beta) + beta
+        ratios.append(math.sqrt(variance) / signal)
+    assert noise_to_signal(num_steps) == pytest.approx(ratios, rel=1e-9)
+
+
+def test_with_a_level_for_each_step_priority_is_in_proportion_to_the_step() -> None:
+    ratios = np.array(noise_to_signal(20))
+    found = chain_levels(20, num_levels=20, distribution="priority", clean=0.0)
+    assert list(found) == pytest.approx(list(ratios / ratios[-1]))
+    assert list(found.values()) == pytest.approx(list(np.arange(1, 21) / 210))  # 1 + ... + 20 = 210
+    uniform = chain_levels(20, num_levels=64, distribution="uniform", clean=0.2)
+    assert list(uniform.values()) == pytest.approx([0.2, *[0.8 / 20] * 20])
+
+
+def test_fewer_levels_stand_for_all_steps_and_never_for_less_noise() -> None:
+    every = chain_levels(100, num_levels=64 * 2, distribution="priority", clean=0.5)
+    few = chain_levels(100, num_levels=8, distribution="priority", clean=0.5)
+    assert len(few) == 9
+    assert sum(few.values()) == pytest.approx(1)
+    for limit in few:  # as many samples, or more, have at least this much
+        share = [sum(weight for level, weight in found.items() if level >= limit) for found in (few, every)]
+        assert share[0] >= share[1] - 1e-12
+
+
+def test_the_family_of_a_chain_has_its_levels() -> None:
+    spec = Diffusion(steps=100, clean=0.25, distribution="uniform", levels=4)
+    family = spec.family(no_samples)
+    expected = chain_levels(100, num_levels=4, distribution="uniform", clean=0.25)
+    assert dict(zip(family.levels, family.weights, strict=True)) == expected
+    assert family.name == "diffusion"
+    assert family.clean == 0.25

@@ -117,8 +117,16 @@ def curves(runs: list[Run], source: Source) -> list[Epoch]:
 
 @pytest.mark.parametrize(
     "sigmas",
-    [(ADAPTIVE, GENTLE), (LINEAR, ADAPTIVE, 0, GENTLE, {"sigma": 0.3, "noise": "cauchy"})],
-    ids=["two adaptive", "all kinds"],
+    [
+        (ADAPTIVE, GENTLE),
+        (LINEAR, ADAPTIVE, 0, GENTLE, {"sigma": 0.3, "noise": "cauchy"}),
+        (
+            {**ADAPTIVE, "noise": "diffusion"},
+            {**GENTLE, "noise_on": "discriminator"},
+            {**LINEAR, "noise": "mixed_levels"},
+        ),
+    ],
+    ids=["two adaptive", "all kinds", "levels and steps"],
 )
 def test_members_of_a_pack_do_what_they_would_do_alone(sigmas: tuple[Any, ...]) -> None:
     runs, source = runs_of(*sigmas)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +32,7 @@ CPU = torch.device("cpu")
 JobMaker = Callable[..., Job]
 COVARIANCE = ((2.0, 0.6), (0.6, 1.0))
 GIVEN = {"name": "full_covariance", "covariance": [list(row) for row in COVARIANCE]}
-EVERY = ["truncated", "gaussian", "cauchy", "full_covariance"]
+EVERY = ["truncated", "gaussian", "cauchy", "full_covariance", "mixed_levels", "diffusion"]
 NULL_WITHOUT_A_RADIUS = {
     "diameter",
     "vacuous",
@@ -45,7 +46,11 @@ NULL_BY_FAMILY = {
     "gaussian": NULL_WITHOUT_A_RADIUS,
     "full_covariance": NULL_WITHOUT_A_RADIUS,
     "cauchy": NULL_WITHOUT_A_RADIUS | NULL_WITHOUT_A_VARIANCE,
+    "mixed_levels": set(),
+    "diffusion": set(),
 }
+SHARE_OF_VARIANCE = {"mixed_levels": 0.5, "diffusion": 0.2022}
+"""Of d sigma^2: half of the samples; and ``sum_j w_j m_j^2`` by the table of `test_the_variance_of_a_chains_noise`."""
 
 
 def run(job: Job, store: Store) -> harness.Outcome:
@@ -168,8 +173,8 @@ def test_members_of_different_families_differ_from_each_other() -> None:
     runs, source = mixed_runs()
     *_, last = train(runs, source, num_epochs=2)
     assert isinstance(last, Epoch)
-    assert last.diverged_at == [-1] * 5
-    assert len(set(last.d_loss)) >= 4  # truncated and plain Gaussian noise rarely differ: a draw in 5e8
+    assert last.diverged_at == [-1] * 7
+    assert len(set(last.d_loss)) >= 6  # truncated and plain Gaussian noise rarely differ: a draw in 5e8
 
 
 # What is stored
@@ -187,20 +192,23 @@ def check(row: dict[str, Any], *, dimension: int) -> None:
     assert 0 <= row["jsd_mixture"] <= math.log(2) + 5 * row["jsd_mixture_se"] + 1e-9
     assert row["bound_holds"]
     if name != "cauchy" and "((" not in row["schedule"]:  # the data's covariance has trace d, as the identity has
-        assert row["noise_variance"] == pytest.approx(dimension * row["sigma"] ** 2)
+        share = SHARE_OF_VARIANCE.get(name, 1.0)
+        assert row["noise_variance"] == pytest.approx(share * dimension * row["sigma"] ** 2, rel=1e-3)
 
 
 def test_a_train_job_of_all_families_completes(store: Store) -> None:
     sigmas: list[Any] = [{"sigma": 0.5, "noise": name} for name in EVERY]
     sigmas += [{"sigma": 0.2, "noise": GIVEN}, {"schedule": "linear", "start": 1, "end": 0.5, "noise": "cauchy"}]
     job = make_job(TRAIN, grid={"loss": ["non_saturating"], "sigma": sigmas, "epoch": [1, 2], "seed": [0]})
-    assert run(job, store).statuses == {"completed": 12}
+    assert run(job, store).statuses == {"completed": 16}
     rows = rows_of(store)
     assert {row["schedule"] for row in rows} == {
         "0.5",
         "0.5 gaussian",
         "0.5 cauchy",
         "0.5 full_covariance",
+        "0.5 mixed_levels",
+        "0.5 diffusion",
         "0.2 full_covariance(((2.0, 0.6), (0.6, 1.0)))",
         "linear(end=0.5, start=1) cauchy",
     }
@@ -217,7 +225,7 @@ def test_a_probe_job_of_all_families_completes(store: Store) -> None:
     sigmas: list[Any] = [{"sigma": 0.5, "noise": name} for name in EVERY]
     grid = {"loss": ["minimax", "non_saturating"], "sigma": sigmas, "epoch": [1], "seed": [0]}
     job = make_job(PROBE, grid=grid, reference={"sigma": {"sigma": 0.1, "noise": "gaussian"}})
-    assert run(job, store).statuses == {"completed": 8}
+    assert run(job, store).statuses == {"completed": 12}
     rows = rows_of(store)
     assert len({row["run_id"] for row in rows}) == 1  # one reference run, whatever is probed
     for row in rows:
@@ -252,3 +260,63 @@ def test_a_covariance_of_another_dimension_is_refused_before_any_work(base: dict
     three = {"name": "full_covariance", "covariance": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}
     with pytest.raises(HarnessError, match="3"):
         make_job(base, grid={"sigma": [0, {"sigma": 0.2, "noise": three}]})
+
+
+# In whose steps it is
+
+
+def test_the_variance_of_a_chains_noise() -> None:
+    """By the chain itself, in numpy: 16 groups of its 500 steps, each as noisy as its last, step t as likely as t."""
+    abar = np.cumprod(1 - np.linspace(1e-4, 2e-2, 500))
+    squares = (1 - abar) / abar
+    ends = np.round(np.arange(17) * 500 / 16).astype(int)
+    shares = [np.arange(before + 1, end + 1).sum() / 125_250 for before, end in itertools.pairwise(ends)]
+    expected = 0.5 * (np.array(shares) * squares[ends[1:] - 1]).sum() / squares[-1]
+    assert SHARE_OF_VARIANCE["diffusion"] == pytest.approx(expected, rel=1e-3)
+    assert family("diffusion").family(ring().training_samples).variance(sigma=1.0, dimension=1) == pytest.approx(
+        expected
+    )
+
+
+@pytest.mark.parametrize("base", [TRAIN, PROBE])
+def test_noise_in_the_discriminators_step_alone_is_another_cell_with_other_numbers(
+    base: dict[str, Any], store: Store
+) -> None:
+    sigmas: list[Any] = [0.5, {"sigma": 0.5, "noise_on": "discriminator"}]
+    job = make_job(base, grid={"loss": ["minimax"], "sigma": sigmas, "epoch": [1], "seed": [0]})
+    assert run(job, store).statuses == {"completed": 2}
+    both, alone = sorted(rows_of(store), key=lambda row: row["schedule"])
+    assert (both["schedule"], alone["schedule"]) == ("0.5", "0.5 discriminator only")
+    assert both["sigma"] == alone["sigma"] == 0.5
+    assert both["grad_norm"] != alone["grad_norm"]
+    same = both["d_loss"] == alone["d_loss"]  # a probe moves the discriminator alone, and judges it at noisy samples
+    assert same == (base is PROBE)
+    assert "noise_on" not in both["identity"]
+    assert '"noise_on":"discriminator"' in alone["identity"]
+    assert run(job, store).num_computed == 0
+
+
+def test_noise_in_both_steps_is_what_it_always_was(store: Store) -> None:
+    grid = {"loss": ["minimax"], "epoch": [1], "seed": [0]}
+    assert run(make_job(TRAIN, grid={**grid, "sigma": [0.2]}), store).num_computed == 1
+    again = run(make_job(TRAIN, grid={**grid, "sigma": [{"sigma": 0.2, "noise_on": "both"}]}), store)
+    assert again.num_computed == 0
+
+
+@pytest.mark.parametrize(
+    ("sigma", "message"),
+    [
+        ({"sigma": 0.5, "noise_on": "generator"}, "noise_on says in whose steps noise is added: both or discriminator"),
+        ({"sigma": 0, "noise_on": "discriminator"}, "there is none at sigma 0"),
+        ({"sigma": 1, "noise": {"name": "mixed_levels", "levels": [0, 0.5]}}, "multiples of sigma, the largest"),
+        ({"sigma": 1, "noise": {"name": "mixed_levels", "levels": [0, 1e-7, 1]}}, "0 or at least 1e-06"),
+        ({"sigma": 1, "noise": {"name": "mixed_levels", "levels": [1, 1]}}, "distinct"),
+        ({"sigma": 1, "noise": {"name": "mixed_levels", "weights": [1]}}, "2 levels and 1 weights"),
+        ({"sigma": 1, "noise": {"name": "mixed_levels", "weights": [0, 1]}}, "weights must be > 0"),
+        ({"sigma": 1, "noise": {"name": "diffusion", "clean": 1}}, "clean must be less than 1"),
+        ({"sigma": 1, "noise": {"name": "diffusion", "distribution": "linear"}}, "'priority' or 'uniform'"),
+    ],
+)
+def test_what_is_no_noise_is_refused_before_any_work(sigma: Any, message: str) -> None:
+    with pytest.raises(HarnessError, match=message):
+        make_job(TRAIN, grid={"sigma": [sigma]})

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from harness.job.parts.noise import NOISE_ON
 from harness.planning.cells import Probe
 from harness.planning.grid import expand
 from harness.problems.sources import Source
@@ -36,8 +37,11 @@ def probes_of(**changes: object) -> tuple[list[Probe], torch.Tensor, Source]:
     return probes, weights, source
 
 
-def test_measured_gradients_are_those_of_a_plain_backward_pass() -> None:
-    grid = {"loss": ["minimax"], "sigma": [0.5], "epoch": [1], "seed": [3]}
+@pytest.mark.parametrize("noise_on", NOISE_ON)
+def test_measured_gradients_are_those_of_a_plain_backward_pass(noise_on: str) -> None:
+    """With noise in the discriminator's step alone they are those at the generator's samples as they are."""
+    in_generator_step = 0.5 if noise_on == "both" else 0.0
+    grid = {"loss": ["minimax"], "sigma": [{"sigma": 0.5, "noise_on": noise_on}], "epoch": [1], "seed": [3]}
     probes, snapshots, source = probes_of(grid=grid, probe={"iterations": 3, "measurements": 1})
     *_, measurement, _, probed = probe(probes, ["minimax"], snapshots, source)
     assert isinstance(measurement, Measurement)
@@ -53,12 +57,16 @@ def test_measured_gradients_are_those_of_a_plain_backward_pass() -> None:
     latents = streams.normal("measure latents", 32, 8)
     noises = [streams.unit_noise(f"measure {kind} noise", 32, (1, 8, 8), [Truncated()]) for kind in ("real", "fake")]
     norms: dict[str, list[float]] = {"minimax": [], "non_saturating": []}
+    d_losses = []
     for _ in range(2):
-        x = real.next()[0] + 0.5 * noises[0].next()[0]
+        x, real_noise = real.next()[0], noises[0].next()[0]
         z, noise = latents.next()[0], noises[1].next()[0]
+        judged = discriminator(torch.cat([x + 0.5 * real_noise, generator(z) + 0.5 * noise])).detach()
+        d_losses.append((torch.nn.functional.softplus(judged * torch.tensor([-1.0, 1.0]).repeat_interleave(32))).mean())
         for name, of in LOSSES.items():
             generator.zero_grad()
-            logits = discriminator(torch.cat([x, generator(z) + 0.5 * noise]))[32:]  # joint batch norm
+            batch = [x + in_generator_step * real_noise, generator(z) + in_generator_step * noise]
+            logits = discriminator(torch.cat(batch))[32:]  # joint batch norm
             of(torch.sigmoid(logits)).mean().backward()
             gradients = [parameter.grad for parameter in generator.parameters() if parameter.grad is not None]
             assert len(gradients) == len(list(generator.parameters()))
@@ -67,6 +75,8 @@ def test_measured_gradients_are_those_of_a_plain_backward_pass() -> None:
     for name, values in norms.items():
         assert measurement.grad_norm[name][0] == pytest.approx(sum(values) / 2, rel=1e-3)
         assert measurement.grad_norm_std[name][0] == pytest.approx(torch.tensor(values).std().item(), rel=1e-2)
+    # what the discriminator says is asked at its own noisy samples, either way; a sum of two means over 32 each
+    assert measurement.d_loss[0] == pytest.approx(2 * torch.stack(d_losses).mean().item(), rel=1e-4)
 
 
 def test_measuring_does_not_disturb_the_probe() -> None:

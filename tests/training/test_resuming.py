@@ -22,6 +22,15 @@ SIGMAS: list[Any] = [
     0.2,
     {"schedule": "linear", "start": 1, "end": 0},
     {"schedule": "adaptive", "start": 0.2, "target": 0.6, "rate": 4.0},
+    {"sigma": 0.3, "noise": "mixed_levels"},
+    {
+        "schedule": "adaptive",
+        "start": 0.3,
+        "target": 0.6,
+        "rate": 4.0,
+        "noise": "diffusion",
+        "noise_on": "discriminator",
+    },
 ]
 RING: dict[str, Any] = {"problem": {"name": "ring"}, "networks": {"name": "mlp", "width": 16, "depth": 2, "latent": 4}}
 DIGITS: dict[str, Any] = {"problem": {"name": "digits"}, "networks": {"name": "dcgan", "width": 4, "latent": 4}}
@@ -109,7 +118,7 @@ def test_a_run_goes_on_among_runs_of_other_epochs(kind: str) -> None:
     expected = torch.stack([players(second)[2], players(second)[3], whole[1], players(first)[0]])
     torch.testing.assert_close(players(mixed), expected, atol=2e-5, rtol=1e-3)
     alone = last_epoch(runs, source, num_epochs=2)
-    assert mixed.sigma[:2] == pytest.approx(alone.sigma[2:], rel=1e-5)
+    assert mixed.sigma[:2] == pytest.approx(alone.sigma[2:4], rel=1e-5)
 
 
 def test_the_step_of_a_divergence_counts_from_the_beginning_of_the_run() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.job.parts.noise import NOISE_ON
 from harness.planning.grid import expand
 from harness.theory.noise import Truncated
 from harness.training.members import Members, sigma_table
@@ -31,8 +32,9 @@ def plain_module(members: Members, which: str) -> nn.Module:
 
 @pytest.mark.parametrize("loss", TARGETS)
 @pytest.mark.parametrize("discriminator_steps", [1, 2])
-def test_a_run_of_one_follows_a_plain_loop(loss: str, discriminator_steps: int) -> None:
-    grid = {"loss": [loss], "sigma": [0.3], "epoch": [1], "seed": [4]}
+@pytest.mark.parametrize("noise_on", NOISE_ON)
+def test_a_run_of_one_follows_a_plain_loop(loss: str, discriminator_steps: int, noise_on: str) -> None:
+    grid = {"loss": [loss], "sigma": [{"sigma": 0.3, "noise_on": noise_on}], "epoch": [1], "seed": [4]}
     job = make_job(TRAIN, grid=grid, training={"discriminator_steps": discriminator_steps})
     run = expand(job)[0].run
     source = job.problem.source(None, device=CPU)
@@ -65,11 +67,35 @@ def test_a_run_of_one_follows_a_plain_loop(loss: str, discriminator_steps: int) 
             optimizers[0].step()
             assert d_loss.item() == pytest.approx(expected.item(), abs=1e-5)
         g_loss = members.generator_step(members.sigma(step))
-        expected = TARGETS[loss](discriminator(noisy(generator(latents.next()[0]), fake_noise.next()[0])))
+        z, noise = latents.next()[0], fake_noise.next()[0]
+        judged = noisy(generator(z), noise) if noise_on == "both" else generator(z)
+        expected = TARGETS[loss](discriminator(judged))
         optimizers[1].zero_grad()
         expected.backward()
         optimizers[1].step()
         assert g_loss.item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_a_generator_without_noise_in_its_step_is_compared_with_real_samples_without_noise() -> None:
+    """A relativistic loss sees both: the gradient by a plain backward pass, at the first step."""
+    sigma = {"sigma": 0.3, "noise_on": "discriminator"}
+    job = make_job(TRAIN, grid={"loss": ["relativistic"], "sigma": [sigma, 0.3], "epoch": [1], "seed": [4]})
+    runs, source = [cell.run for cell in expand(job)], job.problem.source(None, device=CPU)
+    members = Members(runs, source, num_epochs=1)  # both ways in one pack
+    members.discriminator_step(members.sigma(0))
+    generator, discriminator = plain_module(members, "generator"), plain_module(members, "discriminator")
+    streams = Streams("train", [4], device=CPU)
+    x, latents = streams.real("train data", source, 32).next()[0], streams.normal("train latents", 32, 4)
+    noises = [streams.unit_noise(f"train {kind} noise", 32, (2,), [Truncated()]) for kind in ("real", "fake")]
+    real_noise, _, z = noises[0].next()[0], latents.next(), latents.next()[0]
+    _, fake_noise = noises[1].next(), noises[1].next()[0]
+
+    def value(scale: float) -> float:
+        difference = discriminator(x + scale * real_noise) - discriminator(generator(z) + scale * fake_noise)
+        return nn.functional.softplus(difference).mean().item()
+
+    assert value(0.0) != pytest.approx(value(0.3), abs=1e-3)
+    assert members.generator_step(members.sigma(0)).tolist() == pytest.approx([value(0.0), value(0.3)], abs=1e-5)
 
 
 def test_weights_stay_within_the_clip() -> None:

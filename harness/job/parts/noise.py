@@ -8,13 +8,13 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BeforeValidator, SerializeAsAny, field_validator, model_serializer
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_serializer, model_validator
 
 from ...identity import canonical_json
 from ..extensions import source_digest
-from ..spec import FiniteFloat, InnerError, MistakesError, Spec, exact, to_matrix
+from ..spec import FiniteFloat, InnerError, MistakesError, Spec, exact, to_matrix, to_tuple
 from .part import Part, chooser
 from .schedules import Constant, Schedule
 
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 MAX_COVARIANCE = 4096
 """Coordinates of samples whose covariance is still made: it has 128 MiB, and factorising it takes seconds."""
+
+MIN_LEVEL = 1e-6
+"""The smallest multiple of sigma other than 0: float32 squares of smaller ones are lost beside that of sigma."""
+MAX_LEVELS = 64
+"""Levels of noise of a sample, each of which is a pass over all pairs of samples."""
 
 
 class Noise(Part):
@@ -132,14 +137,101 @@ class Cauchy(Noise):
         return Cauchy()
 
 
+class MixedLevels(Noise):
+    """truncated noise of sigma m, m drawn for each sample from levels with weights; of 0 and 1, DFGAN; all bounds hold
+
+    `levels` are multiples of sigma, the largest 1. `weights` are their probabilities, up to a common factor; null: all
+    alike. The default is the noise of Jenni & Favaro (2019), which half of the samples of a batch get.
+    """
+
+    name: Literal["mixed_levels"] = "mixed_levels"
+    levels: Annotated[tuple[FiniteFloat, ...], BeforeValidator(to_tuple)] = (0.0, 1.0)
+    weights: Annotated[tuple[FiniteFloat, ...], BeforeValidator(to_tuple)] | None = None
+
+    @field_validator("levels")
+    @classmethod
+    def _multiples_of_sigma(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or max(value) != 1:
+            raise ValueError(f"levels are multiples of sigma, the largest of them 1; got {list(value)}")
+        if any(level != 0 and not level >= MIN_LEVEL for level in value):
+            raise ValueError(f"levels must be 0 or at least {MIN_LEVEL:g}; got {list(value)}")
+        if len(set(value)) < len(value) or len(value) > MAX_LEVELS:
+            raise ValueError(f"levels must be distinct, and no more than {MAX_LEVELS}; got {list(value)}")
+        return value
+
+    @field_validator("weights")
+    @classmethod
+    def _positive(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and not all(1e-9 <= weight <= 1e9 for weight in value):
+            raise ValueError(
+                f"weights must be > 0 (from 1e-9 to 1e9); leave a level out that is to have none; got {list(value)}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_for_each(self) -> Self:
+        if self.weights is not None and len(self.weights) != len(self.levels):
+            raise ValueError(
+                f"there are {len(self.levels)} levels and {len(self.weights)} weights; give one for each, or none"
+            )
+        return self
+
+    @functools.cached_property
+    def description(self) -> str:
+        if self == MixedLevels():
+            return self.name
+        weights = "" if self.weights is None else f", weights={' '.join(map(exact, self.weights))}"
+        return f"{self.name}(levels={' '.join(map(exact, self.levels))}{weights})"
+
+    def family(self, samples: Callable[[int], Tensor]) -> NoiseFamily:
+        from ...theory.noise import MixedLevels
+
+        weights = self.weights or (1.0,) * len(self.levels)
+        return MixedLevels(self.name, self.levels, tuple(weight / sum(weights) for weight in weights))
+
+
+class Diffusion(Noise):
+    """truncated noise, for each sample that of a step of a diffusion chain, whose last has sigma; all bounds hold
+
+    The levels of Wang et al. (2022): see `theory.diffusion`. `steps` is T, `clean` the share of samples without noise,
+    `levels` how many steps stand for all (each for those before it), `distribution` how likely step t is.
+    """
+
+    name: Literal["diffusion"] = "diffusion"
+    steps: int = Field(500, ge=1, le=2000)
+    clean: FiniteFloat = Field(0.5, ge=0, lt=1)
+    distribution: Literal["priority", "uniform"] = "priority"
+    levels: int = Field(16, ge=1, le=MAX_LEVELS)
+
+    @functools.cached_property
+    def description(self) -> str:
+        values = self.model_dump(exclude={"name"}, exclude_defaults=True)
+        inner = ", ".join(
+            f"{key}={exact(value) if isinstance(value, float) else value}" for key, value in values.items()
+        )
+        return f"{self.name}({inner})" if inner else self.name
+
+    def family(self, samples: Callable[[int], Tensor]) -> NoiseFamily:
+        from ...theory.diffusion import chain_levels
+        from ...theory.noise import MixedLevels
+
+        weight_of = chain_levels(self.steps, num_levels=self.levels, distribution=self.distribution, clean=self.clean)
+        return MixedLevels(self.name, tuple(weight_of), tuple(weight_of.values()))
+
+
 NOISES: Mapping[str, type[Noise]] = {
     "truncated": Truncated,
     "gaussian": Gaussian,
     "full_covariance": FullCovariance,
     "cauchy": Cauchy,
+    "mixed_levels": MixedLevels,
+    "diffusion": Diffusion,
 }
 TRUNCATED = Truncated()
 _noise_of = chooser(Noise, NOISES)
+NoiseOn = Literal["both", "discriminator"]
+NOISE_ON: tuple[NoiseOn, ...] = get_args(NoiseOn)
+"""Players in whose steps noise is added."""
 AnyNoise = Annotated[SerializeAsAny[Noise], BeforeValidator(_noise_of)]
 """A family of noise as a job names it."""
 
@@ -147,11 +239,25 @@ AnyNoise = Annotated[SerializeAsAny[Noise], BeforeValidator(_noise_of)]
 class NoiseSchedule(Spec):
     """Noise over training time: sigma by a schedule, the constant of a plain number among them, and a family.
 
-    In a job file: ``0.5``, ``{schedule: linear, start: 0.5, end: 0}``, ``{sigma: 0.5, noise: gaussian}``.
+    In a job file: ``0.5``, ``{schedule: linear, start: 0.5, end: 0}``, ``{sigma: 0.5, noise: gaussian}``,
+    ``{sigma: 0.5, noise_on: discriminator}``.
+
+    Attributes:
+      noise_on: In which steps noise is added: those of both players, or the discriminator's alone, so that it judges
+        the generator's samples as they are in the generator's step.
     """
 
     schedule: SerializeAsAny[Schedule]
     noise: AnyNoise = TRUNCATED
+    noise_on: NoiseOn = "both"
+
+    @model_validator(mode="after")
+    def _has_noise(self) -> Self:
+        if self.noise_on != "both" and self.is_constant and self.schedule(0.0) == 0:
+            raise ValueError(
+                "noise_on says where noise is added, and there is none at sigma 0; remove it, or use 0 alone"
+            )
+        return self
 
     def at(self, t: float) -> float | None:
         """``sigma(t)``; None for an adaptive schedule, of which only the training can tell."""
@@ -167,14 +273,17 @@ class NoiseSchedule(Spec):
         """What determines the values: family, parameters, and for a user's own the hash of its source."""
         schedule, noise = self.schedule, self.noise
         family = [] if noise == TRUNCATED else [noise.with_source(noise.model_dump(mode="json"))]
-        return canonical_json([schedule.name, schedule.given(), source_digest(schedule.name), *family])
+        steps = [] if self.noise_on == "both" else [{"noise_on": self.noise_on}]
+        return canonical_json([schedule.name, schedule.given(), source_digest(schedule.name), *family, *steps])
 
     @functools.cached_property
     def description(self) -> str:
-        """``0.5``, ``linear(end=0, start=0.5)``, ``0.5 gaussian``."""
+        """``0.5``, ``linear(end=0, start=0.5)``, ``0.5 gaussian``, ``0.5 discriminator only``."""
         inner = ", ".join(f"{name}={exact(value)}" for name, value in self.schedule.given().items())
         text = exact(self.schedule(0.0)) if self.is_constant else f"{self.schedule.name}({inner})"
-        return text if self.noise == TRUNCATED else f"{text} {self.noise.description}"
+        family = [] if self.noise == TRUNCATED else [self.noise.description]
+        steps = [] if self.noise_on == "both" else [f"{self.noise_on} only"]
+        return " ".join([text, *family, *steps])
 
     def __str__(self) -> str:
         return self.description
@@ -182,11 +291,12 @@ class NoiseSchedule(Spec):
     @model_serializer
     def _as_in_a_job_file(self) -> float | dict[str, Any]:
         values: dict[str, Any] = dict(self.schedule.given())
-        if self.noise == TRUNCATED and self.is_constant:
+        if self.noise == TRUNCATED and self.is_constant and self.noise_on == "both":
             return float(values["sigma"])
         named = {} if self.is_constant else {"schedule": self.schedule.name}
         noise = {} if self.noise == TRUNCATED else {"noise": self.noise.as_in_a_job_file()}
-        return {**named, **values, **noise}
+        steps = {} if self.noise_on == "both" else {"noise_on": self.noise_on}
+        return {**named, **values, **noise, **steps}
 
 
 def constant_noise(sigma: float) -> NoiseSchedule:
@@ -204,9 +314,18 @@ def _parse(value: Any) -> Any:
             "must be a number >= 0, a schedule such as {schedule: linear, start: 0.5, end: 0}, or another family of "
             f"noise such as {{sigma: 0.5, noise: gaussian}}; got {value!r}"
         )
-    given = {name: item for name, item in value.items() if name not in ("schedule", "noise")}
+    given = {name: item for name, item in value.items() if name not in ("schedule", "noise", "noise_on")}
     schedule = Schedule.of(str(value.get("schedule", "constant")), given)
-    return NoiseSchedule(schedule=schedule, noise=_parse_noise(value["noise"]) if "noise" in value else TRUNCATED)
+    noise = _parse_noise(value["noise"]) if "noise" in value else TRUNCATED
+    return NoiseSchedule(schedule=schedule, noise=noise, noise_on=_parse_steps(value.get("noise_on", "both")))
+
+
+def _parse_steps(value: Any) -> NoiseOn:
+    if value not in NOISE_ON:
+        text = f"noise_on says in whose steps noise is added: {' or '.join(NOISE_ON)}; got {value!r}"
+        raise MistakesError([(("noise_on",), text)])
+    steps: NoiseOn = value
+    return steps
 
 
 def _parse_noise(value: Any) -> Noise:
