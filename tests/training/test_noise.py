@@ -49,7 +49,7 @@ NULL_BY_FAMILY = {
     "mixed_levels": set(),
     "diffusion": set(),
 }
-SHARE_OF_VARIANCE = {"mixed_levels": 0.5, "diffusion": 0.2022}
+SHARE_OF_VARIANCE = {"mixed_levels": 0.5, "diffusion": 0.125902}
 """Of d sigma^2: half of the samples; and ``sum_j w_j m_j^2`` by the table of `test_the_variance_of_a_chains_noise`."""
 
 
@@ -139,7 +139,7 @@ def test_members_that_name_the_same_family_share_it() -> None:
 
 
 def test_each_member_of_a_mixed_pack_gets_the_noise_it_would_get_alone() -> None:
-    source, seeds = digits(), [7, 7, 8, 9]
+    source, seeds = digits(), [7, 7, 8, 9, 9, 7]
     noises = noise_families([family(name) for name in EVERY], source)
     together = Streams("train", seeds, device=CPU).unit_noise("noise", 16, (1, 8, 8), noises)
     alone = [
@@ -289,8 +289,10 @@ def test_noise_in_the_discriminators_step_alone_is_another_cell_with_other_numbe
     assert (both["schedule"], alone["schedule"]) == ("0.5", "0.5 discriminator only")
     assert both["sigma"] == alone["sigma"] == 0.5
     assert both["grad_norm"] != alone["grad_norm"]
-    same = both["d_loss"] == alone["d_loss"]  # a probe moves the discriminator alone, and judges it at noisy samples
-    assert same == (base is PROBE)
+    if base is PROBE:  # which moves the discriminator alone, and judges it at noisy samples
+        assert both["d_loss"] == pytest.approx(alone["d_loss"], rel=1e-5)
+    else:
+        assert both["w1"] != pytest.approx(alone["w1"], rel=1e-6)
     assert "noise_on" not in both["identity"]
     assert '"noise_on":"discriminator"' in alone["identity"]
     assert run(job, store).num_computed == 0
@@ -313,8 +315,8 @@ def test_noise_in_both_steps_is_what_it_always_was(store: Store) -> None:
         ({"sigma": 1, "noise": {"name": "mixed_levels", "levels": [1, 1]}}, "distinct"),
         ({"sigma": 1, "noise": {"name": "mixed_levels", "weights": [1]}}, "2 levels and 1 weights"),
         ({"sigma": 1, "noise": {"name": "mixed_levels", "weights": [0, 1]}}, "weights must be > 0"),
-        ({"sigma": 1, "noise": {"name": "diffusion", "clean": 1}}, "clean must be less than 1"),
-        ({"sigma": 1, "noise": {"name": "diffusion", "distribution": "linear"}}, "'priority' or 'uniform'"),
+        ({"sigma": 1, "noise": {"name": "diffusion", "clean": 1}}, "clean: must be less than 1"),
+        ({"sigma": 1, "noise": {"name": "diffusion", "distribution": "linear"}}, "Valid: priority, uniform"),
     ],
 )
 def test_what_is_no_noise_is_refused_before_any_work(sigma: Any, message: str) -> None:
