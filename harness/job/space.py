@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from .parts.losses import LossName
-from .parts.noise import NoiseSchedule
+from .parts.noise import NoiseName, NoiseOn, NoiseSchedule, noise_named
 from .parts.part import find_class, validated
 from .parts.penalties import PENALTIES, Penalty
 from .parts.schedules import Schedule
@@ -76,10 +76,13 @@ class Space(Spec):
     discriminator_steps: (
         Annotated[Axis[Annotated[int, Field(ge=1, le=MAX_COUNT)]], BeforeValidator(as_tuple)] | None
     ) = None
+    noise: Annotated[Axis[NoiseName], BeforeValidator(as_tuple)] | None = None
+    noise_on: Annotated[Axis[NoiseOn], BeforeValidator(as_tuple)] | None = None
 
     def choices(self) -> dict[str, list[Any]]:
         """The categorical parameters and their values."""
-        optional = {"penalty": self.penalty, "discriminator_steps": self.discriminator_steps}
+        names = ("penalty", "discriminator_steps", "noise", "noise_on")
+        optional = {name: getattr(self, name) for name in names}
         named = {name: list(values) for name, values in optional.items() if values is not None}
         return {"schedule": list(self.schedule), "loss": list(self.loss), **named}
 
@@ -135,13 +138,16 @@ class Space(Spec):
         }
 
 
-def make_schedule(family: str, values: Mapping[str, float]) -> NoiseSchedule:
-    """Truncated noise by a schedule of this name with these parameters.
+def make_schedule(
+    family: str, values: Mapping[str, float], *, noise: str = "truncated", noise_on: NoiseOn = "both"
+) -> NoiseSchedule:
+    """Noise by a schedule of this name with these parameters.
 
     Raises:
       ValueError: If they do not make one.
     """
-    return NoiseSchedule(schedule=Schedule.of(family, values))
+    schedule = Schedule.of(family, values)
+    return NoiseSchedule(schedule=schedule, noise=noise_named(noise), noise_on=noise_on)
 
 
 def make_penalty(family: str, values: Mapping[str, float]) -> Penalty:
@@ -164,16 +170,17 @@ def make_penalty(family: str, values: Mapping[str, float]) -> Penalty:
 def sigma_of(parameters: Parameters) -> NoiseSchedule:
     """The schedule of a point of a space."""
     family = str(parameters["schedule"])
-    return make_schedule(family, own_parameters(family, parameters))
+    chosen = {name: parameters[name] for name in ("noise", "noise_on") if name in parameters}
+    return make_schedule(family, own_parameters(family, parameters), **chosen)
 
 
 def schedule_text(sigma: NoiseSchedule) -> str:
     """A schedule for a person, with numbers to three digits: ``linear(start=0.342, end=0.05)``."""
     values = sigma.schedule.given()
     if sigma.is_constant:
-        return f"{values['sigma']:.3g}"
+        return f"{values['sigma']:.3g}{sigma.remark}"
     order = [name for name in sigma.schedule.parameters() if name in values]
-    return f"{sigma.schedule.name}({', '.join(f'{name}={values[name]:.3g}' for name in order)})"
+    return f"{sigma.schedule.name}({', '.join(f'{name}={values[name]:.3g}' for name in order)}){sigma.remark}"
 
 
 def penalty_of(parameters: Parameters) -> Penalty:

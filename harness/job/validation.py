@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from .parts.noise import NoiseSchedule
+from .parts.noise import BOUNDED, NoiseOn, NoiseSchedule, noise_named
 from .space import OwnParameters, Range, Space, make_penalty, make_schedule
 from .spec import MistakesError, PathInJob
 
@@ -129,6 +130,9 @@ def validate_tune_job(job: TuneJob) -> Found:
                 yield ("search", "report", index), f"a report at epoch {epoch} is not before the end, {job.epochs}"
     if job.search.pruner not in (None, "none") and len(job.objective.minimise) > 1:
         yield ("search", "pruner"), "a search for a Pareto front has no order to prune by; set pruner: none"
+    for index, name in enumerate(job.space.noise or ()):
+        if wrong := noise_named(name).needs(math.prod(job.problem.info().shape)):
+            yield ("space", "noise", index), wrong
     if job.objective.sigma == "final":
         yield from _mistakes_of_final(job)
     if job.search.sampler == "cmaes" and len(job.objective.minimise) > 1:
@@ -147,6 +151,13 @@ def _mistakes_of_final(job: TuneJob) -> Found:
     """A bound at the schedule's own last sigma says nothing without noise, nor before the end."""
     if job.search.pruner not in (None, "none"):
         yield ("search", "pruner"), "with sigma: final the bounds of a report are at another sigma; set pruner: none"
+    for index, noise in enumerate(job.space.noise or ()):
+        if noise not in BOUNDED and job.kind_of_bound != "sliced":
+            yield (
+                ("space", "noise", index),
+                f"with sigma: final the bound is that of the noise itself, which {noise} may lack; use sigma: best, or "
+                f"one of {', '.join(BOUNDED)}",
+            )
     for family, parameters in job.space.schedule.items():
         for name in ("end", "sigma"):
             space = parameters.get(name)
@@ -159,8 +170,9 @@ def _mistakes_of_final(job: TuneJob) -> Found:
 
 def _mistakes_of_families(space: Space) -> Found:
     """Families that are unknown, and parameters that are or whose ends make no schedule or penalty."""
+    noise_on: NoiseOn = "discriminator" if "discriminator" in (space.noise_on or ()) else "both"
     kinds: list[tuple[str, Mapping[str, OwnParameters], Callable[..., Any]]] = [
-        ("schedule", space.schedule, make_schedule),
+        ("schedule", space.schedule, functools.partial(make_schedule, noise_on=noise_on)),
         ("penalty", space.penalty or {}, make_penalty),
     ]
     for kind, families, make in kinds:

@@ -127,12 +127,17 @@ def _is_akin(job: TuneJob, parameters: Parameters, run: Mapping[str, Any]) -> bo
 
 def _parameters(job: TuneJob, run: Mapping[str, Any]) -> dict[str, Any]:
     """The point of the space that a run would be, if it were in it."""
-    family, values, *_ = run["sigma"]
+    family, values, _, *more = run["sigma"]
     left_out = schedule_class(family).defaults() if family in job.space.schedule else {}
     searched = job.space.schedule.get(family, {})
     own = {name: value for name, value in {**left_out, **values}.items() if name in searched or name in values}
     parameters: dict[str, Any] = {"schedule": family, "loss": run["loss"]}
     parameters |= {f"{family}.{name}": value for name, value in own.items()}
+    others = {name: value for part in more for name, value in part.items() if name in ("name", "noise_on")}
+    if job.space.noise is not None:
+        parameters["noise"] = others.get("name", "truncated")
+    if job.space.noise_on is not None:
+        parameters["noise_on"] = others.get("noise_on", "both")
     if job.space.penalty is not None:
         penalty = run["penalty"]
         parameters["penalty"] = penalty["name"]

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from harness.errors import JobError
-from harness.job.parts.noise import NoiseSchedule
+from harness.job.parts.noise import MixedLevels, NoiseSchedule
 from harness.job.parts.optimizers import SGD
 from harness.job.parts.penalties import R1, Dragan, NoPenalty, WeightClip
 from harness.job.parts.schedules import Linear
 from harness.job.reading import dump_job, parse_job
-from harness.job.space import Parameters, Range, Space
+from harness.job.space import Parameters, Range, Space, schedule_text
 from harness.job.tune import TuneJob
 from harness.planning.cells import Cell
 from harness.planning.grid import expand
@@ -250,6 +250,25 @@ def test_a_learning_rate_reaches_the_run_and_leaves_the_rest_of_the_optimiser() 
     assert cell.run.optimizer.model_dump() == {"name": "adam", "learning_rate": 0.025, "betas": (0.0, 0.5)}
 
 
+def test_a_family_of_noise_and_its_steps_reach_the_run() -> None:
+    (cell,) = cells(make(), {**POINT, "noise": "mixed_levels", "noise_on": "discriminator"})
+    assert cell.sigma.noise == MixedLevels()
+    assert cell.sigma.noise_on == "discriminator"
+    (plain,) = cells(make(), {**POINT, "noise": "truncated", "noise_on": "both"})
+    assert plain.cell_id == cells(make(), POINT)[0].cell_id
+    assert schedule_text(cell.sigma) == f"{schedule_text(plain.sigma)} mixed_levels discriminator only"
+
+
+def test_noise_is_a_choice_of_the_space() -> None:
+    job = make(with_axes("  noise: [truncated, diffusion]\n  noise_on: [both, discriminator]\n"))
+    chosen = {"noise": ["truncated", "diffusion"], "noise_on": ["both", "discriminator"]}
+    assert {name: job.space.choices()[name] for name in chosen} == chosen
+    points = list(job.space.points(2))
+    assert len(points) == (2 + 2) * 2 * 2
+    assert all(job.space.holds(point) for point in points)
+    assert make(with_axes("  noise: diffusion\n")).space.noise == ("diffusion",)
+
+
 def test_discriminator_steps_reach_the_run() -> None:
     assert [cells(make(), {**POINT, "discriminator_steps": num})[0].run.discriminator_steps for num in (1, 4)] == [1, 4]
 
@@ -350,6 +369,20 @@ def test_trials_are_judged_at_one_and_two_thirds_unless_nothing_is_pruned(epochs
             "greater than or equal to 1",
         ),
         (*with_axes("  discriminator_steps: [1, 0]\n"), "12:28: space.discriminator_steps[1]", "got 0"),
+        (*with_axes("  noise: [gausian]\n"), "12:11: space.noise[0]", "Did you mean 'gaussian'?"),
+        (*with_axes("  noise_on: [generator]\n"), "12:14: space.noise_on[0]", "got 'generator'"),
+        (
+            f"  loss: [minimax]\nobjective: {OBJECTIVE}",
+            "  noise: gaussian\nobjective: {sigma: final}",
+            "11:10: space.noise",
+            "which gaussian may lack; use sigma: best, or one of truncated, mixed_levels, diffusion",
+        ),
+        (
+            f"low: 0.01, high: 1, log: true}}}}\n    linear: {{start: {{low: 0.05, high: 2}}, end: 0.0}}\n{LOSS}",
+            "low: 0, high: 1}}\n  noise_on: [both, discriminator]\n",
+            "9:15: space.schedule.constant",
+            "there is none at sigma 0",
+        ),
         (LOSS, "  loss: [hinge, minimx]\n", "11:17: space.loss[1]", "Did you mean 'minimax'?"),
         ("high: 2}", "hgh: 2}", "10:33: space.schedule.linear.start.hgh", "Did you mean 'high'?"),
         (OBJECTIVE, "{sigma: -1}", "12:20: objective.sigma", "must be greater than 0, got -1"),

@@ -299,6 +299,27 @@ def test_axes_of_the_space_are_read_from_the_runs(store: Store) -> None:
     assert all(point.score is not None for point in points)
 
 
+def test_a_family_of_noise_and_its_steps_are_read_from_the_runs(store: Store) -> None:
+    axes = "  noise: [truncated, mixed_levels]\n  noise_on: [both, discriminator]\n"
+    given = [
+        "0.25",
+        "{sigma: 0.25, noise: mixed_levels}",
+        "{sigma: 0.25, noise_on: discriminator}",
+        "{sigma: 0.25, noise: cauchy}",
+        "{sigma: 0.25, noise: {name: mixed_levels, levels: [0.5, 1]}}",
+    ]
+    keep(store, grid_job(f"[{', '.join(given)}]"))
+    points = known_points(search_job(("search:", f"{axes}search:")), store, "swept")
+    # cauchy is not in the space, and neither are other levels than the default
+    assert {(point.parameters["noise"], point.parameters["noise_on"]) for point in points} == {
+        ("truncated", "both"),
+        ("mixed_levels", "both"),
+        ("truncated", "discriminator"),
+    }
+    assert len(points) == 3
+    assert len(known_points(search_job(), store, "swept")) == 1  # a space without them is one of plain noise
+
+
 def test_what_the_space_leaves_open_is_the_default_of_a_schedule(store: Store) -> None:
     job = search_job(("end: 0.0", "end: 0.0, fraction: {low: 0.25, high: 1}"))
     keep(store, grid_job(f"[{LINE}, {{schedule: linear, start: 0.75, end: 0, fraction: 0.5}}]"))

@@ -10,7 +10,15 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ...identity import canonical_json
 from ..extensions import source_digest
@@ -21,6 +29,7 @@ from .schedules import Constant, Schedule
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ...theory.noise import MixedLevels as LevelledFamily
     from ...theory.noise import Noise as NoiseFamily
 
 MAX_COVARIANCE = 4096
@@ -183,7 +192,7 @@ class MixedLevels(Noise):
         weights = "" if self.weights is None else f", weights={' '.join(map(exact, self.weights))}"
         return f"{self.name}(levels={' '.join(map(exact, self.levels))}{weights})"
 
-    def family(self, samples: Callable[[int], Tensor]) -> NoiseFamily:
+    def family(self, samples: Callable[[int], Tensor]) -> LevelledFamily:
         from ...theory.noise import MixedLevels
 
         weights = self.weights or (1.0,) * len(self.levels)
@@ -211,7 +220,7 @@ class Diffusion(Noise):
         )
         return f"{self.name}({inner})" if inner else self.name
 
-    def family(self, samples: Callable[[int], Tensor]) -> NoiseFamily:
+    def family(self, samples: Callable[[int], Tensor]) -> LevelledFamily:
         from ...theory.diffusion import chain_levels
         from ...theory.noise import MixedLevels
 
@@ -227,6 +236,8 @@ NOISES: Mapping[str, type[Noise]] = {
     "mixed_levels": MixedLevels,
     "diffusion": Diffusion,
 }
+BOUNDED = ("truncated", "mixed_levels", "diffusion")
+"""Families for which all bounds hold."""
 TRUNCATED = Truncated()
 _noise_of = chooser(Noise, NOISES)
 NoiseOn = Literal["both", "discriminator"]
@@ -234,6 +245,25 @@ NOISE_ON: tuple[NoiseOn, ...] = get_args(NoiseOn)
 """Players in whose steps noise is added."""
 AnyNoise = Annotated[SerializeAsAny[Noise], BeforeValidator(_noise_of)]
 """A family of noise as a job names it."""
+
+
+def noise_named(name: str) -> Noise:
+    """The family of this name, with its default parameters.
+
+    Raises:
+      ValueError: If there is none, or a parameter of it has no default.
+    """
+    noise: Noise = _noise_of(name)
+    return noise
+
+
+def _with_defaults(value: str) -> str:
+    noise_named(value)
+    return value
+
+
+NoiseName = Annotated[str, AfterValidator(_with_defaults)]
+"""The name of a family of noise that needs no parameters."""
 
 
 class NoiseSchedule(Spec):
@@ -281,9 +311,13 @@ class NoiseSchedule(Spec):
         """``0.5``, ``linear(end=0, start=0.5)``, ``0.5 gaussian``, ``0.5 discriminator only``."""
         inner = ", ".join(f"{name}={exact(value)}" for name, value in self.schedule.given().items())
         text = exact(self.schedule(0.0)) if self.is_constant else f"{self.schedule.name}({inner})"
-        family = [] if self.noise == TRUNCATED else [self.noise.description]
-        steps = [] if self.noise_on == "both" else [f"{self.noise_on} only"]
-        return " ".join([text, *family, *steps])
+        return text + self.remark
+
+    @property
+    def remark(self) -> str:
+        """What the description says after sigma, with a space before each word; empty for what is usual."""
+        family = "" if self.noise == TRUNCATED else f" {self.noise.description}"
+        return family if self.noise_on == "both" else f"{family} {self.noise_on} only"
 
     def __str__(self) -> str:
         return self.description
