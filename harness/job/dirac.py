@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -25,12 +25,21 @@ def _known_updates(value: str) -> str:
     )
 
 
+def _one_number(value: Any) -> Any:
+    if isinstance(value, dict):
+        raise ValueError(
+            "must be a number: the Dirac-GAN's theorems are of Gaussian noise of one sigma, in both steps; schedules, "
+            f"families and noise_on belong to protocol: train; got {value!r}"
+        )
+    return value
+
+
 class DiracGrid(Spec):
     """The axes of a Dirac-GAN job. `sigma` is the standard deviation of Gaussian instance noise."""
 
     loss: Axis[LossName]
     penalty: Axis[AnyPenalty] = (NoPenalty(),)
-    sigma: Axis[Annotated[FiniteFloat, Field(ge=0)]] = (0.0,)
+    sigma: Axis[Annotated[FiniteFloat, Field(ge=0), BeforeValidator(_one_number)]] = (0.0,)
     updates: Axis[Annotated[str, AfterValidator(_known_updates)]] = ("simultaneous", "alternating")
     learning_rate: Axis[Annotated[FiniteFloat, Field(gt=0)]] = (0.1,)
 
