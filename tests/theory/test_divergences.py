@@ -311,7 +311,7 @@ def test_a_single_draw_has_no_standard_error_and_is_refused() -> None:
 
 # --- levels that differ between samples: densities, and atoms where one of them is 0 ------------------------------
 
-LEVELS, WEIGHTS = (0.0, 0.3, 1.0), (0.5, 0.2, 0.3)
+LEVELS, WEIGHTS = (0.0, 0.3, 1.0), (0.4, 0.25, 0.35)
 MIXED = MixedLevels("mixed_levels", LEVELS, WEIGHTS)
 
 
