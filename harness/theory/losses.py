@@ -136,6 +136,17 @@ def accuracy(objective: Objective, real_logits: Tensor, fake_logits: Tensor) -> 
     return (below + not_above).to(real_logits.dtype).mean(-1) / (2 * fake_logits.shape[-1])
 
 
+def overconfidence(objective: Objective, real_logits: Tensor) -> Tensor:
+    """``E sign(D(x) - threshold)`` over real samples, in [-1, 1], over the last axis: ``[..., n] -> [...]``.
+
+    The share of real samples called real, less that called fake. Logits without a threshold are compared with 0.
+
+    References:
+      Karras et al. (2020), "Training generative adversarial networks with limited data", r_t of equation 1.
+    """
+    return (real_logits - (objective.threshold or 0.0)).sign().mean(-1)
+
+
 @dataclass(frozen=True)
 class Outputs:
     """What a discriminator says of real and of fake samples; one value per member, ``[...]``.

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..job.parts.losses import find_loss
 from ..planning.cells import Run
 from ..problems.sources import Source
-from ..theory.losses import Loss, Outputs, accuracy, outputs
+from ..theory.losses import Loss, Outputs, accuracy, outputs, overconfidence
 from .adaptive import Adaptation
 from .measurement import Measurement
 from .noise import GeneratorNoise, drawn_families
@@ -101,7 +101,7 @@ class Members:
         ):
             parts |= {f"{player} optimizer {name}": part for name, part in optimizer.state.items()}
         if self._adaptation is not None:
-            parts |= {"adaptation sigma": self._adaptation.current, "adaptation accuracy": self._adaptation.accuracy}
+            parts |= {f"adaptation {name}": part for name, part in self._adaptation.parts.items()}
         return parts
 
     def _streams(self) -> dict[str, Stream]:
@@ -123,7 +123,8 @@ class Members:
         self._logits = tuple(values.detach() for values in logits)
         loss = self.objective(*logits)
         if self._adaptation is not None:
-            self._adaptation.note(accuracy(self.objective, *self._logits))
+            right = accuracy(self.objective, *self._logits)
+            self._adaptation.note(right, overconfidence(self.objective, self._logits[0]))
         gradient = gradient_of(loss + self._penalty(weights, real, fake), weights)
         loss = loss.detach()
         descend(

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import harness
+from harness.errors import HarnessError
 from harness.planning.cells import Run
 from harness.planning.grid import expand
 from harness.problems.sources import Source
 from harness.storage.query import Results
 from harness.storage.store import Store
+from harness.theory.losses import LOSSES, overconfidence
 from harness.training import members as training
 from harness.training.adaptive import Adaptation
 from harness.training.members import Members
@@ -24,6 +28,7 @@ from tests.conftest import TRAIN, make_job
 CPU = torch.device("cpu")
 ADAPTIVE: dict[str, Any] = {"schedule": "adaptive", "start": 0.2, "target": 0.6, "rate": 4.0}
 GENTLE: dict[str, Any] = {"schedule": "adaptive", "start": 0.5, "target": 0.9, "rate": 1.0}
+CHAIN: dict[str, Any] = {"schedule": "overconfidence", "rate": 8.0, "scale": 0.4, "shortest": 4, "longest": 60}
 LINEAR = {"schedule": "linear", "start": 0.5, "end": 0.1}
 
 
@@ -120,13 +125,14 @@ def curves(runs: list[Run], source: Source) -> list[Epoch]:
     [
         (ADAPTIVE, GENTLE),
         (LINEAR, ADAPTIVE, 0, GENTLE, {"sigma": 0.3, "noise": "cauchy"}),
+        (CHAIN, {**CHAIN, "target": 0.2, "noise": "diffusion"}, 0.3, ADAPTIVE),
         (
             {**ADAPTIVE, "noise": "diffusion"},
             {**GENTLE, "noise_on": "discriminator"},
             {**LINEAR, "noise": "mixed_levels"},
         ),
     ],
-    ids=["two adaptive", "all kinds", "levels and steps"],
+    ids=["two adaptive", "all kinds", "chains", "levels and steps"],
 )
 def test_members_of_a_pack_do_what_they_would_do_alone(sigmas: tuple[Any, ...]) -> None:
     runs, source = runs_of(*sigmas)
@@ -179,3 +185,75 @@ def test_an_adaptive_schedule_spends_its_rate_over_the_whole_training() -> None:
     (long,), _ = runs_of(ADAPTIVE, epoch=4)
     assert short.run_id != long.run_id
     assert short.sigma_at(1) is None
+
+
+# --- chains whose length follows the discriminator's overconfidence
+
+
+def last_sigma(length: int, *, scale: float) -> float:
+    """Noise over signal of the last step of a chain of this length, by its definition, in numpy."""
+    abar = np.prod(1 - np.linspace(1e-4, 2e-2, length))
+    return float(scale * np.sqrt((1 - abar) / abar))
+
+
+def lengths(confidences: Sequence[float], *, rate: float, num_steps: int, shortest: int, longest: int) -> list[int]:
+    """T after each discriminator step, as Wang et al. (2022) move it: every four, by the sign of the mean of four."""
+    p, since, found = 0.0, list[float](), []
+    for confidence in confidences:
+        since.append(confidence)
+        if len(since) == 4:
+            p = min(max(p + np.sign(np.mean(since) - 0.6) * 4 * rate / num_steps, 0.0), 1.0)
+            since = []
+        found.append(shortest + round(p * (longest - shortest)))
+    return found
+
+
+def test_the_length_of_a_chain_moves_every_four_steps_by_the_sign_of_the_overconfidence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pattern = [0.9, 0.9, 0.1, 0.9, 0.9, 0.2, 0.2, 0.2, *[1.0] * 22, *[-1.0] * 4, 0.9, 0.9]  # 0.7, 0.375, 1, ..., -1
+    given = iter(pattern)
+    monkeypatch.setattr(training, "overconfidence", lambda objective, real: torch.full((len(real),), next(given)))
+    (run,), source = runs_of(CHAIN, training={"steps_per_epoch": 18})
+    members = Members([run], source, num_epochs=2)
+    expected = lengths(pattern, rate=8.0, num_steps=36, shortest=4, longest=60)
+    assert {4, 60} < set(expected)  # it moves, and reaches both ends
+    for step, length in enumerate([4, *expected[:-1]]):
+        assert members.sigma(step).tolist() == [pytest.approx(last_sigma(length, scale=0.4), rel=1e-5)]
+        members.discriminator_step(members.sigma(step))
+    assert members.sigma_after([2]) == [pytest.approx(last_sigma(expected[-1], scale=0.4), rel=1e-5)]
+
+
+def test_overconfidence_is_the_mean_sign_of_logits_beyond_the_threshold() -> None:
+    logits = torch.tensor([[-1.0, 0.2, 0.7, 0.9]])
+    assert overconfidence(LOSSES["minimax"].objective, logits).tolist() == [0.5]
+    assert overconfidence(LOSSES["least_squares"].objective, logits).tolist() == [0.0]  # its threshold is 1/2
+    assert overconfidence(LOSSES["wasserstein"].objective, logits).tolist() == [0.5]
+
+
+def test_a_discriminator_that_is_too_sure_of_real_samples_gets_a_longer_chain() -> None:
+    """Against a generator far away: without made up confidences."""
+    settings = {"steps_per_epoch": 50, "optimizer": {"name": "adam", "learning_rate": 5e-3}}
+    ring = {"name": "ring", "radius": 10.0}
+    (run,), source = runs_of({**CHAIN, "rate": 4.0}, epoch=6, training=settings, problem=ring)
+    *_, last = train([run], source, num_epochs=1)
+    assert isinstance(last, Epoch)
+    assert last.diverged_at == [-1]
+    limit = lengths([1.0] * 50, rate=4.0, num_steps=300, shortest=4, longest=60)[-1]
+    assert last_sigma(20, scale=0.4) < last.sigma[0] <= last_sigma(limit, scale=0.4) * (1 + 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": 1}, "target must be in"),
+        ({"shortest": 2.5}, "shortest must be a whole number of steps from 1 to 1000; got 2.5"),
+        ({"longest": 5000}, "longest must be a whole number"),
+        ({"shortest": 61}, "shortest must not exceed longest, got 61 and 60"),
+        ({"scale": 0}, "needs scale > 0"),
+        ({"rte": 1}, "schedule overconfidence takes rate and may have scale, shortest, longest, target"),
+    ],
+)
+def test_a_chain_that_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(HarnessError, match=message):
+        runs_of({**CHAIN, **change})

@@ -31,6 +31,7 @@ SIGMAS: list[Any] = [
         "noise": "diffusion",
         "noise_on": "discriminator",
     },
+    {"schedule": "overconfidence", "rate": 3.0, "scale": 0.5, "noise": "diffusion"},
 ]
 RING: dict[str, Any] = {"problem": {"name": "ring"}, "networks": {"name": "mlp", "width": 16, "depth": 2, "latent": 4}}
 DIGITS: dict[str, Any] = {"problem": {"name": "digits"}, "networks": {"name": "dcgan", "width": 4, "latent": 4}}

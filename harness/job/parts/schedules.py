@@ -4,18 +4,19 @@
     0.75
 
 Those that lead from `start` to `end` arrive after a `fraction` of training, if one is given, and stay there:
-``u = min(t / fraction, 1)`` in their formulas. `Adaptive` is no function of ``t``: it moves sigma by what the
-discriminator does.
+``u = min(t / fraction, 1)`` in their formulas. `Adaptive` and `Overconfidence` are no functions of ``t``: they move
+sigma by what the discriminator does.
 """
 
 from __future__ import annotations
 
 import abc
+import functools
 import math
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from .part import Part, find_class, validated
 
@@ -254,6 +255,72 @@ class Adaptive(Schedule):
         return moved.clamp(self.start / 1000, self.start * 1000)
 
 
+def _whole(value: float, info: ValidationInfo) -> float:
+    if not (value == int(value) and 1 <= value <= 1000):
+        raise ValueError(f"{info.field_name} must be a whole number of steps from 1 to 1000; got {value:g}")
+    return value
+
+
+NumSteps = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_whole)]
+
+
+class Overconfidence(Schedule):
+    """``sigma = scale sqrt((1 - abar_T) / abar_T)``, T = shortest + round(p (longest - shortest)); target in (-1, 1)
+
+    That of the last step of a diffusion chain (`theory.diffusion`) whose length T follows the discriminator. p begins
+    at 0 and is moved every four of its steps, within [0, 1]: up while ``E sign(D(x))`` over the real samples of these
+    steps exceeds the target, else down. `rate` is how far p would go over the whole training if it went one way.
+
+    References:
+      Wang et al. (2022), "Diffusion-GAN: training GANs with diffusion", arXiv:2206.02262, section 3.3.
+    """
+
+    name: Literal["overconfidence"] = "overconfidence"
+    adapts: ClassVar[bool] = True
+    period: ClassVar[int] = 4
+    rate: NotNegative
+    scale: NotNegative = 0.05
+    shortest: NumSteps = 10.0
+    longest: NumSteps = 500.0
+    target: float = 0.6
+
+    @field_validator("scale")
+    @classmethod
+    def _positive(cls, value: float) -> float:
+        if value == 0:
+            raise ValueError("an overconfidence schedule needs scale > 0; use 0 for no noise")
+        return value
+
+    @field_validator("target")
+    @classmethod
+    def _a_mean_of_signs(cls, value: float) -> float:
+        if not -1 < value < 1:
+            raise ValueError(f"target must be in (-1, 1), the mean sign of D on real samples to be held; got {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.shortest > self.longest:
+            raise ValueError(f"shortest must not exceed longest, got {self.shortest:g} and {self.longest:g}")
+        return self
+
+    def __call__(self, t: float) -> float:
+        """Where sigma begins; from there the training moves it."""
+        return self.sigmas[0]
+
+    @functools.cached_property
+    def sigmas(self) -> tuple[float, ...]:
+        """sigma of a chain of each length, the shortest first."""
+        from ...theory.diffusion import noise_to_signal
+
+        lengths = range(int(self.shortest), int(self.longest) + 1)
+        return tuple(self.scale * noise_to_signal(length)[-1] for length in lengths)
+
+    def next(self, p: Tensor, confidence: Tensor, *, num_steps: int) -> Tensor:
+        """p after one of ``num_steps / 4`` moves, elementwise, by the mean sign of D on real samples since the last."""
+        return (p + self.rate * self.period / num_steps * (confidence - self.target).sign()).clamp(0.0, 1.0)
+
+
 def schedule_class(name: str) -> type[Schedule]:
     """The class of this name, built in or a user's own.
 
@@ -276,4 +343,5 @@ SCHEDULES: Mapping[str, type[Schedule]] = {
     "inverse_time": InverseTime,
     "polynomial": Polynomial,
     "adaptive": Adaptive,
+    "overconfidence": Overconfidence,
 }

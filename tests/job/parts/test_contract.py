@@ -17,7 +17,7 @@ from torch import Tensor
 
 from harness.job.parts.noise import NOISES, Noise
 from harness.job.parts.penalties import PENALTIES, Penalty
-from harness.job.parts.schedules import SCHEDULES, Adaptive, Schedule
+from harness.job.parts.schedules import SCHEDULES, Adaptive, Overconfidence, Schedule
 from harness.theory.losses import LOSSES
 
 K, B, D = 3, 5, 2
@@ -57,6 +57,9 @@ def penalty_of(penalty: Penalty) -> Callable[..., Tensor]:
 
 def schedule_of(family: type[Schedule]) -> Callable[[Tensor, Tensor], Tensor]:
     """sigma after a step: of sigma now and the discriminator's accuracy, which only an adaptive one looks at."""
+    if family is Overconfidence:  # of p instead of sigma, and of the mean sign on real samples
+        chain = Overconfidence(rate=0.4)
+        return lambda p, confidence: chain.next(p, confidence, num_steps=10)
     parameters: dict[str, Any] = dict.fromkeys(family.parameters(), 0.4)
     schedule = family(**parameters)
     if isinstance(schedule, Adaptive):

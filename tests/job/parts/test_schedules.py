@@ -22,7 +22,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], float, float, float]] = {
 
 
 def test_every_schedule_has_an_example_here() -> None:
-    assert {*EXAMPLES, "adaptive"} == set(SCHEDULES)
+    assert {*EXAMPLES, "adaptive", "overconfidence"} == set(SCHEDULES)  # these two: tests/training/test_adaptive.py
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
