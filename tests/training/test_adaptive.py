@@ -21,7 +21,7 @@ from harness.storage.store import Store
 from harness.theory.losses import LOSSES, overconfidence
 from harness.training import members as training
 from harness.training.adaptive import Adaptation
-from harness.training.members import Members
+from harness.training.members import Members, MemberState
 from harness.training.train import Epoch, train
 from tests.conftest import TRAIN, make_job
 
@@ -241,6 +241,20 @@ def test_a_discriminator_that_is_too_sure_of_real_samples_gets_a_longer_chain() 
     assert last.diverged_at == [-1]
     limit = lengths([1.0] * 50, rate=4.0, num_steps=300, shortest=4, longest=60)[-1]
     assert last_sigma(20, scale=0.4) < last.sigma[0] <= last_sigma(limit, scale=0.4) * (1 + 1e-5)
+
+
+def test_a_chain_that_is_stopped_between_two_moves_goes_on_where_it_was() -> None:
+    """After 10 steps an epoch: two of the four that the next move looks at are behind it."""
+    chains = [{**CHAIN, "rate": 1.0, "target": target} for target in (-0.4, -0.3, -0.2, 0.2, 0.3, 0.4, 0.5)]
+    runs, source = runs_of(0.3, *chains, epoch=4, problem={"name": "ring", "radius": 10.0})
+    whole = [result for result in train(runs, source, num_epochs=4) if isinstance(result, Epoch)]
+    states: dict[int, MemberState] = {}
+    for uninterrupted in whole:
+        *_, part = train(runs, source, num_epochs=1, states=states)
+        assert isinstance(part, Epoch)
+        assert part.sigma == uninterrupted.sigma
+        states = {member: part.state(member) for member in range(len(runs))}
+    assert max(len(set(sigmas)) for sigmas in zip(*(epoch.sigma for epoch in whole), strict=True)) > 2
 
 
 @pytest.mark.parametrize(
