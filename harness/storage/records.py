@@ -82,7 +82,7 @@ CELLS = _schema(
     _field("discriminator_steps", _int, "an update of the generator, where the grid has that axis"),
     _field("schedule", _text, "sigma over training time"),
     _field("sigma", _real, "noise standard deviation at this epoch", "data units"),
-    _field("noise", _text, "family of the noise: truncated, gaussian, full_covariance or cauchy"),
+    _field("noise", _text, "family of the noise; its parameters, and in whose steps it is, are in schedule"),
     _field("epoch", _int, "epochs the generator was trained for"),
     _field("seed", _int, "names the member's random streams"),
     _field("updates", _text, "protocol dirac: simultaneous, or alternating with the discriminator's steps"),
@@ -123,7 +123,7 @@ CELLS = _schema(
     _field(
         "noise_variance",
         _real,
-        "V = E||eps||^2, d sigma^2 unless full_covariance; null for cauchy",
+        "V = E||eps||^2, d sigma^2 for truncated and gaussian; null for cauchy",
         "data units squared",
     ),
     _field("data_diameter", _real, "of real and fake samples together", "data units"),

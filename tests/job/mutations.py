@@ -29,6 +29,8 @@ grid:
       - {schedule: linear, start: 1, end: 0, noise: cauchy}
       - {sigma: 0.2, noise: {name: full_covariance, covariance: [[2, 0.6], [0.6, 1]]}}
       - {schedule: adaptive, start: 0.3, target: 0.7, rate: 5}
+      - {sigma: 0.4, noise: {name: mixed_levels, levels: [0, 0.5, 1], weights: [2, 1, 1]}, noise_on: discriminator}
+      - {schedule: overconfidence, rate: 2, scale: 0.1, longest: 50, noise: {name: diffusion, steps: 20, clean: 0}}
     epoch: [1, 2]
     seed: [0]
   - <<: *grid

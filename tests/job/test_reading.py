@@ -106,7 +106,7 @@ WRONG = [
         "[0, 0.1]",
         "[{sigma: 0.1, noise: pink}]",
         "10:31",
-        "Valid: cauchy, full_covariance, gaussian, truncated",
+        "Valid: cauchy, diffusion, full_covariance, gaussian, mixed_levels, truncated",
     ),
     Wrong("noise that is a list", "[0, 0.1]", "[{sigma: 1, noise: [cauchy]}]", "10:29", "must be the name of a noise"),
     Wrong("noise without a name", "[0, 0.1]", "[{sigma: 1, noise: {covariance: data}}]", "10:29", "needs a name"),

@@ -79,6 +79,17 @@ def test_losses_of_one_objective_share_a_probe_and_others_do_not() -> None:
             assert len(pack.cells) == per_probe * len(pack.probes)
 
 
+def test_runs_of_different_discriminator_steps_share_no_pack_and_cost_their_updates() -> None:
+    """Up to steps at which a discriminator is all but optimal: each costs one update, and the generator's one more."""
+    steps = [1, 5, 25, 100]
+    grid = {"loss": ["minimax"], "sigma": [0], "epoch": [1], "seed": list(range(8)), "discriminator_steps": steps}
+    made = plan(make_job(TRAIN, grid=grid, resources={"pack": 8}))
+    of_packs = [{run.discriminator_steps for run in pack.runs} for pack in made.packs if isinstance(pack, TrainingPack)]
+    assert of_packs == [{num} for num in steps]
+    seconds = [pack.training_seconds for pack in made.packs if isinstance(pack, TrainingPack)]
+    assert [value / seconds[0] for value in seconds] == pytest.approx([1, 6 / 2, 26 / 2, 101 / 2])
+
+
 def test_packs_are_no_larger_than_asked_and_as_equal_as_possible() -> None:
     grid = {"loss": ["minimax"], "sigma": [0], "seed": list(range(10))}
     made = plan(make_job(TRAIN, grid=grid, resources={"pack": 4}))
