@@ -140,10 +140,10 @@ def levels_written_out(x: Tensor, others: Tensor, sigma: float, noise: MixedLeve
 @pytest.mark.parametrize("dimension", [1, 2, 8, 9, 64, 200])
 def test_log_densities_of_mixed_levels_are_those_written_out(dimension: int) -> None:
     noise = MixedLevels("m", (1e-3, 0.05, 1.0), (0.3, 0.3, 0.4))
-    draws, own, others = setting(dimension, spread=0.3)
+    draws, _, others = setting(dimension, spread=0.3)
     units = noise.unit(300, dimension, generator=torch.Generator().manual_seed(1))
     draws = Draws(draws.centres, units)
-    for index, block in draws.in_blocks():
+    for _, block in draws.in_blocks():
         found = log_kernel_sums(block, Centres(others), sigmas=[0.7, 0.05], noise=noise)
         for column, sigma in enumerate([0.7, 0.05]):
             expected = levels_written_out(block.centres + sigma * block.units, others, sigma, noise)
