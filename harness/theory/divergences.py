@@ -27,7 +27,8 @@ from jaxtyping import Float64, Int64
 from torch import Generator, Tensor
 
 from .kernels import Centres, Draws, log_kernel_sums
-from .noise import TRUNCATED, MixedLevels, Noise
+from .levels import MixedLevels
+from .noise import TRUNCATED, Noise
 from .samples import ProgressCallback, SampleSet, check_pair, chunks, pooled_mean, rows
 
 LOG2 = math.log(2.0)

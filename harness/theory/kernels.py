@@ -25,7 +25,8 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
-from .noise import ISOTROPIC, NORMAL, MixedLevels, Noise
+from .levels import MixedLevels
+from .noise import ISOTROPIC, NORMAL, Noise
 
 DRAWS_AT_ONCE = 256  # times `ROWS_AT_ONCE`: matrices of half a MB, which stay in cache
 _DRAWS_OF_PRODUCTS = 512  # where products take longer than all else, and gain by larger blocks
@@ -117,7 +118,7 @@ def log_kernel_sums(
       noise: Its family; K is its density up to a constant.
     """
     dimension = draws.centres.shape[1]
-    is_direct = dimension <= _MAX_DIRECT and isinstance(noise, ISOTROPIC)
+    is_direct = dimension <= _MAX_DIRECT and isinstance(noise, (*ISOTROPIC, MixedLevels))
     widths = [len(others.points)] * len(sigmas)
     may_skip = is_direct and isinstance(noise, NORMAL) and draws.centres.device.type == "cpu"
     if may_skip and len(draws.centres) * len(others.points) >= _MIN_PAIRS:

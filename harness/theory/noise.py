@@ -7,21 +7,19 @@ Every family is a distribution of unit noise ``z`` in d dimensions; noise of sca
     gaussian          N(0, I)
     full_covariance   N(0, S)
     cauchy            density ~ (1 + ||z||^2)^(-(d+1)/2): heavy tails, no mean, no variance
-    mixed_levels      truncated noise of a scale drawn for each sample from a few; one of them may be 0
+
+Truncated noise whose scale differs between samples is in `levels`.
 
 A density enters divergences only through ratios, as a function of the squared distance ``||L^-1 (x - c)||^2 / sigma^2``
 from a centre c, with ``L L^T`` the covariance of the unit noise (I, but for full_covariance).
 
 References:
   Arjovsky & Bottou (2017), Corollary 3.1 (the three families), Theorem 3.3 and footnote 6; arXiv:1701.04862.
-  Jenni & Favaro (2019), "On stabilizing generative adversarial training with noise", and Wang et al. (2022),
-  "Diffusion-GAN", arXiv:2206.02262, for levels that differ between samples.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,7 +70,7 @@ class Noise(Protocol):
         ...
 
 
-class _Isotropic:
+class Isotropic:
     """What the families with covariance ``I`` have in common."""
 
     def whiten(self, points: Tensor) -> Tensor:
@@ -93,7 +91,7 @@ class _Normal:
 
 
 @dataclass(frozen=True)
-class Truncated(_Isotropic):
+class Truncated(Isotropic):
     """``eps ~ N(0, sigma^2 I)`` given ``||eps|| <= sigma (sqrt(d) + 5)``; the default, for which all bounds hold"""
 
     name = "truncated"
@@ -120,7 +118,7 @@ class Truncated(_Isotropic):
 
 
 @dataclass(frozen=True)
-class Gaussian(_Isotropic, _Normal):
+class Gaussian(Isotropic, _Normal):
     """``eps ~ N(0, sigma^2 I)``; unbounded, so of the full bounds only `weighted` holds"""
 
     name = "gaussian"
@@ -203,7 +201,7 @@ class FullCovariance(_Normal):
 
 
 @dataclass(frozen=True)
-class Cauchy(_Isotropic):
+class Cauchy(Isotropic):
     """``density ~ (1 + ||eps||^2 / sigma^2)^(-(d+1)/2)``; no mean, so no full bound holds"""
 
     name = "cauchy"
@@ -224,116 +222,9 @@ class Cauchy(_Isotropic):
     radius = variance
 
 
-_EXPONENTS = 80.0  # of what float32 holds: e^-87 is its least normal number
-
-
-@dataclass(frozen=True)
-class MixedLevels(_Isotropic):
-    """``eps = sigma m z``, z truncated, m drawn for each sample: ``levels`` m_j with probabilities ``weights`` w_j
-
-    It has the density ``sum_j w_j m_j^-d phi(||eps|| / (sigma m_j)) / sigma^d`` and, where a level is 0, an atom
-    besides: with that probability a sample stays as it is.
-
-    Args:
-      name: What a job calls it.
-      levels: Multiples of sigma, distinct, in [0, 1], the largest 1.
-      weights: Their probabilities, > 0, of sum 1.
-
-    Raises:
-      ValueError: If they are no such numbers.
-
-    Example:
-      Noise on half of the samples (Jenni & Favaro 2019) has half the variance.
-
-      >>> MixedLevels("half", levels=(0.0, 1.0), weights=(0.5, 0.5)).variance(sigma=2.0, dimension=3)
-      6.0
-    """
-
-    name: str
-    levels: tuple[float, ...]
-    weights: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.levels) != len(self.weights):
-            raise ValueError(f"there are {len(self.levels)} levels and {len(self.weights)} weights; give one for each")
-        distinct = len(set(self.levels)) == len(self.levels)
-        if not (distinct and self.levels and min(self.levels) >= 0 and max(self.levels) == 1):
-            raise ValueError(f"levels must be distinct and in [0, 1], the largest 1; got {list(self.levels)}")
-        if not (min(self.weights) > 0 and math.isclose(sum(self.weights), 1, rel_tol=1e-9)):
-            raise ValueError(f"weights must be > 0 and their sum 1; got {list(self.weights)}")
-
-    @property
-    def clean(self) -> float:
-        """The probability of level 0, the mass of the atom."""
-        return dict(zip(self.levels, self.weights, strict=True)).get(0.0, 0.0)
-
-    @functools.cached_property
-    def continuous(self) -> MixedLevels:
-        """The noise given that its level is not 0: the part that has a density."""
-        if self.clean == 0:
-            return self
-        kept = [(level, weight) for level, weight in zip(self.levels, self.weights, strict=True) if level > 0]
-        total = sum(weight for _, weight in kept)
-        return MixedLevels(self.name, tuple(m for m, _ in kept), tuple(weight / total for _, weight in kept))
-
-    def unit(self, num: int, dimension: int, *, generator: Generator) -> Tensor:
-        return self._scaled(TRUNCATED.unit(num, dimension, generator=generator), generator)
-
-    def training_draws(self, *shape: int, generator: Generator) -> Tensor:
-        return self._scaled(TRUNCATED.training_draws(*shape, generator=generator), generator)
-
-    def log_kernel(self, squared: Tensor, *, dimension: int) -> Tensor:
-        """Log density, up to a constant, of the `continuous` part."""
-        pairs = zip(self.continuous.levels, self.continuous.weights, strict=True)
-        heights = {level: math.log(weight) - dimension * math.log(level) for level, weight in pairs}
-        highest, reach = max(heights.values()), truncation_radius(sigma=1.0, dimension=dimension) ** 2 / 2
-
-        def part(level: float, height: float) -> Tensor:
-            return TRUNCATED.log_kernel(squared / level**2, dimension=dimension).add_(height)
-
-        if len(heights) > 1 and highest - min(heights.values()) + reach < _EXPONENTS:  # several times as fast
-            total = torch.zeros_like(squared)
-            for level, height in heights.items():
-                total = total.add_(part(level, height - highest).exp_())
-            return total.log_().add_(highest)
-        return functools.reduce(torch.logaddexp, itertools.starmap(part, heights.items()))
-
-    def variance(self, *, sigma: float, dimension: int) -> float:
-        """``sum_j w_j m_j^2 d sigma^2``"""
-        return self._mean(2) * TRUNCATED.variance(sigma=sigma, dimension=dimension)
-
-    def mean_norm(self, *, sigma: float, dimension: int) -> float:
-        """``sum_j w_j m_j`` of the truncated Gaussian's"""
-        return self._mean(1) * TRUNCATED.mean_norm(sigma=sigma, dimension=dimension)
-
-    def radius(self, *, sigma: float, dimension: int) -> float:
-        """That of the largest level."""
-        return TRUNCATED.radius(sigma=sigma, dimension=dimension)
-
-    def _mean(self, power: int) -> float:
-        return sum(weight * level**power for level, weight in zip(self.levels, self.weights, strict=True))
-
-    def _scaled(self, draws: Tensor, generator: Generator) -> Tensor:
-        """Unit draws ``[..., d]`` times a level for each, drawn after them."""
-        chosen = torch.rand(draws.shape[:-1], generator=generator, device=draws.device)
-        limits, levels = self._table(draws.device)
-        return draws * levels[torch.bucketize(chosen, limits, right=True)].to(draws)[..., None]
-
-    def _table(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Where in [0, 1) one level ends and the next begins, and the levels; made once for a device."""
-        if device not in self._tables:
-            limits = torch.tensor(self.weights, dtype=torch.float64).cumsum(0)[:-1].float()
-            self._tables[device] = limits.to(device), torch.tensor(self.levels, dtype=torch.float64, device=device)
-        return self._tables[device]
-
-    @functools.cached_property
-    def _tables(self) -> dict[torch.device, tuple[Tensor, Tensor]]:
-        return {}
-
-
 TRUNCATED = Truncated()
 GAUSSIAN = Gaussian()
-ISOTROPIC = (Truncated, Gaussian, Cauchy, MixedLevels)
+ISOTROPIC = (Truncated, Gaussian, Cauchy)
 """Families whose whitening changes nothing."""
 NORMAL = (Truncated, Gaussian, FullCovariance)
 """Families whose log density is ``-||z||^2 / 2`` where it is not -inf."""

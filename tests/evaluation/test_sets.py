@@ -22,7 +22,8 @@ from harness.evaluation import sets
 from harness.evaluation.sets import SetPair
 from harness.theory import transport
 from harness.theory.divergences import noisy_divergences
-from harness.theory.noise import TRUNCATED, Cauchy, FullCovariance, Gaussian, MixedLevels, Noise, Truncated
+from harness.theory.levels import MixedLevels
+from harness.theory.noise import TRUNCATED, Cauchy, FullCovariance, Gaussian, Noise, Truncated
 from harness.theory.samples import SampleSet
 from harness.theory.sliced import random_directions
 

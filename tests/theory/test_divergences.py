@@ -14,7 +14,8 @@ from scipy.special import rel_entr, xlogy
 from torch import Tensor
 
 from harness.theory.divergences import Estimate, NoisyDivergence, discrete_divergence, noisy_divergences
-from harness.theory.noise import Cauchy, FullCovariance, Gaussian, MixedLevels, Noise, Truncated
+from harness.theory.levels import MixedLevels
+from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
 from tests.conftest import oracle
 
 LOG2 = math.log(2)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from harness.theory import kernels
 from harness.theory.kernels import Centres, Draws, log_kernel_sums
-from harness.theory.noise import Cauchy, FullCovariance, Gaussian, MixedLevels, Noise, Truncated
+from harness.theory.levels import MixedLevels
+from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
 
 NOISES: list[Noise] = [Truncated(), Gaussian(), Cauchy()]
 

@@ -18,11 +18,11 @@ from scipy.stats import chi
 from harness.job.parts.noise import NOISES, Diffusion
 from harness.job.parts.noise import MixedLevels as MixedLevelsSpec
 from harness.theory.diffusion import chain_levels, noise_to_signal
+from harness.theory.levels import MixedLevels
 from harness.theory.noise import (
     Cauchy,
     FullCovariance,
     Gaussian,
-    MixedLevels,
     Noise,
     Truncated,
     _as_cauchy,

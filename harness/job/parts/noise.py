@@ -29,7 +29,7 @@ from .schedules import Constant, Schedule
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...theory.noise import MixedLevels as LevelledFamily
+    from ...theory.levels import MixedLevels as LevelledFamily
     from ...theory.noise import Noise as NoiseFamily
 
 MAX_COVARIANCE = 4096
@@ -193,7 +193,7 @@ class MixedLevels(Noise):
         return f"{self.name}(levels={' '.join(map(exact, self.levels))}{weights})"
 
     def family(self, samples: Callable[[int], Tensor]) -> LevelledFamily:
-        from ...theory.noise import MixedLevels
+        from ...theory.levels import MixedLevels
 
         weights = self.weights or (1.0,) * len(self.levels)
         return MixedLevels(self.name, self.levels, tuple(weight / sum(weights) for weight in weights))
@@ -222,7 +222,7 @@ class Diffusion(Noise):
 
     def family(self, samples: Callable[[int], Tensor]) -> LevelledFamily:
         from ...theory.diffusion import chain_levels
-        from ...theory.noise import MixedLevels
+        from ...theory.levels import MixedLevels
 
         weight_of = chain_levels(self.steps, num_levels=self.levels, distribution=self.distribution, clean=self.clean)
         return MixedLevels(self.name, tuple(weight_of), tuple(weight_of.values()))
