@@ -36,7 +36,7 @@ CHECKS: dict[str, Check] = {
     "lemma3": Check("manifolds that do not align meet in a null set", "manifolds", "lemma_3"),
     "2.1": Check("disjoint supports: perfect discriminator without gradient", "discrimination", "theorem_2_1"),
     "2.2": Check("crossing supports: the same almost everywhere", "discrimination", "theorem_2_2"),
-    "2.3": Check("JSD = log 2 and KL = inf at any distance", "discrimination", "theorem_2_3"),
+    "2.3": Check("JSD = log 2 and KL = inf at any distance", "measures", "theorem_2_3"),
     "2.4": Check("the generator's gradient vanishes as D approaches D*", "generator_gradients", "theorem_2_4"),
     "2.5": Check("-log D follows KL(P_g||P_r) - 2 JSD", "generator_gradients", "theorem_2_5"),
     "asymmetry": Check("KL pays for dropped modes, -log D for fakes", "remarks.minus_log_d", "asymmetry"),

@@ -17,7 +17,7 @@ from harness.theory.divergences import noisy_divergences
 from harness.theory.losses import HINGE, LOSSES
 from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
 from harness.theory.sliced import Projections
-from harness.verification import discrimination, distances, games, generator_gradients, manifolds, smoothing
+from harness.verification import distances, games, generator_gradients, smoothing
 from harness.verification.findings import Assessment
 
 DOUBLED = 4.0  # of squared distances: the kernel of half the sigma
@@ -60,45 +60,6 @@ def test_relativistic_fails_when_the_means_are_detached(monkeypatch: pytest.Monk
 def test_relativistic_fails_when_real_samples_are_judged_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(games, "compare", lambda real, fake, *, comparison: (real, fake))
     assert not games.relativistic().passed
-
-
-# --- manifolds ---------------------------------------------------------------------------------------------------
-
-
-def test_lemma_1_fails_for_noisy_samples() -> None:
-    assert not manifolds.lemma_1(noise=0.1).passed
-
-
-def test_lemma_1_fails_when_latents_are_as_large_as_samples() -> None:
-    assert not manifolds.lemma_1(latents=(2, 9)).passed
-
-
-def test_lemma_2_fails_without_shifts() -> None:
-    assert not manifolds.lemma_2(shift=0.0).passed
-
-
-def test_lemma_3_fails_for_manifolds_that_align() -> None:
-    assert not manifolds.lemma_3(num_shared=2).passed
-
-
-# --- discrimination ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("broken", [{"distance": 0.0}, {"num_steps": 20}], ids=str)
-def test_theorem_2_1_fails_on_one_segment_and_for_an_untrained_discriminator(broken: dict[str, Any]) -> None:
-    assert not discrimination.theorem_2_1(**broken).passed
-
-
-@pytest.mark.parametrize("broken", [{"angle": 0.0}, {"num_steps": 20}], ids=str)
-def test_theorem_2_2_fails_on_aligned_segments_and_for_an_untrained_discriminator(broken: dict[str, Any]) -> None:
-    assert not discrimination.theorem_2_2(**broken).passed
-
-
-@pytest.mark.parametrize(
-    "broken", [{"sigma": 0.5}, {"distances": (1.0, 0.0)}, {"angles": (0.0,)}, {"jsd": 2 * math.log(2)}], ids=str
-)
-def test_theorem_2_3_fails_with_noise_without_distance_and_as_printed(broken: dict[str, Any]) -> None:
-    assert not discrimination.theorem_2_3(**broken).passed
 
 
 # --- gradients ---------------------------------------------------------------------------------------------------
