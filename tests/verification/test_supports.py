@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+from harness.stacking.module import StackedModule
 from harness.theory.divergences import Estimate, NoisyDivergence, discrete_divergence, noisy_divergences
 from harness.theory.losses import LEAST_SQUARES
 from harness.theory.noise import Gaussian
-from harness.verification import discrimination, manifolds, measures, perfect_discriminators
+from harness.verification import curved, discrimination, manifolds, measures, perfect_discriminators
+from harness.verification.curved import Spheres
 
 # --- manifolds ---------------------------------------------------------------------------------------------------
 
@@ -27,12 +29,45 @@ def test_lemma_1_fails_when_latents_are_as_large_as_samples() -> None:
     assert not manifolds.lemma_1(latents=(2, 9)).passed
 
 
+def test_lemma_1_fails_for_images_with_noise_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = StackedModule.__call__
+
+    def noisy(self: StackedModule, flat: Tensor, inputs: Tensor) -> Tensor:
+        samples = right(self, flat, inputs)
+        return samples + 1e-3 * torch.randn_like(samples) if samples.ndim == 5 else samples  # [k, b, 1, 8, 8]
+
+    monkeypatch.setattr(StackedModule, "__call__", noisy)
+    assert not manifolds.lemma_1().passed
+
+
 def test_lemma_2_fails_without_shifts() -> None:
     assert not manifolds.lemma_2(shift=0.0).passed
 
 
+def test_lemma_2_fails_where_curved_manifolds_stay_where_they_touch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Spheres, "moved", lambda self, shifts: self)
+    assert not manifolds.lemma_2().passed
+
+
+def test_lemma_2_fails_when_the_search_overlooks_common_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curved, "_ITERATIONS", 1)
+    assert not manifolds.lemma_2().passed
+
+
 def test_lemma_3_fails_for_manifolds_that_align() -> None:
     assert not manifolds.lemma_3(num_shared=2).passed
+
+
+def test_lemma_3_fails_for_spheres_that_touch(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = manifolds._through_0
+    monkeypatch.setattr(manifolds, "_through_0", lambda *triple, kind, **rest: right(*triple, kind="touching", **rest))
+    assert not manifolds.lemma_3().passed
+
+
+def test_lemma_3_fails_for_the_order_of_another_dimension(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = manifolds._order
+    monkeypatch.setattr(manifolds, "_order", lambda *pair, **rest: right(*pair, **rest) - 1)
+    assert not manifolds.lemma_3().passed
 
 
 # --- discrimination ----------------------------------------------------------------------------------------------
