@@ -17,7 +17,9 @@ from harness.theory.divergences import noisy_divergences
 from harness.theory.losses import HINGE, LOSSES
 from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
 from harness.theory.sliced import Projections
-from harness.verification import distances, games, generator_gradients, smoothing
+from harness.training import gradients
+from harness.training.updates import gradient_of
+from harness.verification import distances, games, generator_gradients, smoothing, unstable_gradients
 from harness.verification.findings import Assessment
 
 DOUBLED = 4.0  # of squared distances: the kernel of half the sigma
@@ -81,7 +83,28 @@ def test_the_original_loss_follows_twice_the_jsd_as_the_proof_of_theorem_2_5_use
 
 @pytest.mark.parametrize("broken", [{"value": 0.3}, {"slope": 2.0}], ids=str)
 def test_theorem_2_6_fails_where_the_discriminator_is_not_perfect(broken: dict[str, Any]) -> None:
-    assert not generator_gradients.theorem_2_6(**broken).passed
+    assert not unstable_gradients.theorem_2_6(**broken).passed
+
+
+@pytest.mark.parametrize(("name", "other"), [("non_saturating", "minimax"), ("minimax", "non_saturating")])
+def test_theorem_2_6_fails_for_another_loss(name: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOSSES, name, LOSSES[other])
+    assert not unstable_gradients.theorem_2_6().passed
+
+
+@pytest.mark.parametrize("statistic", ["hill_tail_index", "cauchy_advantage"])
+def test_theorem_2_6_fails_for_a_wrong_statistic(statistic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = getattr(gradients, statistic)
+    monkeypatch.setattr(gradients, statistic, lambda values: right(values.abs().sqrt() * values.sign()))
+    assert not unstable_gradients.theorem_2_6().passed
+
+
+def test_theorem_2_6_fails_when_discriminators_share_one_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mean_of_pack(loss: Tensor, weights: Tensor) -> Tensor:
+        return gradient_of(loss, weights).mean(0, keepdim=True).expand_as(weights)
+
+    monkeypatch.setattr(unstable_gradients, "gradient_of", mean_of_pack)
+    assert not unstable_gradients.theorem_2_6().passed
 
 
 # --- smoothing ---------------------------------------------------------------------------------------------------
