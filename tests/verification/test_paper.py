@@ -44,9 +44,47 @@ def test_optimal_fails_for_a_wrong_monte_carlo_divergence(monkeypatch: pytest.Mo
     assert not games.optimal_discriminator().passed
 
 
-@pytest.mark.parametrize("broken", [{"paired": "minimax"}, {"average": "relativistic"}], ids=str)
-def test_relativistic_fails_for_another_loss(broken: dict[str, Any]) -> None:
-    assert not games.relativistic(**broken).passed
+RELATIVISTIC = [name for name in LOSSES if name.startswith("relativistic")]
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [*zip(RELATIVISTIC, ["minimax", "relativistic", "least_squares", "hinge"], strict=True)]
+)
+def test_relativistic_fails_for_another_loss(name: str, other: str) -> None:
+    assert not games.relativistic(instead={name: other}).passed
+
+
+@pytest.mark.parametrize("name", RELATIVISTIC)
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+def test_relativistic_fails_when_the_generator_plays_the_discriminator_or_a_scale_is_doubled(
+    name: str, player: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = LOSSES[name]
+    if player == "generator":
+        wrong = dataclasses.replace(right, generator_fake=right.objective.fake, generator_real=right.objective.real)
+    else:
+        wrong = dataclasses.replace(right, objective=dataclasses.replace(right.objective, scale=1.0))
+    monkeypatch.setitem(LOSSES, name, wrong)
+    assert not games.relativistic().passed
+
+
+def test_relativistic_fails_when_the_means_are_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exchanged(real: Tensor, fake: Tensor, *, comparison: str) -> tuple[Tensor, Tensor]:
+        if comparison == "paired":
+            return real - fake, fake - real
+        return real - real.mean(-1, keepdim=True), fake - fake.mean(-1, keepdim=True)
+
+    monkeypatch.setattr(losses, "compare", exchanged)
+    assert not games.relativistic().passed
+
+
+@pytest.mark.parametrize("name", ["minimax", "least_squares", "hinge"])
+def test_relativistic_fails_when_a_standard_loss_compares_with_the_fakes(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objective = dataclasses.replace(LOSSES[name].objective, comparison="average")
+    monkeypatch.setitem(LOSSES, name, dataclasses.replace(LOSSES[name], objective=objective))
+    assert not games.relativistic().passed
 
 
 def test_relativistic_fails_when_the_means_are_detached(monkeypatch: pytest.MonkeyPatch) -> None:
