@@ -93,12 +93,13 @@ def theorem_2_3(
     are taken:
 
     - Partitions. A divergence is the supremum of those of the masses of finitely many cells. The masses in a grid of
-      squares, by ever more points, must have the limits up to the squares around the crossing, of which there are
-      fewer as they shrink; the control must have its own, exactly.
+      squares, by ever more points, must have the stated ones, up to the squares with parts of both segments, whose
+      share falls with their side; the control must have its own, exactly.
     - Noise. At every sigma the divergences of fine enough sets are, within Monte Carlo error, those of the noisy
       measures by quadrature of closed-form densities in the plane, and as sigma is halved the distance of the JSD from
-      its limit falls to 2/3 or less, and infinite KLs grow by a factor 3 (``1 / sigma^2`` in the end). That the sets
-      grow first matters: at one sigma the JSD of samples lies above that of the measures, and falls with their number.
+      its limit falls to 2/3 or less (to half, as what is near a crossing does), and infinite KLs grow by a factor 3 at
+      least (by 4, as ``1 / sigma^2`` does). That the sets grow first matters: at one sigma the JSD of samples lies
+      above that of the measures, and falls to it with their number.
 
     Args:
       distances: Between parallel segments, > 0.
@@ -131,8 +132,8 @@ def theorem_2_3(
         margins += of_pair
     excess = _excess(pairs[0], (25, 100, 400), draws)
     return assess(
-        f"of sets {worst:.12g}, KL {smallest_kl:g}; of measures at sigma {sigmas[-1]:g}: {', '.join(limits)}; "
-        f"sets exceed their measure by {excess[0]:.3f} -> {excess[-1]:.3f}",
+        f"JSD {worst:.12g}, KL {smallest_kl:g} (finite sets); measures at sigma {sigmas[-1]:g}: {', '.join(limits)}; "
+        f"random samples exceed them by {excess[0]:.3f} -> {excess[-1]:.3f}",
         f"JSD {jsd:.12g}, KL inf; limits {', '.join(f'{pair.jsd:.4f}' for pair in pairs)}; -> 0",
         close(worst, jsd, tolerance=1e-12),  # of rounding: nothing is estimated
         holds(smallest_kl == math.inf),
@@ -142,7 +143,7 @@ def theorem_2_3(
     )
 
 
-# of p = 1/2 on [-1, 1] and q = 1/4 on [-1, 3]: p/2 log(4/3) on the common half; q/2 log(2/3) there, q/2 log 2 beyond
+# p = 1/2 on [-1, 1] and q = 1/4 on [-1, 3] have (p + q) / 2 = 3/8 on [-1, 1], where all of P_r lies and half of P_g
 _OF_HALF = (math.log(4 / 3) + math.log(2 / 3) / 2 + math.log(2) / 2) / 2
 
 

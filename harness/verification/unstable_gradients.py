@@ -55,10 +55,11 @@ def theorem_2_6(
 
     *Trained*: 64 of the harness's MLPs, from seeds of their own, on a segment that the generator's samples are apart
     from. The theorem says nothing of their distribution, and the measured one is *not* Cauchy: its tail index is 4 to
-    6, and it is not centred, since its mean is several times its deviation. A network's D is the sigmoid of a logit, so
-    ``grad D / D = (1 - D) grad logit``: the noise of D and that of its gradient are one, and their quotient is finite.
-    So the tails are only reported. What section 2.2.2 says of training must hold: with more steps the norm under -log D
-    grows, as does the variance over discriminators, while under the original loss the norm vanishes.
+    7, where normal samples of this size have 5 to 6, and it is not centred, since its mean is three times its
+    deviation. A network's D is the sigmoid of a logit, so ``grad D / D = (1 - D) grad logit``: the noise of D and that
+    of its gradient are one, and their quotient stays finite. So the tails are only reported. What section 2.2.2 says of
+    training must hold: with more steps the norm under -log D grows, as does the variance over discriminators, while
+    under the original loss the norm vanishes.
 
     Args:
       value: Of D* on the support of P_g; the theorem needs 0.
