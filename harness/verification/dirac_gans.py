@@ -13,10 +13,12 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
+from torch import Tensor
 
-from ..job.parts.penalties import R1, Dragan, GradientPenalty, Penalty, WeightClip
+from ..job.parts.penalties import R1, R2, Dragan, GradientPenalty, Penalty, WeightClip
 from ..theory.dirac import Descent, DiracGAN, critical_gamma, critical_sigma, measured_modulus, simulate, verdict
 from ..theory.losses import LOSSES
 from .findings import Assessment, assess, at_least, at_most, close, holds
@@ -88,7 +90,7 @@ def lemma_2_3(*, loss: str = "minimax", sigma: float = 0.0, gamma: float = 0.0, 
 
 def lemma_3_2(
     *,
-    sigmas: Sequence[float] = (0.5, 1.0, math.sqrt(2), 2.0),
+    sigmas: Sequence[float] = (0.5, 0.75, 1.0, math.sqrt(2), 2.0, 3.0),
     loss: str = "minimax",
     slope: float = 0.5,
     curvature: float = -0.25,
@@ -96,10 +98,11 @@ def lemma_3_2(
     """With instance noise the eigenvalues are ``f''(0) s^2 +- sqrt(f''(0)^2 s^4 - f'(0)^2)``: it converges.
 
     Eigenvalues by autograd; the moduli of SimGD and AltGD that follow from the formula against simulations, all < 1;
-    the critical noise ``sqrt|f'(0) / f''(0)|``.
+    the critical noise ``sqrt|f'(0) / f''(0)|``, below which the eigenvalues are not real and from which they are.
 
     Args:
-      sigmas: Of the noise, > 0.
+      sigmas: Of the noise: below, at and above the critical one, and not so small that SimGD would need a smaller step
+        (``h < -2 f''(0) s^2 / f'(0)^2``, so that its modulus ``sqrt(1 + 2 h f''(0) s^2 + h^2 f'(0)^2)`` is below 1).
       loss: The paper's is `minimax`.
       slope, curvature: f'(0) and f''(0) as stated.
     """
@@ -110,23 +113,31 @@ def lemma_3_2(
 
 def lemma_3_3(
     *,
-    gammas: Sequence[float] = (0.25, 1.0, 1.5),
+    gammas: Sequence[float] = (0.1, 0.5, 1.0, 2.0),
     loss: str = "minimax",
-    penalty: Callable[[float], Penalty] = lambda gamma: R1(gamma=gamma),
+    penalties: Sequence[Callable[[float], Penalty]] = (lambda gamma: R1(gamma=gamma), lambda gamma: R2(gamma=gamma)),
     slope: float = 0.5,
 ) -> Assessment:
-    """With R1 the eigenvalues are ``-gamma/2 +- sqrt(gamma^2/4 - f'(0)^2)``: it converges.
+    """With R1 or R2 the eigenvalues are ``-gamma/2 +- sqrt(gamma^2/4 - f'(0)^2)``: it converges.
 
-    Checked as `lemma_3_2`; the critical gamma is ``2 |f'(0)|``. The contrary cases, WGAN with clipped weights, WGAN-GP
-    and DRAGAN, must not converge in simulation.
+    Checked as `lemma_3_2`, for both penalties; the critical gamma is ``2 |f'(0)|``. What a penalty says it is on the
+    Dirac-GAN must be what it adds to the loss of a discriminator ``D(x) = psi x`` in training, on a batch of zeros and
+    one of theta, and its derivative in psi. Simulated with either from afar, both players must arrive at the
+    equilibrium where the modulus gives them the time. The contrary cases, WGAN with clipped weights, WGAN-GP and
+    DRAGAN, must not converge.
 
     Args:
-      gammas: Strengths of the penalty, > 0.
+      gammas: Strengths of the penalty, > 0: below, at and above the critical one.
       loss: The paper's is `minimax`.
-      penalty: R1 or R2 of a strength.
+      penalties: R1 and R2 of a strength.
       slope: f'(0) as stated.
     """
-    games = [(DiracGAN(LOSSES[loss], penalty=penalty(gamma).on_linear()), gamma) for gamma in gammas]
+    built = [(penalty(gamma), gamma) for penalty in penalties for gamma in gammas]
+    games = [(DiracGAN(LOSSES[loss], penalty=penalty.on_linear()), gamma) for penalty, gamma in built]
+    difference = max(_difference_in_training(penalty) for penalty, _ in built)
+    steps = [Descent(_STEP_SIZE, updates) for updates in ("simultaneous", "alternating")]
+    in_time = [game for game, gamma in games if max(_moduli(slope, gamma)) ** _STEPS < 1e-4]
+    arriving = [simulate(game, step, num_steps=_STEPS) for game in in_time for step in steps]
     contrary = [
         DiracGAN(LOSSES["wasserstein"], penalty=WeightClip(limit=1.0).on_linear()),
         DiracGAN(LOSSES["wasserstein"], penalty=GradientPenalty(weight=1.0).on_linear()),
@@ -138,7 +149,12 @@ def lemma_3_3(
         slope=slope,
         critical=critical_gamma(LOSSES[loss]),
         expected_critical=2 * abs(slope),
-        others_converge=[verdict(path, 1e-3) == "converges" for path in paths],
+        further=(
+            at_most(difference, 1e-12),
+            holds(len(arriving) >= 2 * len(penalties)),
+            *(holds(verdict(path, 1e-3) == "converges") for path in arriving),
+            *(holds(verdict(path, 1e-3) != "converges") for path in paths),
+        ),
     )
 
 
@@ -148,9 +164,13 @@ def _damped(
     slope: float,
     critical: float | None,
     expected_critical: float,
-    others_converge: Sequence[bool] = (),
+    further: Sequence[float] = (),
 ) -> Assessment:
-    """Assesses games with the damping the formula gives each: eigenvalues, moduli, and the critical strength."""
+    """Assesses games with the damping the formula gives each: eigenvalues, moduli, and the critical strength.
+
+    Args:
+      further: Margins of other conditions.
+    """
     error = max(_distance(_eigenvalues(game), slope, damping) for game, damping in games)
     moduli = [_simulated(game) for game, _ in games]
     expected = [_moduli(slope, damping) for _, damping in games]
@@ -164,7 +184,8 @@ def _damped(
         at_most(difference, 2 / _STEPS),
         holds(largest < 1),
         close(found, expected_critical, tolerance=1e-9),
-        *(holds(not converges) for converges in others_converge),
+        holds(all(_rotates(game) == (damping < 2 * slope) for game, damping in games)),
+        *further,
     )
 
 
@@ -176,6 +197,30 @@ def _eigenvalues(game: DiracGAN) -> list[complex]:
     jacobian = game.jacobian()
     assert jacobian is not None
     return [complex(value) for value in np.linalg.eigvals(jacobian)]
+
+
+def _rotates(game: DiracGAN) -> bool:
+    """Whether the eigenvalues are not real; at the critical strength they coincide, up to the root of rounding."""
+    return max(abs(value.imag) for value in _eigenvalues(game)) > _ROUNDING
+
+
+def _difference_in_training(penalty: Penalty) -> float:
+    """Between the term in the loss of ``D(x) = psi x`` and that on the Dirac-GAN: the largest, of value and slope."""
+    worst = 0.0
+    for theta, psi in ((0.7, -1.3), (-2.0, 0.4), (0.0, 1.0)):
+        weight = torch.tensor([psi], dtype=torch.float64, requires_grad=True)  # [k], k = 1
+
+        def discriminate(samples: Tensor, weight: Tensor = weight) -> Tensor:  # [k, b, 1] -> [k, b]
+            return weight[:, None] * samples[..., 0]
+
+        real, fake = (torch.full((1, 4, 1), place, dtype=torch.float64) for place in (0.0, theta))
+        draws = {name: torch.full((1, *shape), 0.5) for name, shape in penalty.draws(4, (1,)).items()}
+        value = torch.as_tensor(penalty(discriminate, real, fake, draws)).sum()
+        (slope,) = torch.autograd.grad(value, weight)
+        stated = penalty.on_linear()
+        errors = value.detach() - stated(weight.detach()[0]), slope - stated.slope(psi)
+        worst = max(worst, *(abs(float(error)) for error in errors))
+    return worst
 
 
 def _distance(eigenvalues: Sequence[complex], slope: float, damping: float) -> float:

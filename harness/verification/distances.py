@@ -37,7 +37,9 @@ def lemma_4(
     Exact transport between random points and many noisy copies of each, under the harness's truncated and Gaussian
     noise, whose variance and mean norm are its own. The distance of the samples may exceed that of the measures by the
     sampling error of the mean of ``||eps||``; four standard errors, ``sqrt((V - (E||eps||)^2) / num)`` each, are
-    allowed. As the points are far apart, the ratio must also exceed 0.3: the lemma is not trivially met.
+    allowed. As the points are far apart, the ratio must also exceed 0.3: the lemma is not trivially met. The lemma is
+    Jensen's inequality for ``||eps||``, which hardly varies in many dimensions: a ratio just below 1 in the highest
+    one, and so a margin near 0, is what a right program measures.
 
     Args:
       dimensions, sigmas: All combinations are checked.
@@ -88,8 +90,9 @@ def theorem_3_3(
     for the last one: on random pairs of sample sets of several dimensions, sizes and distances, and on two pairs made
     to leave little room. Two single points far apart (all JSD, no noise) nearly attain `sharp` and `weighted`, so that
     half the divergence term fails. The even and the odd half of a binomial distribution differ in their fourth moment
-    only, so noise hides all but 1/5 of W from the divergence, and without the noise term the bound fails. The JSD is
-    taken four standard errors above its estimate.
+    only, so noise hides all but 1/5 of W from the divergence, and without the noise term the bound fails. These two
+    pairs make a margin near 0 natural: it is how nearly the single points attain `weighted`, 2 E||eps|| above W at
+    sigma = 1e-3. The JSD is taken four standard errors above its estimate.
 
     Args:
       dimensions: Of the random pairs.

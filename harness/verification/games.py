@@ -8,7 +8,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -73,42 +73,70 @@ def optimal_discriminator(
     )
 
 
-def relativistic(*, paired: str = "relativistic", average: str = "relativistic_average", seed: int = 0) -> Assessment:
-    """RSGAN and RaSGAN gradients, and the property they are made for: P(real is real) falls as fakes improve.
+def relativistic(*, instead: Mapping[str, str] | None = None, seed: int = 0) -> Assessment:
+    """The four relativistic losses, and the property they are made for: P(real is real) falls as fakes improve.
 
-    Autograd of the harness's losses in all logits, of real and of fake samples and for both players, against central
-    differences of the formulas in numpy (a mean that is detached shows). ``P_i = P(x_i is real)`` is read off the
-    discriminator's loss, whose gradient in a real sample's logit is ``-(1 - P_i)`` through the sample's own term: every
-    P_i must fall when all fakes' logits rise, and in the standard GAN none may move.
+    Gradients: autograd of the harness's losses in all logits, of real and of fake samples and for both players, against
+    central differences of the formulas in numpy (a mean that is detached shows).
+
+    The property: how real a sample is judged to be is read off the discriminator's loss, by its derivative in the
+    sample's logit through the sample's own term, which grows with the verdict. It is ``-(1 - P_i)``, with ``P_i =
+    P(x_i is real)``, for cross-entropy; ``2 (a_i - 1)``, with the score ``a_i``, for least squares; and for the hinge 0
+    where the sample is judged real with a margin, -1 elsewhere. When all fakes' logits rise, it must fall for every
+    real sample (for the hinge from 0 to -1, at one point); in the standard losses none may move.
 
     Args:
-      paired, average: The harness's losses that are checked, by name.
+      instead: Losses of the harness that are checked in the place of others, by name.
       seed: Of the logits.
     """
     draws = Generator().manual_seed(seed)
     real, fake = (torch.randn(7, generator=draws, dtype=torch.float64) for _ in range(2))
-    references: dict[str, tuple[Callable[[Array, Array], float], Callable[[Array, Array], float]]] = {
-        paired: (lambda r, f: _sp(f - r).mean(), lambda r, f: _sp(r - f).mean()),
-        average: (
-            lambda r, f: (_sp(f.mean() - r).mean() + _sp(f - r.mean()).mean()) / 2,
-            lambda r, f: (_sp(r - f.mean()).mean() + _sp(r.mean() - f).mean()) / 2,
-        ),
-    }
+    names = {name: (instead or {}).get(name, name) for name in _RELATIVISTIC}
     error = 0.0
-    for name, functions in references.items():
-        for player, function in zip((LOSSES[name].discriminator, LOSSES[name].generator), functions, strict=True):
+    for name, functions in _RELATIVISTIC.items():
+        loss = LOSSES[names[name]]
+        for player, function in zip((loss.discriminator, loss.generator), functions, strict=True):
             error = max(error, float(np.abs(_gradient(player, real, fake) - _differences(function, real, fake)).max()))
-    levels = [-2.0, -1.0, 0.0, 1.0, 2.0]
-    falls = [torch.stack([_real_is_real(name, real, fake + level) for level in levels]) for name in (paired, average)]
-    standard = torch.stack([_real_is_real("minimax", real, fake + level) for level in levels])
+    moves = [float(level) for level in range(-4, 5)]
+    verdicts = {name: _verdicts(name, real, fake, moves) for name in (*names.values(), *_STANDARD)}
+    falls = [verdicts[name].diff(dim=0) for name in names.values()]
+    of_pairs, of_standard = (1 + verdicts[name].mean(1) for name in (names["relativistic"], "minimax"))
     return assess(
-        f"gradients within {error:.1g}; P(real) {float(falls[0][0].mean()):.3f} -> {float(falls[0][-1].mean()):.3f} "
-        f"(standard GAN: {float(standard[0].mean()):.3f} -> {float(standard[-1].mean()):.3f})",
-        "gradients within 1e-8; P(real) falls (standard GAN: unmoved)",
+        f"gradients within {error:.1g}; P(real) {of_pairs[0]:.3f} -> {of_pairs[-1]:.3f} "
+        f"(standard GAN: {of_standard[0]:.3f} -> {of_standard[-1]:.3f})",
+        f"gradients within 1e-8; P(real) falls, in all of {len(names)} losses (standard GAN: unmoved)",
         at_most(error, 1e-8),  # of central differences with step 1e-5
-        *(holds(bool((values.diff(dim=0) < 0).all())) for values in falls),
-        holds(bool((standard == standard[0]).all())),
+        *(holds(bool((steps <= 0).all() and (steps.sum(0) < 0).all())) for steps in falls),
+        *(holds(bool((steps < 0).all())) for steps in falls[:3]),  # the hinge's verdict has two values
+        *(holds(bool((verdicts[name] == verdicts[name][0]).all())) for name in _STANDARD),
     )
+
+
+def _sp(t: Array) -> Array:
+    return np.logaddexp(0.0, t)
+
+
+def _relu(t: Array) -> Array:
+    return np.maximum(t, 0.0)
+
+
+_Formula = Callable[[Array, Array], float]
+_STANDARD = ("minimax", "least_squares", "hinge")
+_RELATIVISTIC: dict[str, tuple[_Formula, _Formula]] = {  # discriminator and generator, the hinge last
+    "relativistic": (lambda r, f: _sp(f - r).mean(), lambda r, f: _sp(r - f).mean()),
+    "relativistic_average": (
+        lambda r, f: (_sp(f.mean() - r).mean() + _sp(f - r.mean()).mean()) / 2,
+        lambda r, f: (_sp(r - f.mean()).mean() + _sp(r.mean() - f).mean()) / 2,
+    ),
+    "relativistic_average_least_squares": (
+        lambda r, f: (((r - f.mean() - 1) ** 2).mean() + ((f - r.mean() + 1) ** 2).mean()) / 2,
+        lambda r, f: (((r - f.mean() + 1) ** 2).mean() + ((f - r.mean() - 1) ** 2).mean()) / 2,
+    ),
+    "relativistic_average_hinge": (
+        lambda r, f: (_relu(1 - r + f.mean()).mean() + _relu(1 + f - r.mean()).mean()) / 2,
+        lambda r, f: (_relu(1 + r - f.mean()).mean() + _relu(1 - f + r.mean()).mean()) / 2,
+    ),
+}
 
 
 def _likelihood(logits: Tensor, p: Tensor, q: Tensor) -> float:
@@ -128,10 +156,6 @@ def _jsd_by_definition(mean: float, sigma: float) -> float:
     return float(quad(integrand, low, high, points=[0.0, mean / 2, mean], epsabs=1e-10, limit=200)[0])
 
 
-def _sp(t: Array) -> Array:
-    return np.logaddexp(0.0, t)
-
-
 def _gradient(function: Callable[[Tensor, Tensor], Tensor], real: Tensor, fake: Tensor) -> Array:
     """Derivatives in the logits of both kinds, end to end: ``[2 b]``."""
     both = [logits.detach().clone().requires_grad_() for logits in (real, fake)]
@@ -146,14 +170,16 @@ def _differences(function: Callable[[Array, Array], float], real: Tensor, fake: 
     return np.array([(up - down) / (2 * step) for up, down in values])
 
 
-def _real_is_real(name: str, real: Tensor, fake: Tensor) -> Tensor:
-    """``P_i = 1 + d/dr_i E real(a)``, as ``real'(a) = -(1 - sigmoid(a))`` for cross-entropy: ``[b]``.
+def _verdicts(name: str, real: Tensor, fake: Tensor, moves: Sequence[float]) -> Tensor:
+    """``d/dr_i`` of ``E real(a)`` of every real sample, for fakes moved by each of m amounts: ``[m, b]``.
 
     The expectation of a real sample's own term is over all fakes, for pairs as for the average.
     """
     objective = LOSSES[name].objective
-    logits = real.detach().clone().requires_grad_()
-    each_with_all = logits[:, None].expand(-1, len(fake)), fake.expand(len(real), -1)
-    compared, _ = compare(*each_with_all, comparison=objective.comparison)
-    (gradient,) = torch.autograd.grad(objective.real(compared).mean(1).sum(), logits)
-    return 1 + gradient
+    verdicts: list[Tensor] = []
+    for move in moves:
+        logits = real.detach().clone().requires_grad_()
+        each_with_all = logits[:, None].expand(-1, len(fake)), (fake + move).expand(len(real), -1)
+        compared, _ = compare(*each_with_all, comparison=objective.comparison)
+        verdicts += torch.autograd.grad(objective.real(compared).mean(1).sum(), logits)
+    return torch.stack(verdicts)

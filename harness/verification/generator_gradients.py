@@ -1,4 +1,4 @@
-"""Theorems 2.4 to 2.6: what the generator's gradient becomes as the discriminator approaches the optimal one.
+"""Theorems 2.4 and 2.5: what the generator's gradient becomes as the discriminator approaches the optimal one.
 
 References:
   Arjovsky & Bottou (2017), section 2.2; arXiv:1701.04862.
@@ -9,12 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy import stats
 from torch import Generator, Tensor
 from torch.func import jacrev
 
@@ -42,7 +38,8 @@ def theorem_2_4(
     D*||``; a is chosen for this to be eps. The left side is autograd through the harness's loss; the Jacobian's
     spectral norm is by SVD. Generators: the harness's MLP under random w and c; and samples that move as one, on a
     piece so short that grad h hardly varies, where the bound is nearly attained. There the gradient must exceed half
-    the bound as eps -> 0, or the check would not notice a constant that is wrong by 2.
+    the bound as eps -> 0, or the check would not notice a constant that is wrong by 2. A small margin is natural: the
+    bound is tight, and this case is meant to come close to it.
 
     Args:
       epsilons: Norms of the perturbation, < 1.
@@ -111,67 +108,6 @@ def theorem_2_5(
         # both quadratures are exact to rounding, which thousands of terms of size 1 add up to
         at_most(float((left - right).norm()), 1e-9),
     )
-
-
-def theorem_2_6(
-    *,
-    value: float = 0.0,
-    slope: float = 0.0,
-    noise_of_value: float = 0.1,
-    noise_of_slope: float = 1.0,
-    num_coordinates: int = 4,
-    num_draws: int = 4000,
-    seed: int = 0,
-) -> Assessment:
-    """Under white noise on D and its gradient, the gradient of -log D is centred Cauchy in every coordinate.
-
-    ``D = D* - e`` and ``grad D = grad D* - r`` with e and r independent centred Gaussians at every x; with D* = 0
-    around the samples, a coordinate of ``E_z[-J r(z) / e(z)]`` over b latents is Cauchy with scale
-    ``mean_z ||J_c(z)|| s_r / s_e``, for J of the harness's MLP by autograd. Kolmogorov-Smirnov must not reject this
-    very distribution (p > 0.01), a sign test must not reject the median 0 (p > 0.01), both corrected for the number
-    of coordinates, and a normal distribution of the same mean and variance must be rejected (p < 1e-6).
-
-    Args:
-      value: Of D* on the support of P_g; the theorem needs 0.
-      slope: Of D* there; the theorem needs 0.
-      noise_of_value, noise_of_slope: Standard deviations s_e and s_r.
-      num_coordinates: Parameters of the generator with the largest derivatives.
-      num_draws: Of the noisy discriminator.
-      seed: Of all draws.
-    """
-    draws = Generator().manual_seed(seed)
-    network, weights = _generator(latent=4, shape=(2,), draws=draws)
-    latents = torch.randn(8, 4, generator=draws, dtype=torch.float64)
-
-    def generate(theta: Tensor) -> Tensor:
-        return network(theta, latents)
-
-    jacobians = _jacobians(generate, weights)  # [b, d, p]
-    lengths = jacobians.norm(dim=1)
-    chosen = lengths.mean(0).topk(num_coordinates).indices
-    along = jacobians[:, :, chosen]
-    e = noise_of_value * torch.randn(num_draws, len(latents), generator=draws, dtype=torch.float64)
-    r = noise_of_slope * torch.randn(num_draws, len(latents), 2, generator=draws, dtype=torch.float64)
-    # -grad log D = -J grad D / D: [n, b, d], [b, d, c] -> [n, c]
-    gradients = torch.einsum("nbd,bdc->nc", -(slope - r) / (value - e)[..., None], along) / len(latents)
-    scales = lengths[:, chosen].mean(0) * noise_of_slope / noise_of_value
-    columns = [column.numpy() for column in gradients.T]
-    cauchy = [_fit(column, stats.cauchy(scale=float(scale))) for column, scale in zip(columns, scales, strict=True)]
-    normal = [_fit(column, stats.norm(column.mean(), column.std())) for column in columns]
-    median = [float(stats.binomtest(int((column > 0).sum()), len(column)).pvalue) for column in columns]
-    level = 0.01 / num_coordinates
-    return assess(
-        f"smallest p: Cauchy {min(cauchy):.2g}, median 0 {min(median):.2g}; largest p: normal {max(normal):.1g}",
-        f"Cauchy and median 0 not rejected (p > {level:g}), normal rejected (p < 1e-6)",
-        at_least(min(cauchy), level),
-        at_least(min(median), level),
-        at_most(max(normal), 1e-6),
-    )
-
-
-def _fit(values: NDArray[np.float64], distribution: Any) -> float:
-    """p-value of Kolmogorov and Smirnov's test that the values are of a frozen scipy distribution."""
-    return float(stats.kstest(values, distribution.cdf).pvalue)
 
 
 def _generator(

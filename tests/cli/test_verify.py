@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from harness.cli.app import app
-from harness.verification import discrimination
+from harness.verification import measures
 from harness.verification.findings import Assessment, assess
 from harness.verification.statements import CHECKS, Check, run_checks
 
@@ -34,7 +34,7 @@ def strict_json(text: str) -> Any:
 @pytest.fixture
 def replace_2_3(monkeypatch: pytest.MonkeyPatch) -> Replace:
     """Puts another check in the place of Theorem 2.3's."""
-    return lambda check: monkeypatch.setattr(discrimination, "theorem_2_3", check)
+    return lambda check: monkeypatch.setattr(measures, "theorem_2_3", check)
 
 
 def verify(*arguments: str) -> tuple[int, str]:
@@ -70,7 +70,7 @@ def test_json_is_one_object_a_statement_with_the_fields_of_a_finding() -> None:
         assert row["title"]
         assert row["measured"]
         assert row["theory"]
-    assert rows[0]["measured"] == f"JSD {math.log(2):.12g}, KL inf"
+    assert rows[0]["measured"].startswith(f"JSD {math.log(2):.12g}, KL inf (finite sets)")
 
 
 def test_a_statement_that_fails_is_named_and_ends_with_exit_code_1(replace_2_3: Replace) -> None:

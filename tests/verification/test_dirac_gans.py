@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
 import pytest
 from torch import Tensor
 
-from harness.job.parts.penalties import ZeroCentred
-from harness.theory.dirac import DiracGAN
+from harness.job.parts.penalties import R1, R2, ZeroCentred
+from harness.theory.dirac import Descent, DiracGAN, LinearPenalty, simulate
 from harness.theory.losses import LOSSES
 from harness.verification import dirac_gans
 
@@ -53,13 +54,41 @@ def twice_the_penalty(gamma: float) -> ZeroCentred:
 
 @pytest.mark.parametrize(
     "broken",
-    [{"slope": 1.0}, {"penalty": twice_the_penalty}, {"loss": "wasserstein"}],
+    [{"slope": 1.0}, {"penalties": (twice_the_penalty,)}, {"loss": "wasserstein"}],
     ids=["slope", "penalty", "loss"],
 )
 def test_lemma_3_3_fails_with_another_slope_for_twice_the_penalty_and_for_another_loss(
     broken: dict[str, Any],
 ) -> None:
     assert not dirac_gans.lemma_3_3(**broken).passed
+
+
+@pytest.mark.parametrize("penalty", [R1, R2])
+def test_lemma_3_3_fails_when_training_has_another_penalty_than_the_dirac_gan(
+    penalty: type[R1] | type[R2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = penalty.__call__
+    monkeypatch.setattr(penalty, "__call__", lambda self, *batches: 2 * right(self, *batches))
+    assert not dirac_gans.lemma_3_3().passed
+
+
+@pytest.mark.parametrize("penalty", [R1, R2])
+def test_lemma_3_3_fails_when_the_dirac_gan_has_another_strength(
+    penalty: type[R1] | type[R2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(penalty, "on_linear", lambda self: LinearPenalty(weight=self.gamma))
+    monkeypatch.setattr(dirac_gans, "_difference_in_training", lambda penalty: 0.0)
+    assert not dirac_gans.lemma_3_3().passed
+
+
+@pytest.mark.parametrize("instead", ["none for R1 and R2", "R1 for all"])
+def test_lemma_3_3_fails_when_simulations_have_another_penalty(instead: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(game: DiracGAN, descent: Descent, **rest: Any) -> Any:
+        weight = 0.0 if instead.startswith("none") and game.penalty.curvature else 0.5
+        return simulate(dataclasses.replace(game, penalty=LinearPenalty(weight=weight)), descent, **rest)
+
+    monkeypatch.setattr(dirac_gans, "simulate", wrong)
+    assert not dirac_gans.lemma_3_3().passed
 
 
 def test_lemma_3_3_fails_when_a_critical_strength_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

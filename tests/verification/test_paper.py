@@ -17,7 +17,9 @@ from harness.theory.divergences import noisy_divergences
 from harness.theory.losses import HINGE, LOSSES
 from harness.theory.noise import Cauchy, FullCovariance, Gaussian, Noise, Truncated
 from harness.theory.sliced import Projections
-from harness.verification import discrimination, distances, games, generator_gradients, manifolds, smoothing
+from harness.training import gradients
+from harness.training.updates import gradient_of
+from harness.verification import distances, games, generator_gradients, smoothing, unstable_gradients
 from harness.verification.findings import Assessment
 
 DOUBLED = 4.0  # of squared distances: the kernel of half the sigma
@@ -42,9 +44,47 @@ def test_optimal_fails_for_a_wrong_monte_carlo_divergence(monkeypatch: pytest.Mo
     assert not games.optimal_discriminator().passed
 
 
-@pytest.mark.parametrize("broken", [{"paired": "minimax"}, {"average": "relativistic"}], ids=str)
-def test_relativistic_fails_for_another_loss(broken: dict[str, Any]) -> None:
-    assert not games.relativistic(**broken).passed
+RELATIVISTIC = [name for name in LOSSES if name.startswith("relativistic")]
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [*zip(RELATIVISTIC, ["minimax", "relativistic", "least_squares", "hinge"], strict=True)]
+)
+def test_relativistic_fails_for_another_loss(name: str, other: str) -> None:
+    assert not games.relativistic(instead={name: other}).passed
+
+
+@pytest.mark.parametrize("name", RELATIVISTIC)
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+def test_relativistic_fails_when_the_generator_plays_the_discriminator_or_a_scale_is_doubled(
+    name: str, player: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = LOSSES[name]
+    if player == "generator":
+        wrong = dataclasses.replace(right, generator_fake=right.objective.fake, generator_real=right.objective.real)
+    else:
+        wrong = dataclasses.replace(right, objective=dataclasses.replace(right.objective, scale=1.0))
+    monkeypatch.setitem(LOSSES, name, wrong)
+    assert not games.relativistic().passed
+
+
+def test_relativistic_fails_when_the_means_are_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exchanged(real: Tensor, fake: Tensor, *, comparison: str) -> tuple[Tensor, Tensor]:
+        if comparison == "paired":
+            return real - fake, fake - real
+        return real - real.mean(-1, keepdim=True), fake - fake.mean(-1, keepdim=True)
+
+    monkeypatch.setattr(losses, "compare", exchanged)
+    assert not games.relativistic().passed
+
+
+@pytest.mark.parametrize("name", ["minimax", "least_squares", "hinge"])
+def test_relativistic_fails_when_a_standard_loss_compares_with_the_fakes(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objective = dataclasses.replace(LOSSES[name].objective, comparison="average")
+    monkeypatch.setitem(LOSSES, name, dataclasses.replace(LOSSES[name], objective=objective))
+    assert not games.relativistic().passed
 
 
 def test_relativistic_fails_when_the_means_are_detached(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,45 +100,6 @@ def test_relativistic_fails_when_the_means_are_detached(monkeypatch: pytest.Monk
 def test_relativistic_fails_when_real_samples_are_judged_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(games, "compare", lambda real, fake, *, comparison: (real, fake))
     assert not games.relativistic().passed
-
-
-# --- manifolds ---------------------------------------------------------------------------------------------------
-
-
-def test_lemma_1_fails_for_noisy_samples() -> None:
-    assert not manifolds.lemma_1(noise=0.1).passed
-
-
-def test_lemma_1_fails_when_latents_are_as_large_as_samples() -> None:
-    assert not manifolds.lemma_1(latents=(2, 9)).passed
-
-
-def test_lemma_2_fails_without_shifts() -> None:
-    assert not manifolds.lemma_2(shift=0.0).passed
-
-
-def test_lemma_3_fails_for_manifolds_that_align() -> None:
-    assert not manifolds.lemma_3(num_shared=2).passed
-
-
-# --- discrimination ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("broken", [{"distance": 0.0}, {"num_steps": 20}], ids=str)
-def test_theorem_2_1_fails_on_one_segment_and_for_an_untrained_discriminator(broken: dict[str, Any]) -> None:
-    assert not discrimination.theorem_2_1(**broken).passed
-
-
-@pytest.mark.parametrize("broken", [{"angle": 0.0}, {"num_steps": 20}], ids=str)
-def test_theorem_2_2_fails_on_aligned_segments_and_for_an_untrained_discriminator(broken: dict[str, Any]) -> None:
-    assert not discrimination.theorem_2_2(**broken).passed
-
-
-@pytest.mark.parametrize(
-    "broken", [{"sigma": 0.5}, {"distances": (1.0, 0.0)}, {"angles": (0.0,)}, {"jsd": 2 * math.log(2)}], ids=str
-)
-def test_theorem_2_3_fails_with_noise_without_distance_and_as_printed(broken: dict[str, Any]) -> None:
-    assert not discrimination.theorem_2_3(**broken).passed
 
 
 # --- gradients ---------------------------------------------------------------------------------------------------
@@ -120,7 +121,28 @@ def test_the_original_loss_follows_twice_the_jsd_as_the_proof_of_theorem_2_5_use
 
 @pytest.mark.parametrize("broken", [{"value": 0.3}, {"slope": 2.0}], ids=str)
 def test_theorem_2_6_fails_where_the_discriminator_is_not_perfect(broken: dict[str, Any]) -> None:
-    assert not generator_gradients.theorem_2_6(**broken).passed
+    assert not unstable_gradients.theorem_2_6(**broken).passed
+
+
+@pytest.mark.parametrize(("name", "other"), [("non_saturating", "minimax"), ("minimax", "non_saturating")])
+def test_theorem_2_6_fails_for_another_loss(name: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOSSES, name, LOSSES[other])
+    assert not unstable_gradients.theorem_2_6().passed
+
+
+@pytest.mark.parametrize("statistic", ["hill_tail_index", "cauchy_advantage"])
+def test_theorem_2_6_fails_for_a_wrong_statistic(statistic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = getattr(gradients, statistic)
+    monkeypatch.setattr(gradients, statistic, lambda values: right(values.abs().sqrt() * values.sign()))
+    assert not unstable_gradients.theorem_2_6().passed
+
+
+def test_theorem_2_6_fails_when_discriminators_share_one_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mean_of_pack(loss: Tensor, weights: Tensor) -> Tensor:
+        return gradient_of(loss, weights).mean(0, keepdim=True).expand_as(weights)
+
+    monkeypatch.setattr(unstable_gradients, "gradient_of", mean_of_pack)
+    assert not unstable_gradients.theorem_2_6().passed
 
 
 # --- smoothing ---------------------------------------------------------------------------------------------------
