@@ -12,7 +12,8 @@ from beartype import BeartypeConf, FrozenDict, beartype
 from harness.theory.noise import Noise
 
 MODULES = [
-    f"harness.theory.{name}" for name in ("bounds", "divergences", "samples", "sliced", "statistics", "transport")
+    f"harness.theory.{name}"
+    for name in ("bounds", "divergences", "features", "samples", "sliced", "statistics", "transport")
 ]
 # as for mypy an int passes for a float; that classes of noise have the methods of their protocol is mypy's to say
 _CONF = BeartypeConf(is_pep484_tower=True, hint_overrides=FrozenDict({Noise: object}))

@@ -246,12 +246,15 @@ def modules_too_long(package: Path) -> list[str]:
 
 
 def unsafe_calls(package: Path) -> list[str]:
-    """torch.load unpickles, which runs what a file says; a shell splits what a user wrote."""
+    """torch.load unpickles, which runs what a file says, unless told not to; a shell splits what a user wrote."""
     return [
         f"{path.relative_to(package.parent)}: {what}"
         for path in sorted(package.rglob("*.py"))
         for pattern, what in (
-            (r"(?<!safetensors\.)torch\.load\(", "torch.load unpickles; use safetensors"),
+            (
+                r"(?<!safetensors\.)torch\.load\((?!.*weights_only=True)",
+                "torch.load unpickles; use safetensors, or weights_only=True",
+            ),
             (r"shell=True", "shell=True; give a list of arguments"),
         )
         if re.search(pattern, path.read_text(encoding="utf-8"))
@@ -379,6 +382,7 @@ def test_a_broken_rule_says_what_to_mend(rule: Rule, files: dict[str, str], sent
         (imports_against_the_layers, {"cli/app.py": "from .. import __version__\nfrom ..job import job\nimport torch"}),
         (imports_against_the_layers, {"job/parts/a.py": "from ..spec import Spec\nfrom .b import B\nfrom . import c"}),
         (platforms_at_the_top, {"worker/devices.py": "def f():\n    import resource"}),
+        (unsafe_calls, {"cli/app.py": "torch.load(f, weights_only=True)"}),
         (folders_too_full, {"cli/__init__.py": "", **{f"cli/m{n}.py": "" for n in range(16)}}),
     ],
 )

@@ -208,6 +208,7 @@ def list_(
             "schedules",
             "noises",
             "metrics",
+            "features",
             "samplers",
             "pruners",
             "executors",

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import __version__
 from ..execution.executors import executor_names
+from ..job.parts.features import FEATURES
 from ..job.parts.metrics import METRICS
 from ..job.parts.networks import NETWORKS
 from ..job.parts.noise import NOISES
@@ -30,6 +31,7 @@ PARTS: Mapping[str, Mapping[str, type[Part]]] = {
     "schedules": SCHEDULES,
     "noises": NOISES,
     "metrics": METRICS,
+    "features": FEATURES,
 }
 """What a job file can name, by kind, and losses besides."""
 _TEXTS: Mapping[str, Mapping[Any, str]] = {"samplers": SAMPLERS, "pruners": PRUNERS, "statuses": STATUSES}

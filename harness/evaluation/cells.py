@@ -18,6 +18,7 @@ from ..job.parts.settings import Evaluation
 from ..planning.cells import Cell
 from ..problems.sources import Source
 from ..storage.records import Columns, finite
+from ..storage.snapshots import Networks
 from ..theory import transport
 from ..theory.bounds import pooled_diameter
 from ..theory.noise import Noise
@@ -25,6 +26,7 @@ from ..theory.sliced import project, random_directions
 from ..training.measurement import Measurement
 from ..training.players import Players
 from .discriminator import discriminator_jsd, evaluate_discriminators, generate
+from .features import FeatureSpaces
 from .metrics import MetricValue, measure_metrics
 from .outputs import output_columns
 from .sets import SetPair, log_spaced_sigmas
@@ -109,9 +111,13 @@ class Evaluator:
       real: The held-out samples ``[n, *shape]``.
       sigmas: The grid over which the best bounds are taken.
       directions: Of the sliced distance and bound, ``[l, d]``.
+
+    Args:
+      source: Of the problem's samples.
+      networks: Those of feature spaces that are kept.
     """
 
-    def __init__(self, source: Source, evaluation: Evaluation) -> None:
+    def __init__(self, source: Source, evaluation: Evaluation, networks: Networks | None = None) -> None:
         self.source, self.evaluation = source, evaluation
         self.real = source.held_out_samples(evaluation.samples)
         self.sigmas = sigma_grid(self.real, evaluation)
@@ -122,6 +128,7 @@ class Evaluator:
         )
         other_real = source.real_samples(len(self.real), 0)
         self._baseline_pair = self._pair(self.real, other_real, seed=stream_seed("baseline", "draws"))
+        self._spaces = FeatureSpaces(source, self.real, networks)
         self._noises: dict[AnyNoise, Noise] = {}
         self._baselines: dict[tuple[AnyNoise, float], Columns] = {}
 
@@ -219,13 +226,18 @@ class Evaluator:
     def _of_generators(
         self, cell_of: Mapping[int, Cell], fakes: Mapping[int, Tensor]
     ) -> dict[SnapshotKey, list[MetricValue]]:
-        """The metrics that users bring, by generator."""
+        """The metrics of the table of that name, by generator."""
         metrics = self.evaluation.metrics
         values: dict[SnapshotKey, list[MetricValue]] = {}
         for member, cell in cell_of.items():
             if cell.generator not in values:
                 values[cell.generator] = measure_metrics(
-                    metrics, self.real, fakes[member], problem=cell.run.problem, seed=cell.seed
+                    metrics,
+                    self.real,
+                    fakes[member],
+                    problem=cell.run.problem,
+                    seed=cell.seed,
+                    spaces=self._spaces,
                 )
         return values
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from .parts.metrics import FeatureMetric
 from .parts.noise import BOUNDED, NoiseOn, NoiseSchedule, noise_named
+from .parts.problem import ProblemInfo
 from .space import OwnParameters, Range, Space, make_penalty, make_schedule
 from .spec import MistakesError, PathInJob
 
@@ -36,9 +38,7 @@ def validate_job(job: Job) -> Found:
                 yield (part,), f"protocol train has no {part}; remove it, or set protocol: probe"
     yield from _mistakes_of_networks(job, info.shape)
     yield from _mistakes_of_noise(job, math.prod(info.shape))
-    for index, metric in enumerate(job.evaluation.metrics):
-        if problem := metric.why_not(job.problem):
-            yield ("evaluation", "metrics", index), f"metric {metric.name}: {problem}"
+    yield from _mistakes_of_metrics(job, info)
     yield from _mistakes_of_collapsed(job)
     if info.num_training is None and job.training.steps_per_epoch is None:
         yield (
@@ -51,6 +51,26 @@ def validate_job(job: Job) -> Found:
             yield (
                 (part, "batch"),
                 f"a batch of {settings.batch} is larger than the {info.num_training} training samples",
+            )
+
+
+def _mistakes_of_metrics(job: Job, info: ProblemInfo) -> Found:
+    """Metrics that the problem has not the samples for, or whose features they cannot have."""
+    evaluation = job.evaluation
+    wrong = evaluation.features.why_not(job.problem)
+    if wrong is not None:
+        yield ("evaluation", "features"), f"{wrong}; use features: pixels, or a space of your own"
+    num_held_out = min(evaluation.samples, info.num_held_out or evaluation.samples)
+    for index, metric in enumerate(evaluation.metrics):
+        place: PathInJob = ("evaluation", "metrics", index)
+        is_said = wrong is not None and isinstance(metric, FeatureMetric) and metric.space == evaluation.features
+        if (problem := metric.why_not(job.problem)) and not is_said:
+            yield place, f"metric {metric.name}: {problem}"
+        if metric.least_samples > num_held_out:
+            yield (
+                place,
+                f"metric {metric.name} needs {metric.least_samples} held-out samples, and there are {num_held_out}; "
+                "lower its k, or raise evaluation.samples",
             )
 
 

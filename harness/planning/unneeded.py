@@ -16,7 +16,7 @@ from ..storage.place import PRIVATE
 from ..storage.query import Results
 from ..storage.records import STATUSES, TABLES
 from ..storage.store import Store
-from ..storage.writer import LOGS, MARKERS, STATES
+from ..storage.writer import FEATURES, LOGS, MARKERS, STATES
 from .difference import difference_from_store
 from .grid import expand
 
@@ -103,7 +103,7 @@ def _job_of(name: str, store: Store) -> object:
 
 def _folders(store: Store) -> Iterator[str]:
     """Where files of results are."""
-    yield from ("snapshots", STATES)
+    yield from ("snapshots", STATES, FEATURES)
     for job in store.jobs():
         yield job
         yield from (f"{job}/{name}" for name in (*TABLES, LOGS, ".checkpoints"))

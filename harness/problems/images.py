@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import InterpolationMode, resize
 
-FloatArray = np.ndarray[Any, np.dtype[np.float32]]
+from .sources import FloatArray, IntArray, Samples
 
 
 def digits() -> FloatArray:
@@ -23,6 +23,14 @@ def digits() -> FloatArray:
 
     pixels: FloatArray = (load_digits().images[:, None] / 8.0 - 1.0).astype(np.float32)
     return pixels
+
+
+def digit_labels() -> IntArray:
+    """Which digit each of `digits` is: ``[1797]``."""
+    from sklearn.datasets import load_digits
+
+    labels: IntArray = load_digits().target.astype(np.int64)
+    return labels
 
 
 def folder(paths: Sequence[Path], *, size: int | None, channels: int) -> FloatArray:
@@ -61,10 +69,8 @@ def folder_pixels(paths: Sequence[Path], *, size: int | None, channels: int) -> 
     return torch.stack(pictures)
 
 
-def torchvision_splits(
-    name: str, *, root: str, download: bool, loose: Sequence[Path], size: int | None
-) -> tuple[FloatArray, FloatArray]:
-    """Training and test split of one of torchvision's data sets, read by torchvision itself.
+def torchvision_samples(name: str, *, root: str, download: bool, loose: Sequence[Path], size: int | None) -> Samples:
+    """Training and test split of one of torchvision's data sets, with their labels, read by torchvision itself.
 
     Args:
       name: Of torchvision's class.
@@ -78,9 +84,10 @@ def torchvision_splits(
     dataset: Any = getattr(datasets, name)
     with tempfile.TemporaryDirectory() as scratch:
         where = _laid_out(loose, Path(scratch), name) if loose else Path(root)
-        splits = [dataset(where, train=train, download=download).data for train in (True, False)]
-    training, held_out = (_scaled(_resized(_channels_first(split), size)) for split in splits)
-    return training, held_out
+        splits = [dataset(where, train=train, download=download) for train in (True, False)]
+    training, held_out = (_scaled(_resized(_channels_first(split.data), size)) for split in splits)
+    training_labels, held_out_labels = (np.asarray(split.targets, dtype=np.int64) for split in splits)
+    return Samples(training, held_out, training_labels, held_out_labels)
 
 
 def _laid_out(files: Sequence[Path], scratch: Path, name: str) -> Path:

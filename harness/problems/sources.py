@@ -13,26 +13,39 @@ from torch import Generator, Tensor
 from ..identity import stream_seed
 
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
 class Samples:
-    """A fixed data set in host memory: float32 arrays ``[n, *shape]``."""
+    """A fixed data set in host memory: float32 arrays ``[n, *shape]``.
+
+    Attributes:
+      training_labels, held_out_labels: Class of each sample, from 0, ``[n]``; None where there are no labels.
+    """
 
     training: FloatArray
     held_out: FloatArray
+    training_labels: IntArray | None = None
+    held_out_labels: IntArray | None = None
 
     @staticmethod
-    def split(samples: FloatArray, *, num_training: int, name: str) -> Samples:
+    def split(samples: FloatArray, *, num_training: int, name: str, labels: IntArray | None = None) -> Samples:
         """A data set without a test split of its own, shuffled once and for all and split.
 
         Raises:
-          ValueError: If a sample of the problem called `name` is not finite.
+          ValueError: If a sample of the problem called `name` is not finite, or labels are not one a sample.
         """
         if not np.isfinite(samples).all():
             raise ValueError(f"problem {name} has samples that are NaN or infinite")
-        shuffled = samples[np.random.default_rng(stream_seed("split")).permutation(len(samples))]
-        return Samples(shuffled[:num_training], shuffled[num_training:])
+        order = np.random.default_rng(stream_seed("split")).permutation(len(samples))
+        shuffled = samples[order]
+        if labels is None:
+            return Samples(shuffled[:num_training], shuffled[num_training:])
+        if np.shape(labels) != (len(samples),):
+            raise ValueError(f"problem {name} has {len(samples)} samples and labels of shape {list(np.shape(labels))}")
+        classes = np.asarray(labels, dtype=np.int64)[order]
+        return Samples(shuffled[:num_training], shuffled[num_training:], classes[:num_training], classes[num_training:])
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,7 @@ class Source:
       training: The training set ``[n, *shape]``; None where `draw` makes samples instead.
       draw: ``(num, generator) -> [num, *shape]``; None where there is a training set.
       held_out: Samples no training step sees, ``[m, *shape]``; None where `draw` makes them.
+      training_labels: Class of each training sample, from 0, ``[n]``, on the CPU; None where there are no labels.
     """
 
     shape: tuple[int, ...]
@@ -51,12 +65,14 @@ class Source:
     training: Tensor | None = None
     held_out: Tensor | None = None
     draw: Callable[[int, Generator], Tensor] | None = None
+    training_labels: Tensor | None = None
 
     @staticmethod
     def of(samples: Samples, shape: tuple[int, ...], device: torch.device) -> Source:
         """A data set, on a device."""
         training, held_out = (_on_device(part, device) for part in (samples.training, samples.held_out))
-        return Source(shape, device, training=training, held_out=held_out)
+        labels = None if samples.training_labels is None else torch.tensor(samples.training_labels)
+        return Source(shape, device, training=training, held_out=held_out, training_labels=labels)
 
     def training_samples(self, num: int) -> Tensor:
         """Samples that are not the held-out ones, the same at every call: ``[at most num, *shape]``."""

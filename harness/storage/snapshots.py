@@ -1,7 +1,8 @@
-"""Files of trained generators, and of runs that are to go on. Their content is no matter of the store.
+"""Files of generators, of runs that are to go on, and of feature spaces. Their content is no matter of the store.
 
 snapshots/<sha256>.safetensors                       generators of a pack at one epoch; its metadata says whose
 .states/state-<run_id>-<epoch>-<sha256>.safetensors  of a search's run that is to go on, while it is
+.features/<identity>-<sha256>.safetensors            of a network that was trained for its features
 """
 
 from __future__ import annotations
@@ -151,6 +152,35 @@ class States:
         names = self._place.names(self._folder)
         matches = [match for match in map(_STATE.fullmatch, names) if match]
         return {(match[1], int(match[2])): f"{self._folder}/{match[0]}" for match in matches}
+
+
+class Networks:
+    """Networks that were trained for their features, by a hash of what determines them.
+
+    Several workers may want one at once. Each keeps what it made, and then takes what `read` gives: the same for all
+    that look later.
+
+    Args:
+      files: Where they are kept.
+      folder: Below it.
+    """
+
+    def __init__(self, files: Files, folder: str) -> None:
+        self._place, self._folder = files, folder
+
+    def write(self, identity: str, content: bytes) -> None:
+        """Keeps a network."""
+        self._place.put(f"{self._folder}/{identity}-{_name(content)}", content)
+
+    def read(self, identity: str) -> bytes | None:
+        """A network, of several the first by name; None where there is none. What is damaged is deleted."""
+        for name in sorted(self._place.names(self._folder)):
+            if name.startswith(f"{identity}-") and name.endswith(".safetensors"):
+                content = self._place.content(f"{self._folder}/{name}")
+                if content is not None and name == f"{identity}-{_name(content)}":
+                    return content
+                self._place.delete([f"{self._folder}/{name}"])
+        return None
 
 
 def _name(content: bytes) -> str:

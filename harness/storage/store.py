@@ -5,6 +5,7 @@
     <root>/<job>/logs/pack-<sequence>-<n>.jsonl        what happened to each execution of a pack
     <root>/snapshots/<sha256>.safetensors              generators of a pack at one epoch; its metadata says whose
     <root>/.states/state-<run_id>-<n>-<sha256>.safetensors    of a search's run that is to go on, while it is
+    <root>/.features/<identity>-<sha256>.safetensors   a network that was trained for its features
     <root>/<job>/.checkpoints/state-<run_id>-<n>-<sha256>.safetensors    of a run under way, every few minutes
 
 A file is complete or absent, and a row of `cells` is the one sign that a cell is done: the store *is* the state.
@@ -33,7 +34,7 @@ from .parts import Part, among, damage, foreign, mergeable, merged, merged_name,
 from .place import Place, warn
 from .records import OF_DISCRIMINATORS, TABLES, CellKey, Columns, StoredCell
 from .snapshots import FOLDER as SNAPSHOTS
-from .writer import LOGS, MARKERS, STATES, StoreWriter
+from .writer import FEATURES, LOGS, MARKERS, STATES, StoreWriter
 
 if TYPE_CHECKING:
     import pyarrow.dataset
@@ -56,7 +57,7 @@ class Store(StoreWriter):
 
     Attributes:
       place: The files.
-      snapshots, states: See `StoreWriter`, which has what workers do.
+      snapshots, states, networks: See `StoreWriter`, which has what workers do.
 
     Raises:
       StoreError: If there is no such place. So does whatever is asked of it, if it cannot be had.
@@ -175,7 +176,7 @@ class Store(StoreWriter):
 
     def jobs(self) -> list[str]:
         """Names of the jobs that have results."""
-        return sorted(set(self.place.folders()) - {SNAPSHOTS, MARKERS, STATES})
+        return sorted(set(self.place.folders()) - {SNAPSHOTS, MARKERS, STATES, FEATURES})
 
     def parts(self, table: str, *, job: str | None = None) -> list[Part]:
         """The parts of a table, of one job or of all."""

@@ -13,9 +13,9 @@ from ..errors import StoreError, UnseenStoreError
 from .files import Files
 from .parts import as_parquet, file_name
 from .records import to_table
-from .snapshots import Snapshots, States
+from .snapshots import Networks, Snapshots, States
 
-MARKERS, STATES, LOGS = ".markers", ".states", "logs"
+MARKERS, STATES, FEATURES, LOGS = ".markers", ".states", ".features", "logs"
 
 
 class StoreWriter:
@@ -24,6 +24,7 @@ class StoreWriter:
     Attributes:
       snapshots: Trained generators, of all jobs.
       states: Of runs that are to go on.
+      networks: Of feature spaces, of all jobs.
 
     Raises:
       StoreError: From every method, if what is asked cannot be had.
@@ -32,6 +33,7 @@ class StoreWriter:
     def __init__(self, files: Files) -> None:
         self._files = files
         self.snapshots, self.states = Snapshots(files), States(files, STATES)
+        self.networks = Networks(files, FEATURES)
 
     def checkpoints(self, job: str) -> States:
         """Of runs under way, so that a kill costs minutes."""

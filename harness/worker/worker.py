@@ -341,7 +341,7 @@ class Worker:
     def _evaluator(self, evaluation: Evaluation) -> Evaluator:
         if evaluation not in self._evaluators:
             assert self._source is not None
-            self._evaluators[evaluation] = Evaluator(self._source, evaluation)
+            self._evaluators[evaluation] = Evaluator(self._source, evaluation, self._store.networks)
         return self._evaluators[evaluation]
 
 

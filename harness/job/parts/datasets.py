@@ -9,14 +9,14 @@ import os
 import struct
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from .problem import DataSet, Problem, ProblemInfo
 
 if TYPE_CHECKING:
-    from ...problems.sources import FloatArray, Samples
+    from ...problems.sources import FloatArray, IntArray, Samples
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
@@ -29,6 +29,8 @@ def image_files(folder: str) -> list[Path]:
 class Digits(DataSet):
     """scikit-learn's 1,797 images of 8x8 digits, scaled to [-1, 1]; needs no download"""
 
+    num_classes: ClassVar[int] = 10
+
     name: Literal["digits"] = "digits"
 
     def find_info(self) -> ProblemInfo:
@@ -39,12 +41,18 @@ class Digits(DataSet):
 
         return images.digits()
 
+    def labels(self) -> IntArray:
+        from ...problems import images
+
+        return images.digit_labels()
+
 
 def _is_file(path: str | Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113 - unlike pathlib's, it knows no error but False
 
 
-def _existing_file(path: str) -> str:
+def existing_file(path: str) -> str:
+    """The path, of which there must be a file."""
     if not _is_file(path):
         raise ValueError(f"no such file: '{path}' (relative paths start at the current folder)")
     return path
@@ -60,7 +68,7 @@ class Arrays(DataSet):
     """A .npy file of shape [n, ...]; sample shape [c, h, w] makes it an image problem"""
 
     name: Literal["arrays"] = "arrays"
-    path: Annotated[str, AfterValidator(_existing_file)]
+    path: Annotated[str, AfterValidator(existing_file)]
 
     @model_validator(mode="after")
     def _readable(self) -> Arrays:
@@ -101,6 +109,8 @@ class TorchvisionImages(Problem):
     Debian's ``dataset-fashion-mnist`` lays them out.
     """
 
+    num_classes: ClassVar[int] = 10
+
     root: str
     download: bool = False
     size: int | None = Field(None, ge=4, le=512)
@@ -129,13 +139,11 @@ class TorchvisionImages(Problem):
 
     def load(self) -> Samples | None:
         from ...problems import images
-        from ...problems.sources import Samples
 
         name = type(self).__name__
-        splits = images.torchvision_splits(
+        return images.torchvision_samples(
             name, root=self.root, download=self.download, loose=self.loose_files() or (), size=self.size
         )
-        return Samples(*splits)
 
     def loose_files(self) -> list[Path] | None:
         """The files where they are not laid out as torchvision wants them; None if they are."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import abc
 import functools
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
+from ...identity import canonical_json
 from ..extensions import resolve
+from .features import PIXELS, AnyFeatures, Features
 from .part import Part, chooser
 
 if TYPE_CHECKING:
@@ -31,21 +35,14 @@ class Metric(Part):
     def __hash__(self) -> int:
         return hash(self.label)  # options need not be hashable
 
-    @property
-    def label(self) -> str:
-        """What the table calls it: the name, with the parameters that are not their defaults."""
-        fields = type(self).model_fields
-        own = {key: getattr(self, key) for key in fields if key != "name"}
-        given = [
-            f"{key}={value}"
-            for key, value in own.items()
-            if value != fields[key].get_default(call_default_factory=True)
-        ]
-        return f"{self.name}({', '.join(given)})" if given else self.name
-
     def why_not(self, problem: Problem) -> str | None:
         """What keeps the metric from being measured on a problem; None if nothing does."""
         return None
+
+    @property
+    def least_samples(self) -> int:
+        """How many held-out samples it needs."""
+        return 1
 
     def on(self, problem: Problem) -> Measure:
         """The metric for the samples of a problem."""
@@ -128,6 +125,164 @@ class ReverseKL(MixtureMetric):
         return coverage.reverse_kl
 
 
+@dataclass(frozen=True)
+class FeatureSets:
+    """Two sample sets in a feature space, and how far they are from the training set there.
+
+    Attributes:
+      real, fake: Features of the held-out samples ``[n, f]`` and of the generated ones ``[m, f]``.
+      from_training: Gives the distances of both, ``[n]`` and ``[m]``, from their nearest training samples.
+    """
+
+    real: Tensor
+    fake: Tensor
+    from_training: Callable[[], tuple[Tensor, Tensor]]
+
+
+class FeatureMetric(Metric):
+    """Base of metrics of two sample sets in a feature space; by default that of ``evaluation.features``."""
+
+    features: AnyFeatures | None = None
+
+    @property
+    def space(self) -> Features:
+        """The feature space."""
+        return self.features or PIXELS
+
+    @property
+    def label(self) -> str:
+        """With the feature space, unless it is that of pixels: ``density[classifier](k=3)``."""
+        name = self.name if self.space == PIXELS else f"{self.name}[{self.space.label}]"
+        return self.labelled(name, leave_out=["features"])
+
+    @functools.cached_property
+    def canonical(self) -> str:
+        """With that of the feature space."""
+        values = self.with_source(self.model_dump(mode="json", exclude={"features"}))
+        return canonical_json({**values, "features": json.loads(self.space.canonical)})
+
+    def why_not(self, problem: Problem) -> str | None:
+        if self.space.why_not(problem):
+            return f"in {self.space.kind} {self.space.name}: {self.space.why_not(problem)}"
+        return None
+
+    @abc.abstractmethod
+    def of(self, sets: FeatureSets) -> float | tuple[float, float]:
+        """The value, or value and standard error."""
+
+    def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> float | tuple[float, float]:
+        raise TypeError(f"{self.name} is a metric of features: call `of`")
+
+
+class FrechetDistance(FeatureMetric):
+    """||mu1 - mu2||^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) of the features' means and covariances (Heusel et al. 2017)"""
+
+    name: Literal["frechet_distance"] = "frechet_distance"
+
+    @property
+    def least_samples(self) -> int:
+        return 2
+
+    def of(self, sets: FeatureSets) -> float:
+        from ...theory.features import frechet_distance
+
+        return frechet_distance(sets.real, sets.fake)
+
+
+class KID(FeatureMetric):
+    """Unbiased squared MMD of the features under (x.y/f + 1)^3, with standard error (Binkowski et al. 2018)"""
+
+    name: Literal["kid"] = "kid"
+
+    @property
+    def least_samples(self) -> int:
+        return 3
+
+    def of(self, sets: FeatureSets) -> tuple[float, float]:
+        from ...theory.features import kernel_distance
+
+        estimate = kernel_distance(sets.real, sets.fake)
+        return estimate.value, estimate.standard_error
+
+
+class BallMetric(FeatureMetric):
+    """Base of metrics by the balls about samples that reach to their k-th nearest neighbours."""
+
+    k: int = Field(5, ge=1, le=1000)
+
+    @property
+    def least_samples(self) -> int:
+        return self.k + 1
+
+
+class Precision(BallMetric):
+    """Share of the generated samples within the k-NN ball of a real one (Kynkaanniemi et al. 2019)"""
+
+    name: Literal["precision"] = "precision"
+    k: int = Field(3, ge=1, le=1000)
+
+    def of(self, sets: FeatureSets) -> float:
+        from ...theory.features import precision
+
+        return precision(sets.real, sets.fake, k=self.k)
+
+
+class Recall(BallMetric):
+    """Share of the real samples within the k-NN ball of a generated one (Kynkaanniemi et al. 2019)"""
+
+    name: Literal["recall"] = "recall"
+    k: int = Field(3, ge=1, le=1000)
+
+    def of(self, sets: FeatureSets) -> float:
+        from ...theory.features import precision
+
+        return precision(sets.fake, sets.real, k=self.k)
+
+
+class Density(BallMetric):
+    """Real k-NN balls that hold a generated sample, on average, over k: about 1 for equal sets (Naeem et al. 2020)"""
+
+    name: Literal["density"] = "density"
+
+    def of(self, sets: FeatureSets) -> float:
+        from ...theory.features import density
+
+        return density(sets.real, sets.fake, k=self.k)
+
+
+class Coverage(BallMetric):
+    """Share of the real samples whose k-NN ball holds a generated one (Naeem et al. 2020)"""
+
+    name: Literal["coverage"] = "coverage"
+
+    def of(self, sets: FeatureSets) -> float:
+        from ...theory.features import coverage
+
+        return coverage(sets.real, sets.fake, k=self.k)
+
+
+class Memorisation(FeatureMetric):
+    """Probability that a generated sample is nearer to the training set than a held-out one: 1/2 new, 1 copied"""
+
+    name: Literal["memorisation"] = "memorisation"
+
+    @property
+    def least_samples(self) -> int:
+        return 2
+
+    def why_not(self, problem: Problem) -> str | None:
+        if not problem.has_samples:
+            return f"problem {problem.name} draws new samples at every step, so there is no training set to copy"
+        return super().why_not(problem)
+
+    def of(self, sets: FeatureSets) -> tuple[float, float]:
+        from ...theory.features import share_closer
+
+        held_out, fake = sets.from_training()
+        estimate = share_closer(fake, held_out)
+        return estimate.value, estimate.standard_error
+
+
 class FunctionMetric(Metric):
     """A user's function ``package.module:function`` of two sample sets, called with `options`"""
 
@@ -144,6 +299,13 @@ METRICS: Mapping[str, type[Metric]] = {
     "modes": Modes,
     "high_quality_share": HighQualityShare,
     "reverse_kl": ReverseKL,
+    "frechet_distance": FrechetDistance,
+    "kid": KID,
+    "precision": Precision,
+    "recall": Recall,
+    "density": Density,
+    "coverage": Coverage,
+    "memorisation": Memorisation,
 }
 AnyMetric = Annotated[SerializeAsAny[Metric], BeforeValidator(chooser(Metric, METRICS, of_function=FunctionMetric))]
 """A metric as a job names it."""

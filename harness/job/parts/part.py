@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import ValidationError, model_validator
@@ -39,6 +39,22 @@ class Part(Spec):
     def canonical(self) -> str:
         """As of all parts; of a user's own with a hash of its source."""
         return canonical_json(self.with_source(self.model_dump(mode="json")))
+
+    @property
+    def label(self) -> str:
+        """What rows call it: the name, with the parameters that are not their defaults."""
+        return self.labelled(self.name)
+
+    def labelled(self, name: str, *, leave_out: Collection[str] = ()) -> str:
+        """A name, with the parameters that are not their defaults, but for some."""
+        fields = type(self).model_fields
+        given = [
+            f"{key}={getattr(self, key)}"
+            for key in fields
+            if key not in ("name", *leave_out)
+            and getattr(self, key) != fields[key].get_default(call_default_factory=True)
+        ]
+        return f"{name}({', '.join(given)})" if given else name
 
     def with_source(self, values: dict[str, Any]) -> dict[str, Any]:
         """Values of an identity, and for a user's own the hash of its source."""

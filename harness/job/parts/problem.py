@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Generator, Tensor
 
-    from ...problems.sources import FloatArray, Samples, Source
+    from ...problems.sources import FloatArray, IntArray, Samples, Source
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Problem(Part):
     """Base of all problems. One that makes its samples has `draw`, one with files of its own `load`."""
 
     kind: ClassVar[str] = "problem"
+    num_classes: ClassVar[int] = 0
+    """Of the labels that the samples have; 0 for none."""
 
     @classmethod
     def undefined(cls) -> list[str]:
@@ -111,6 +113,10 @@ class DataSet(Problem):
     def samples(self) -> FloatArray:
         """All samples, float32 ``[n, *shape]``, data units."""
 
+    def labels(self) -> IntArray | None:
+        """Class of each of `samples`, from 0 to `num_classes` - 1: ``[n]``; None where there are no labels."""
+        return None
+
     def find_info(self) -> ProblemInfo:
         """From the samples themselves."""
         samples = self.checked_samples()
@@ -149,4 +155,7 @@ class DataSet(Problem):
             raise ValueError(
                 f"problem {self.name} gave samples of {list(samples.shape[1:])}, promised {list(info.shape)}"
             )
-        return Samples.split(samples, num_training=info.num_training or 0, name=self.name)
+        labels = self.labels()
+        if self.num_classes and labels is None:
+            raise ValueError(f"problem {self.name} promised labels of {self.num_classes} classes and has none")
+        return Samples.split(samples, num_training=info.num_training or 0, name=self.name, labels=labels)

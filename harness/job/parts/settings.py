@@ -7,12 +7,13 @@ import json
 import re
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from ...identity import canonical_json
 from ..spec import MAX_COUNT, FiniteFloat, Spec, to_tuple
+from .features import PIXELS, AnyFeatures
 from .losses import LossName
-from .metrics import AnyMetric
+from .metrics import AnyMetric, FeatureMetric, Metric
 from .noise import AnySigma, constant_noise
 from .optimizers import AnyOptimizer
 from .penalties import AnyPenalty
@@ -105,20 +106,39 @@ class Evaluation(Spec):
 
     `samples` is the largest number a set has; a problem with fewer held-out samples uses them all. `sigmas` is the
     grid over which the best bound is taken; ``auto`` spans the useful range of the held-out data. `metrics` go into a
-    table of their own. `collapsed` is what comparisons count as a collapsed seed; it changes no number.
+    table of their own; those of features that name no space have that of `features`. `collapsed` is what comparisons
+    count as a collapsed seed; it changes no number.
     """
 
     samples: int = Field(1000, ge=4, le=MAX_COUNT)
     draws: int = Field(2000, ge=10, le=MAX_COUNT)
     directions: int = Field(64, ge=1, le=MAX_COUNT)
     sigmas: SigmaGrid | Literal["auto"] = "auto"
+    features: AnyFeatures = PIXELS
     metrics: Annotated[tuple[AnyMetric, ...], BeforeValidator(to_tuple), AfterValidator(distinct)] = ()
     collapsed: Collapsed | None = None
 
+    @field_validator("metrics")
+    @classmethod
+    def _in_a_space(cls, metrics: tuple[Metric, ...], info: ValidationInfo) -> tuple[Metric, ...]:
+        """Each metric says itself what it measures, and two that say the same are one."""
+        space = info.data.get("features", PIXELS)
+        return distinct(
+            tuple(
+                metric.model_copy(update={"features": space})
+                if isinstance(metric, FeatureMetric) and metric.features is None
+                else metric
+                for metric in metrics
+            )
+        )
+
     @functools.cached_property
     def canonical(self) -> str:
-        """Without metrics where there are none, as they were not always there, and without what changes no number."""
-        values = self.model_dump(mode="json", exclude={"metrics", "collapsed"})
+        """Without metrics where there are none, as they were not always there, and without what changes no number.
+
+        The feature space is the metrics' to name.
+        """
+        values = self.model_dump(mode="json", exclude={"features", "metrics", "collapsed"})
         metrics = [json.loads(metric.canonical) for metric in self.metrics]
         return canonical_json({**values, "metrics": metrics} if metrics else values)
 
