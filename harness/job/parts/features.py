@@ -6,11 +6,12 @@ import abc
 import functools
 import hashlib
 import json
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_validator
 
 from ...errors import suggest
 from ...identity import canonical_json, digest
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
     from ...problems.sources import Source
 
-    Extract: TypeAlias = Callable[[Tensor], Tensor]
-    Weights: TypeAlias = dict[str, Tensor]
-    Keep: TypeAlias = Callable[[str, Callable[[], Weights]], Weights]
+Extract: TypeAlias = "Callable[[Tensor], Tensor]"
+"""From some samples to their features."""
+Weights: TypeAlias = "dict[str, Tensor]"
+Keep: TypeAlias = "Callable[[str, Callable[[], Weights]], Weights]"
+"""Gives the weights that are kept under an identity, or has them made and keeps them."""
 
 
 class Features(Part):
@@ -48,7 +51,7 @@ class Features(Part):
         Args:
           problem: Whose samples they are.
           source: Its real samples, on the device of those that it will be given.
-          keep: Gives the weights that are kept under an identity, or has them made and keeps them.
+          keep: For weights that are made once.
 
         Raises:
           ValueError: If what it needs is not there.
@@ -92,7 +95,7 @@ class Classifier(Features):
 
 LAST_LAYERS: Mapping[str, str] = {
     **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2"), "fc"),
-    **dict.fromkeys(("resnext50_32x4d", "regnet_y_400mf", "shufflenet_v2_x1_0", "googlenet", "inception_v3"), "fc"),
+    **dict.fromkeys(("resnext50_32x4d", "shufflenet_v2_x1_0", "googlenet", "inception_v3"), "fc"),
     **dict.fromkeys(("alexnet", "vgg11", "vgg16", "vgg19"), "classifier.6"),
     **dict.fromkeys(("densenet121", "densenet201"), "classifier"),
     **dict.fromkeys(("mobilenet_v2", "efficientnet_b0"), "classifier.1"),
@@ -128,6 +131,14 @@ class TorchvisionNetwork(Features):
     def label(self) -> str:
         """The network and the beginning of the file's hash, as torchvision names its files: ``resnet18-f37072fd``."""
         return f"{self.network}-{self.content[:8]}" + (f" at {self.size}" if self.size else "")
+
+    @model_validator(mode="after")
+    def _readable(self) -> TorchvisionNetwork:
+        try:
+            _ = self.content
+        except OSError as error:
+            raise ValueError(f"'{self.weights}' cannot be read: {error}") from error
+        return self
 
     @functools.cached_property
     def content(self) -> str:
@@ -178,7 +189,8 @@ class TorchvisionNetwork(Features):
                 model: nn.Module = models.get_model(self.network, num_classes=num_classes, **own)
             model.load_state_dict(weights, assign=True)
         except (KeyError, RuntimeError, TypeError) as error:
-            raise ValueError(f"'{self.weights}' has no weights of {self.network}: {error}") from error
+            reason = textwrap.shorten(str(error), 300)
+            raise ValueError(f"'{self.weights}' has no weights of {self.network}: {reason}") from error
         owner, _, attribute = last.rpartition(".")
         setattr(model.get_submodule(owner), attribute, nn.Identity())
         return model.float().eval().requires_grad_(requires_grad=False)
