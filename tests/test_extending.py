@@ -17,7 +17,10 @@ from tests.conftest import TRAIN
 from tests.searches import HEAD
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
-KINDS = ("penalty", "noise", "schedule", "etworks", "optimizer", "loss", "problem", "metric", "sampler", "executor")
+KINDS = (
+    *("penalty", "noise", "schedule", "etworks", "optimizer", "loss", "problem", "metric", "feature space", "sampler"),
+    "executor",
+)
 
 
 def blocks(language: str) -> list[str]:
@@ -74,11 +77,16 @@ def test_a_job_of_all_of_them_runs(mine: None, tmp_path: Path) -> None:
         "networks": {"name": "mine:Bilinear"},
         "training": {"batch": 32, "steps_per_epoch": 5, "optimizer": {"name": "mine:Momentum"}},
         "grid": grid,
-        "evaluation": {"samples": 40, "draws": 50, "metrics": ["mine:mean_shift", "mine:ShareBeyond"]},
+        "evaluation": {
+            "samples": 40,
+            "draws": 50,
+            "features": "mine:RandomNetwork",
+            "metrics": ["mine:mean_shift", "mine:ShareBeyond", "coverage", {"name": "kid", "features": "mine:radii"}],
+        },
     }
     assert harness.run(job, results=tmp_path, executor="serial").statuses == {"completed": 1}
     names = harness.open_results(tmp_path).query("SELECT name FROM metrics ORDER BY name")["name"].to_pylist()
-    assert names == ["mine:ShareBeyond", "mine:mean_shift"]
+    assert names == ["coverage[mine:RandomNetwork]", "kid[mine:radii]", "mine:ShareBeyond", "mine:mean_shift"]
 
 
 @pytest.mark.parametrize("problem", [{"name": "mine:Lattice", "side": 9}, {"name": "mine:two_points"}])

@@ -42,7 +42,8 @@ def exactly(num: int, mean: Tensor, root: Tensor, *, seed: int) -> Tensor:
     """Samples ``[num, d]`` whose mean is exactly this, and whose covariance is ``root^T root``."""
     draws = normal(num, len(mean), seed=seed)
     whitened, _ = torch.linalg.qr(draws - draws.mean(0))  # its columns sum to 0
-    return math.sqrt(num - 1) * whitened @ root + mean
+    samples: Tensor = math.sqrt(num - 1) * whitened @ root + mean
+    return samples
 
 
 # --- other programs
