@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from .parts.losses import LossName
-from .parts.penalties import AnyPenalty, NoPenalty, Penalty
+from .parts.penalties import AnyPenalty, NoPenalty
+from .parts.penalty import Penalty
 from .parts.problems import Dirac
 from .parts.settings import Axis, JobName, Resources, one_or_more
 from .spec import MAX_COUNT, FiniteFloat, MistakesError, Spec, short_repr, to_tuple
+from .validation import why_not_with
 
 
 def _known_updates(value: str) -> str:
@@ -68,11 +71,24 @@ class DiracJob(Spec):
     @model_validator(mode="after")
     def _playable(self) -> Self:
         found = [
-            (("grid", number, "penalty", index), f"{penalty.name} does not say what it is on the Dirac-GAN (on_linear)")
+            (("grid", number, "penalty", index), reason)
             for number, grid in enumerate(self.grid)
             for index, penalty in enumerate(grid.penalty)
-            if type(penalty).on_linear is Penalty.on_linear
+            if (reason := _why_not(penalty, grid.loss)) is not None
         ]
         if found:
             raise MistakesError(found)
         return self
+
+
+def _why_not(penalty: Penalty, losses: Sequence[str]) -> str | None:
+    """What keeps a penalty from being played; None if nothing does."""
+    for term in penalty.terms:
+        if type(term).on_linear is Penalty.on_linear:
+            return f"{term.name} does not say what it is on the Dirac-GAN (on_linear)"
+    if penalty.schedules:
+        return (
+            f"{penalty.description} changes over time, and a Dirac-GAN is judged by the eigenvalues of one field; "
+            "give it numbers, a game for each"
+        )
+    return why_not_with(penalty, losses)

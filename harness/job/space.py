@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from .parts.losses import LossName
 from .parts.noise import NoiseName, NoiseOn, NoiseSchedule, noise_named
 from .parts.part import find_class, validated
-from .parts.penalties import PENALTIES, Penalty
+from .parts.penalties import PENALTIES, Penalty, Sum
 from .parts.schedules import Schedule
 from .parts.settings import Axis
 from .spec import MAX_COUNT, FiniteFloat, Spec, to_tuple
@@ -26,6 +26,16 @@ class Range(Spec):
     low: FiniteFloat
     high: FiniteFloat
     log: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_schedule(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "schedule" in value:
+            raise ValueError(
+                "a search tries numbers: give one, or {low: ..., high: ...}; a penalty whose strength follows a "
+                "schedule belongs to a grid"
+            )
+        return value
 
     @model_validator(mode="after")
     def _ordered(self) -> Range:
@@ -157,6 +167,11 @@ def make_penalty(family: str, values: Mapping[str, float]) -> Penalty:
       ValueError: If they do not make one.
     """
     found = find_class(family, Penalty, PENALTIES)
+    if found is Sum:
+        raise ValueError(
+            "a sum has no numbers to search; r1_r2 is r1 and r2 of one gamma, other sums belong to a grid, or make a "
+            "penalty of your own"
+        )
     known = found.parameters()
     for name in values:
         if name not in known:

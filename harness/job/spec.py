@@ -39,10 +39,7 @@ class Spec(BaseModel):
         """A short text for a column, own parameters before inherited ones: ``weight_clip(limit=0.01)``, or the name."""
         dumped = self.model_dump(exclude={"name"})
         order = dict.fromkeys((*type(self).__annotations__, *dumped))
-        values = {name: dumped[name] for name in order if name in dumped}
-        inner = ", ".join(
-            f"{key}={exact(value) if isinstance(value, float) else value}" for key, value in values.items()
-        )
+        inner = ", ".join(f"{key}={_brief(getattr(self, key, None), dumped[key])}" for key in order if key in dumped)
         name = getattr(self, "name", type(self).__name__)
         return f"{name}({inner})" if inner else str(name)
 
@@ -74,6 +71,13 @@ class InnerError(ValueError):
     def within(self, *place: str | int) -> InnerError:
         """The same of a part that is at a place of another."""
         return InnerError(self.errors, self.grammar, within=(*place, *self.place))
+
+
+def _brief(value: Any, dumped: Any) -> Any:
+    """A parameter's value in a description."""
+    if isinstance(value, Spec):
+        return value.description
+    return exact(dumped) if isinstance(dumped, float) else dumped
 
 
 def _text(place: PathInJob, error: Any) -> str:

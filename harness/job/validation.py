@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from .parts.losses import find_loss
 from .parts.metrics import FeatureMetric
 from .parts.noise import BOUNDED, NoiseOn, NoiseSchedule, noise_named
+from .parts.penalty import Penalty
 from .parts.problem import ProblemInfo
 from .space import OwnParameters, Range, Space, make_penalty, make_schedule
 from .spec import MistakesError, PathInJob
@@ -36,6 +38,9 @@ def validate_job(job: Job) -> Found:
         for part in ("reference", "probe"):
             if getattr(job, part) is not None:
                 yield (part,), f"protocol train has no {part}; remove it, or set protocol: probe"
+    for place, penalty, losses in _penalties_of(job):
+        if (reason := why_not_with(penalty, losses)) is not None:
+            yield place, f"{reason}; losses that it goes with can have a grid of their own"
     yield from _mistakes_of_networks(job, info.shape)
     yield from _mistakes_of_noise(job, math.prod(info.shape))
     yield from _mistakes_of_metrics(job, info)
@@ -84,6 +89,21 @@ def _mistakes_of_collapsed(job: Job) -> Found:
         yield place, f"problem {job.problem.name} has {len(mixture.centres)} modes; fewer than all of them is the limit"
     if collapsed.metric not in [metric.label for metric in job.evaluation.metrics]:
         yield place, "needs the metric that counts them; add it: evaluation.metrics: [modes]"
+
+
+def _penalties_of(job: Job) -> Iterator[tuple[PathInJob, Penalty, Sequence[str]]]:
+    """Where penalties are named, and the losses they go with."""
+    if job.reference is not None and job.reference.penalty is not None:
+        yield ("reference", "penalty"), job.reference.penalty, (job.reference.loss,)
+    for number, grid in enumerate(job.grid):
+        for index, penalty in enumerate(grid.penalty or ()):
+            yield ("grid", number, "penalty", index), penalty, grid.loss
+
+
+def why_not_with(penalty: Penalty, losses: Sequence[str]) -> str | None:
+    """What keeps a penalty from going with one of the losses; None if nothing does."""
+    reasons = (penalty.why_not(find_loss(loss)) for loss in losses)
+    return next((reason for reason in reasons if reason is not None), None)
 
 
 def _mistakes_of_networks(job: Job, shape: tuple[int, ...]) -> Found:
@@ -198,10 +218,14 @@ def _mistakes_of_families(space: Space) -> Found:
     for kind, families, make in kinds:
         for family, parameters in families.items():
             for end in ("low", "high"):
+                values = {n: getattr(p, end) if isinstance(p, Range) else p for n, p in parameters.items()}
                 try:
-                    make(family, {n: getattr(p, end) if isinstance(p, Range) else p for n, p in parameters.items()})
+                    made = make(family, values)
                 except ValueError as error:
                     yield ("space", kind, family), str(error)
+                    break
+                if isinstance(made, Penalty) and (reason := why_not_with(made, space.loss)) is not None:
+                    yield ("space", kind, family), f"{reason}; search such losses apart"
                     break
     rate = space.learning_rate
     lowest = rate.low if isinstance(rate, Range) else rate

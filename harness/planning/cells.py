@@ -61,7 +61,7 @@ class Run:
 
     @functools.cached_property
     def parts(self) -> dict[str, str]:
-        """The canonical JSON of each part of `identity`; a constant sigma does not depend on the horizon."""
+        """The canonical JSON of each part of `identity`; constant sigma and strengths do not depend on the horizon."""
         return {
             "training_version": str(TRAINING_VERSION),
             "problem": canonical_json(self.problem_identity),
@@ -74,7 +74,7 @@ class Run:
             "steps_per_epoch": str(self.steps_per_epoch),
             "discriminator_steps": str(self.discriminator_steps),
             "seed": str(self.seed),
-            **({} if self.sigma.is_constant else {"horizon": str(self.horizon)}),
+            **({} if self.sigma.is_constant and not self.penalty.schedules else {"horizon": str(self.horizon)}),
         }
 
     @property

@@ -142,6 +142,8 @@ def _parameters(job: TuneJob, run: Mapping[str, Any]) -> dict[str, Any]:
         penalty = run["penalty"]
         parameters["penalty"] = penalty["name"]
         of_penalty = job.space.penalty.get(penalty["name"], {})
+        if any(isinstance(penalty[name], dict) for name in of_penalty):
+            return {}  # a strength by a schedule, which no point of a space has
         parameters |= {f"{penalty['name']}.{name}": penalty[name] for name in of_penalty}
     if job.space.learning_rate is not None:
         parameters["learning_rate"] = run["optimizer"]["learning_rate"]

@@ -8,7 +8,8 @@ logits are ``a = psi (s z - c theta)`` and ``b = psi (s z + theta)`` with z ~ N(
     paired     c = 1   s = sqrt 2 sigma     (the difference of two independent noises)
     average    c = 1   s = sigma            (the other side's mean has no noise)
 
-The equilibrium is (0, 0). As ``grad_x D = psi`` everywhere, a gradient penalty is a function R of psi alone. The field
+The equilibrium is (0, 0). As ``grad_x D = psi`` everywhere, a gradient penalty is a function R of psi alone, but for
+Roth's, ``gamma/2 psi^2 E[s(-a)^2 + s(b)^2]`` with the sigmoid s, of which ``R''(0) = gamma/2``. The field
 ``v = (-dL_G/dtheta, -dL_D/dpsi)`` linearises there, with k the loss's scale, to
 
     v' = [[0, A], [B, -d]]                  A = -k (generator_fake'(0) - c generator_real'(0))
@@ -16,6 +17,7 @@ The equilibrium is (0, 0). As ``grad_x D = psi`` everywhere, a gradient penalty 
                                             d = k s^2 (real''(0) + fake''(0)) + R''(0)
 
 which for cross-entropy are Lemmas 2, 3.2 and 3.3 of the paper: ``A = -B = f'(0) = 1/2``, ``d = sigma^2/2 + gamma``.
+Roth's penalty of strength sigma^2 damps as instance noise of sigma does.
 
 References:
   Mescheder, Geiger & Nowozin (2018), "Which training methods for GANs do actually converge?", arXiv:1801.04406.
@@ -54,18 +56,27 @@ class LinearPenalty:
     Attributes:
       weight, target: Of the term ``R(psi) = weight (|psi| - target)^2`` of the discriminator's loss.
       clip: Limit of ``|psi|`` after each discriminator step; None for none.
+      roth: gamma of Roth's penalty, which is of the logits too: it is the game's (`DiracGAN`), not a part of R(psi).
     """
 
     weight: float = 0.0
     target: float = 0.0
     clip: float | None = None
+    roth: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value in (("weight", self.weight), ("target", self.target)):
+        for name, value in (("weight", self.weight), ("target", self.target), ("roth", self.roth)):
             if not 0 <= value < math.inf:
                 raise ValueError(f"{name} of a penalty must be finite and >= 0, got {value}")
         if self.clip is not None and not 0 < self.clip < math.inf:
             raise ValueError(f"clip must be finite and > 0, got {self.clip}")
+
+    def __add__(self, other: LinearPenalty) -> LinearPenalty:
+        """Both penalties at once, up to a constant: the sum of two parabolas in ``|psi|`` is one between them."""
+        weight = self.weight + other.weight
+        target = (self.weight * self.target + other.weight * other.target) / weight if weight else 0.0
+        clips = [clip for clip in (self.clip, other.clip) if clip is not None]
+        return LinearPenalty(weight, target, min(clips, default=None), self.roth + other.roth)
 
     def __call__(self, psi: Tensor) -> Tensor:
         """``R(psi)``, ``[] -> []``, differentiable."""
@@ -77,10 +88,10 @@ class LinearPenalty:
     @property
     def curvature(self) -> float | None:
         """R''(0), gamma of r1; None where ``(|psi| - target)^2`` has a kink, so that the field jumps there."""
-        return None if self.weight > 0 and self.target > 0 else 2 * self.weight
+        return None if self.weight > 0 and self.target > 0 else 2 * self.weight + self.roth / 2
 
     def slope(self, psi: float) -> float:
-        """``dR / dpsi``."""
+        """``dR / dpsi``, Roth's penalty aside."""
         if self.target > 0:
             return 2 * self.weight * (psi - math.copysign(self.target, psi)) if psi else 0.0
         return 2 * self.weight * psi
@@ -106,6 +117,8 @@ class DiracGAN:
             raise ValueError(f"sigma must be finite and >= 0, got {self.sigma}")
         if self.num_nodes < 2:
             raise ValueError(f"num_nodes must be >= 2, got {self.num_nodes}")
+        if self.penalty.roth > 0 and not self.loss.objective.is_cross_entropy:
+            raise ValueError(f"Roth's penalty belongs to cross-entropy, got the objective {self.loss.objective.name}")
 
     def losses(self, theta: Tensor | float, psi: Tensor | float) -> tuple[Tensor, Tensor]:
         """The generator's and the discriminator's loss at a point: two float64 scalars ``[]``, differentiable."""
@@ -116,8 +129,10 @@ class DiracGAN:
         if self.loss.generator_real is not None:
             generator = generator + self.loss.generator_real(a)
         discriminator = objective.real(a) + objective.fake(b)
-        scale = objective.scale
-        return scale * (weights @ generator), scale * (weights @ discriminator) + self.penalty(psi)
+        scale, penalty = objective.scale, self.penalty(psi)
+        if self.penalty.roth > 0:
+            penalty = penalty + self.penalty.roth / 2 * psi.square() * (weights @ _uncertainty(a, b))
+        return scale * (weights @ generator), scale * (weights @ discriminator) + penalty
 
     def field(self, theta: Tensor | float, psi: Tensor | float) -> Tensor:
         """``(-dL_G/dtheta, -dL_D/dpsi)`` by autograd, clipping aside: float64 ``[2]``, differentiable."""
@@ -321,6 +336,11 @@ def _quadrature(game: DiracGAN) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(scale * nodes), torch.from_numpy(weights / weights.sum())
 
 
+def _uncertainty(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """``(1 - s(a))^2 + s(b)^2`` with the sigmoid s, elementwise."""
+    return (-real_logits).sigmoid().square() + fake_logits.sigmoid().square()
+
+
 def _slope_and_curvature(function: Scalar) -> tuple[float, float]:
     slope, zero = torch.func.grad(function), torch.zeros((), dtype=torch.float64)
     return float(slope(zero)), float(torch.func.grad(slope)(zero))
@@ -353,7 +373,13 @@ def _iteration(game: DiracGAN, descent: Descent) -> Callable[[_Point], _Point]:
     def discriminator_step(theta: float, psi: float) -> float:
         x_real, x_fake = noise - coupling * theta, noise + theta
         slope = weights @ (x_real * real(psi * x_real) + x_fake * fake(psi * x_fake))
-        psi -= step * float(slope) + descent.step_size * game.penalty.slope(psi)
+        of_penalty = game.penalty.slope(psi)
+        if game.penalty.roth > 0:
+            a, b = psi * x_real, psi * x_fake
+            # d/dt s(t)^2 = 2 s(t)^2 s(-t)
+            moved = b.sigmoid().square() * (-b).sigmoid() * x_fake - (-a).sigmoid().square() * a.sigmoid() * x_real
+            of_penalty += game.penalty.roth * float(weights @ (psi * _uncertainty(a, b) + psi**2 * moved))
+        psi -= step * float(slope) + descent.step_size * of_penalty
         return psi if limit is None else min(max(psi, -limit), limit)
 
     def generator_step(theta: float, psi: float) -> float:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..job.parts.losses import find_loss
+from ..job.parts.schedules import Schedule
 from ..planning.cells import Run
 from ..problems.sources import Source
 from ..theory.losses import Loss, Outputs, accuracy, outputs, overconfidence
@@ -59,7 +60,11 @@ class Members:
         self._needs_real = self.players.batch_norm == "joint" or any(
             find_loss(run.loss).generator_needs_real for run in runs
         )
-        self._penalty = StackedPenalty(first.penalty, self.players)
+        strengths = {
+            schedule: schedule_table([schedule] * len(runs), runs, num_epochs=num_epochs, starts=self.starts).to(device)
+            for schedule in first.penalty.schedules
+        }
+        self._penalty = StackedPenalty(first.penalty, self.players, strengths=strengths)
         self.generators = self.players.initial(self.players.generator, "generator")
         self.discriminators = self.players.initial(self.players.discriminator, "discriminator")
         optimizers = [run.optimizer for run in runs]
@@ -112,8 +117,11 @@ class Members:
         scheduled = self._sigmas[step]
         return scheduled if self._adaptation is None else self._adaptation.sigma(scheduled)
 
-    def discriminator_step(self, sigma: Tensor) -> Tensor:
-        """One update of the discriminators at sigma ``[k]``; their losses ``[k]``."""
+    def discriminator_step(self, sigma: Tensor, *, step: int | None = None) -> Tensor:
+        """One update of the discriminators at sigma ``[k]``; their losses ``[k]``.
+
+        `step` is that of a penalty whose strength follows a schedule.
+        """
         in_generator_step = self._generator_noise.sigma(sigma)
         real, *others = self._batches.real(sigma, *([] if in_generator_step is None else [in_generator_step]))
         self._real = others[0] if others else real
@@ -125,7 +133,7 @@ class Members:
         if self._adaptation is not None:
             right = accuracy(self.objective, *self._logits)
             self._adaptation.note(right, overconfidence(self.objective, self._logits[0]))
-        gradient = gradient_of(loss + self._penalty(weights, real, fake), weights)
+        gradient = gradient_of(loss + self._penalty(weights, real, fake, step=step), weights)
         loss = loss.detach()
         descend(
             self.discriminators,
@@ -212,10 +220,17 @@ def group_by_loss(names: Sequence[str], device: torch.device) -> list[tuple[Loss
 
 def sigma_table(runs: Sequence[Run], *, num_epochs: int, starts: Sequence[int]) -> Tensor:
     """sigma of every member at every step from its start: ``[num_epochs * steps_per_epoch, k]``, float32."""
+    return schedule_table([run.sigma.schedule for run in runs], runs, num_epochs=num_epochs, starts=starts)
+
+
+def schedule_table(
+    schedules: Sequence[Schedule], runs: Sequence[Run], *, num_epochs: int, starts: Sequence[int]
+) -> Tensor:
+    """The value of each member's schedule at every step from its start, as `sigma_table`."""
     steps_per_epoch = runs[0].steps_per_epoch
     columns = []
-    for run, start in zip(runs, starts, strict=True):
-        schedule, horizon = run.sigma.schedule, run.horizon * steps_per_epoch
+    for schedule, run, start in zip(schedules, runs, starts, strict=True):
+        horizon = run.horizon * steps_per_epoch
         steps = range(start * steps_per_epoch, (start + num_epochs) * steps_per_epoch)
         columns.append([schedule(step / horizon) for step in steps])
     return torch.tensor(columns, dtype=torch.float32).T.contiguous()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..job.parts.losses import find_loss
+from ..job.parts.schedules import Schedule
 from ..planning.cells import Probe
 from ..problems.sources import Source
 from .measurement import Measurement
@@ -71,7 +72,7 @@ def probe(
     generator_sigma = GeneratorNoise([member.noise_on for member in probes], device).sigma(sigma)
     weights = players.initial(players.discriminator, "discriminator")
     update = StackedOptimizer([member.optimizer for member in probes], weights)
-    penalty = StackedPenalty(first.penalty, players)
+    penalty = StackedPenalty(first.penalty, players, strengths=_strengths(first, device))
     monitor = DivergenceMonitor(len(probes), device)
     sharing = Sharing.of([(member.run.run_id, member.epoch, member.noise) for member in probes], device)
     batches, measuring = (players.batches(purpose, sharing=sharing) for purpose in ("train", "measure"))
@@ -81,7 +82,7 @@ def probe(
         (real,), fake = batches.real(sigma), batches.frozen_fake(snapshots, sigma)
         moving = weights.detach().requires_grad_()
         loss = objective(*players.logits(moving, real, fake))
-        gradient = gradient_of(loss + penalty(moving, real, fake), moving)
+        gradient = gradient_of(loss + penalty(moving, real, fake, step=iteration - 1), moving)
         loss = loss.detach()
         descend(weights, gradient, loss, update, monitor, constrain=penalty.constrain)
         monitor.note(iteration, loss)
@@ -102,3 +103,13 @@ def probe(
             yield progress
     yield reporter.flush()
     yield Probed(weights, players)
+
+
+def _strengths(member: Probe, device: torch.device) -> dict[Schedule, Tensor]:
+    """Scheduled strengths of a penalty at each iteration, t being the fraction of them done: ``[steps, 1]``."""
+    num = member.settings.iterations
+    times = [iteration / num for iteration in range(num)] if member.penalty.schedules else []
+    return {
+        schedule: torch.tensor([[schedule(t)] for t in times], dtype=torch.float32, device=device)
+        for schedule in member.penalty.schedules
+    }

@@ -69,7 +69,7 @@ def train(
         for _ in range(steps_per_epoch):
             sigma = members.sigma(step)
             for _ in range(runs[0].discriminator_steps):
-                d_loss = members.discriminator_step(sigma)
+                d_loss = members.discriminator_step(sigma, step=step)
             g_loss = members.generator_step(sigma)
             step += 1
             means.add(d_loss, g_loss, members.monitor)

@@ -309,9 +309,7 @@ class NoiseSchedule(Spec):
     @functools.cached_property
     def description(self) -> str:
         """``0.5``, ``linear(end=0, start=0.5)``, ``0.5 gaussian``, ``0.5 discriminator only``."""
-        inner = ", ".join(f"{name}={exact(value)}" for name, value in self.schedule.given().items())
-        text = exact(self.schedule(0.0)) if self.is_constant else f"{self.schedule.name}({inner})"
-        return text + self.remark
+        return (exact(self.schedule(0.0)) if self.is_constant else self.schedule.description) + self.remark
 
     @property
     def remark(self) -> str:

@@ -1,4 +1,4 @@
-"""Noise schedules ``sigma(t)``, ``t`` in [0, 1] the fraction of training done.
+"""Schedules ``sigma(t)`` of noise, and of a penalty's strength; ``t`` in [0, 1] is the fraction of training done.
 
     >>> Linear(start=1.0, end=0.0)(0.25)
     0.75
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from ..spec import exact
 from .part import Part, find_class, validated
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ class Schedule(Part):
         values = {name: getattr(self, name) for name in sorted(fields) if name != "name"}
         return {name: value for name, value in values.items() if fields[name].default != value}
 
+    @functools.cached_property
+    def description(self) -> str:
+        """``linear(end=0, start=0.5)``: what is given, as `given` orders it."""
+        return f"{self.name}({', '.join(f'{name}={exact(value)}' for name, value in self.given().items())})"
+
     @classmethod
     def defaults(cls) -> dict[str, float]:
         """The parameters that may be left out, with what they are then."""
@@ -83,8 +89,11 @@ class Schedule(Part):
             )
 
     @classmethod
-    def of(cls, name: str, given: Mapping[str, float]) -> Schedule:
+    def of(cls, name: str, given: Mapping[str, float], *, what: str = "sigma") -> Schedule:
         """The schedule of this name, built in or a user's own, with these parameters; checked.
+
+        Args:
+          what: Is scheduled, for messages.
 
         Raises:
           ValueError: If there is none, or the parameters do not make one.
@@ -92,14 +101,14 @@ class Schedule(Part):
         found = schedule_class(name)
         found.check_names(name, given)
         schedule = validated(found, {"name": name, **given})
-        schedule.check_values()
+        schedule.check_values(what)
         return schedule
 
-    def check_values(self) -> None:
+    def check_values(self, what: str = "sigma") -> None:
         """Calls the schedule, which may be a user's own, at a few times.
 
         Raises:
-          ValueError: If it cannot be called, or gives no sigma.
+          ValueError: If it cannot be called, or gives no value for what is scheduled.
         """
         try:
             values = [float(self(t)) for t in (0.0, 0.25, 0.5, 0.75, 1.0)]
@@ -107,7 +116,7 @@ class Schedule(Part):
             raise ValueError(f"the schedule cannot be used: {type(error).__name__}: {error}") from error
         for value in values:
             if not (value == 0 or MIN_SIGMA <= value < math.inf):
-                raise ValueError(f"sigma must be 0, or finite and at least {MIN_SIGMA}; the schedule gives {value}")
+                raise ValueError(f"{what} must be 0, or finite and at least {MIN_SIGMA}; the schedule gives {value}")
 
 
 class Constant(Schedule):
