@@ -18,6 +18,7 @@ from harness.dirac.cells import DiracPack, expand
 from harness.dirac.play import game_of
 from harness.errors import JobError
 from harness.job.dirac import DiracJob
+from harness.job.parts.penalties import Penalty
 from harness.job.reading import dump_job, load_grid, load_job, parse_job
 from harness.planning.plan import make_plan
 from harness.storage.query import Results
@@ -35,6 +36,15 @@ grid:
   updates: [simultaneous, alternating 5]
 dynamics: {steps: 300, start: [0.1, 0.1], tolerance: 0.001}
 """
+
+
+class Flattened(Penalty):
+    """mean D^2 on real samples; it does not say what it is on the Dirac-GAN"""
+
+    def __call__(self, discriminator: Any, real: Any, fake: Any, draws: Any) -> Any:
+        return discriminator(real).square().mean(-1)
+
+
 STEPS, RATE, START = 300, 0.1, (0.1, 0.1)
 
 
@@ -119,6 +129,35 @@ def test_a_mistake_is_reported_with_its_place(old: str, new: str, place: str, sa
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("penalty", "says"),
+    [
+        (
+            "{sum: [r1, {name: r2, gamma: {schedule: cosine, start: 1, end: 0}}]}",
+            "r2(gamma=cosine(end=0, start=1)) changes",
+        ),
+        (
+            "{sum: [r1, 'tests.dirac.test_dirac_job:Flattened']}",
+            "test_dirac_job:Flattened does not say what it is on the Dirac-GAN (on_linear)",
+        ),
+        ("{sum: [r1]}", "a sum has at least two penalties"),
+    ],
+)
+def test_a_penalty_that_cannot_be_played_is_refused(penalty: str, says: str) -> None:
+    with pytest.raises(JobError) as caught:
+        parse_job(GAME.replace("{name: r1, gamma: 0.3}", penalty), source="game.yaml")
+    assert str(caught.value).startswith("game.yaml:5:")
+    assert f"grid.penalty[1]{'.sum' if 'least' in says else ''}: " in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_roths_penalty_is_refused_with_a_loss_that_is_no_cross_entropy() -> None:
+    with pytest.raises(
+        JobError, match=r"grid\[0\]\.penalty\[0\]: roth weighs gradients .* loss hinge has another objective"
+    ):
+        game_job({"loss": ["minimax", "hinge"], "penalty": ["roth"]})
+
+
 def test_a_mistake_in_the_second_of_two_grids_is_reported_there() -> None:
     text = GAME.split("grid:")[0] + "grid:\n  - loss: [minimax]\n  - loss: [hinge]\n    updates: [alternating, both]\n"
     with pytest.raises(JobError, match=r"^<job>:6:28: grid\[1\]\.updates\[1\]: unknown updates 'both'"):
@@ -132,6 +171,7 @@ GRIDS = (
     {"loss": ["non_saturating"], "sigma": [0.7, 1.5], "updates": ["simultaneous"]},
     {"loss": ["non_saturating"], "penalty": [{"name": "r1", "gamma": 0.3}, {"name": "r1", "gamma": 1.2}]},
     {"loss": ["wasserstein"], "penalty": [{"name": "gradient_penalty", "weight": 1}], "updates": ["simultaneous"]},
+    {"loss": ["non_saturating"], "penalty": [{"sum": ["roth", {"name": "r2", "gamma": 0.3}]}]},
 )
 
 
@@ -143,7 +183,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Store:
         exact = theory.measured_modulus
         patch.setattr(theory, "measured_modulus", lambda game, descent: exact(game, descent, num_steps=600))
         outcome = run(game_job(*GRIDS), store)
-    assert outcome.statuses == {"completed": 10}
+    assert outcome.statuses == {"completed": 12}
     return store
 
 
@@ -158,14 +198,15 @@ def one(store: Store, *, penalty: str = "none", sigma: float = 0.0, updates: str
 
 def test_every_game_has_one_row_that_says_which_it_is(played: Store) -> None:
     rows = rows_of(played)
-    assert len(rows) == len({row["cell_id"] for row in rows}) == 10
+    assert len(rows) == len({row["cell_id"] for row in rows}) == 12
     for row in rows:
         assert (row["protocol"], row["problem"], row["network"]) == ("dirac", "dirac", "dirac")
         assert (row["optimizer"], row["learning_rate"], row["noise"]) == ("sgd", RATE, "gaussian")
         assert (row["status"], row["error"], row["iterations"]) == ("completed", None, STEPS)
         for name in ("epoch", "seed", "batch_norm", "w1", "bound_paper", "accuracy", "run_id"):
             assert row[name] is None
-    assert {row["penalty"] for row in rows} == {"none", "r1(gamma=0.3)", "r1(gamma=1.2)", "gradient_penalty(weight=1)"}
+    single = {"none", "r1(gamma=0.3)", "r1(gamma=1.2)", "gradient_penalty(weight=1)"}
+    assert {row["penalty"] for row in rows} == {*single, "roth(gamma=0.1) + r2(gamma=0.3)"}
 
 
 def by_noise(sigma: float) -> list[complex]:
@@ -189,6 +230,7 @@ def by_r1(gamma: float) -> list[complex]:
         ({"sigma": 1.5}, by_noise(1.5)),  # does not: s > sqrt 2
         ({"penalty": "r1(gamma=0.3)"}, by_r1(0.3)),
         ({"penalty": "r1(gamma=1.2)", "updates": "alternating"}, by_r1(1.2)),
+        ({"penalty": "roth"}, by_r1(0.1 / 2 + 0.3)),  # roth's damping is gamma/2
     ],
     ids=str,
 )

@@ -12,7 +12,7 @@ import pytest
 from harness.errors import JobError
 from harness.job.parts.noise import MixedLevels, NoiseSchedule
 from harness.job.parts.optimizers import SGD
-from harness.job.parts.penalties import R1, Dragan, NoPenalty, WeightClip
+from harness.job.parts.penalties import R1, R1R2, Dragan, NoPenalty, WeightClip
 from harness.job.parts.schedules import Linear
 from harness.job.reading import dump_job, parse_job
 from harness.job.space import Parameters, Range, Space, schedule_text
@@ -222,6 +222,7 @@ def test_what_the_space_leaves_out_is_as_in_training() -> None:
     [
         ("{r1: {gamma: {low: 1, high: 9}}}", {"penalty": "r1", "r1.gamma": 3.0}, R1(name="r1", gamma=3.0)),
         ("{r1: {}}", {"penalty": "r1"}, R1(name="r1", gamma=10.0)),
+        ("{r1_r2: {gamma: {low: 1, high: 9}}}", {"penalty": "r1_r2", "r1_r2.gamma": 3.0}, R1R2(gamma=3.0)),
         ("{none: {}, r1: {}}", {"penalty": "none"}, NoPenalty()),
         (
             "{dragan: {weight: {low: 1, high: 9}, spread: 0.25}}",
@@ -443,6 +444,19 @@ def test_a_grid_with_no_more_points_than_trials_is_accepted() -> None:
         ),
         (*with_axes("  penalty: {r1: {gamma: {low: -1, high: 1}}}\n"), "12:17: space.penalty.r1", "or equal to 0"),
         (*with_axes("  penalty: {weight_clip: {limit: 0}}\n"), "12:26: space.penalty.weight_clip", "greater than 0"),
+        (
+            *with_axes("  penalty: {r1: {gamma: {schedule: cosine, start: 1, end: 0}}}\n"),
+            "12:25: space.penalty.r1.gamma",
+            "a penalty whose strength follows a schedule belongs to a grid",
+        ),
+        (*with_axes("  penalty: {sum: {}}\n"), "12:18: space.penalty.sum", "r1_r2 is r1 and r2 of one gamma"),
+        (*with_axes("  penalty: {sum: {sum: 1}}\n"), "12:18: space.penalty.sum", "a sum has no numbers to search"),
+        (
+            LOSS,
+            "  loss: [minimax, hinge]\n  penalty: {none: {}, roth: {gamma: {low: 1, high: 2}}}\n",
+            "12:29: space.penalty.roth",
+            "loss hinge has another objective: use minimax or non_saturating, or another penalty; search such losses",
+        ),
         (*with_axes("  learning_rate: {low: 0, high: 1}\n"), "12:18: space.learning_rate", "must be > 0, got 0"),
         (*with_axes("  learning_rate: 0\n"), "12:18: space.learning_rate", "must be > 0, got 0"),
         (*with_axes("  learning_rate: -1\n"), "12:18: space.learning_rate", "must be > 0, got -1"),

@@ -76,6 +76,24 @@ def test_a_cell_is_the_same_in_any_grid_and_beside_any_other() -> None:
     assert alone < {cell.cell_id for cell in expand(job_of(PROBE, *parts))}
 
 
+def test_only_a_strength_that_follows_a_schedule_makes_a_run_depend_on_how_long_the_job_is() -> None:
+    fading = {"name": "r1", "gamma": {"schedule": "cosine", "start": 0.05, "end": 0.005}}
+    for penalty, expected in (("r1", 1), (fading, 2), ({"sum": ["r2", fading]}, 2), ({"sum": ["r1", "r2"]}, 1)):
+        jobs = [job_of(TRAIN, grid(penalty=[penalty], epoch=epochs)) for epochs in ([1], [1, 2])]
+        assert len({expand(job)[0].run.run_id for job in jobs}) == expected
+
+
+def test_the_order_of_a_sum_is_part_of_what_it_is_and_its_label_has_all_of_it() -> None:
+    """Weights are constrained in that order."""
+    job = job_of(TRAIN, grid(penalty=[{"sum": ["r1", "weight_clip"]}, {"sum": ["weight_clip", "r1"]}]))
+    cells = expand(job)
+    assert len({cell.cell_id for cell in cells}) == 2
+    assert [cell.key.penalty for cell in cells] == [
+        "r1(gamma=10) + weight_clip(limit=0.01)",
+        "weight_clip(limit=0.01) + r1(gamma=10)",
+    ]
+
+
 def test_schedules_of_all_grids_end_at_the_last_epoch_of_any() -> None:
     schedule = {"schedule": "linear", "start": 1.0, "end": 0.0}
     job = job_of(TRAIN, grid(sigma=[schedule], epoch=[1, 2]), grid(sigma=[0.2], epoch=[4]))

@@ -492,6 +492,14 @@ def test_a_penalty_with_a_parameter_that_the_space_lacks_is_passed_over(store: S
     assert known(job, store) == [{**constant(0.75), "penalty": "r1"}]
 
 
+def test_penalties_whose_strength_follows_a_schedule_are_passed_over_and_so_are_sums(store: Store) -> None:
+    fading = "{name: r1, gamma: {schedule: cosine, start: 3, end: 1}}"
+    keep(store, grid_job("[0.25]", more=f", penalty: [{fading}, {{sum: [r1, r2]}}]"))
+    keep(store, grid_job("[0.75]", more=", penalty: [{name: r1, gamma: 3}]"))
+    job = search_job(("search:", "  penalty: {r1: {gamma: {low: 1, high: 9}}}\nsearch:"))
+    assert known(job, store) == [{**constant(0.75), "penalty": "r1", "r1.gamma": 3.0}]
+
+
 def test_other_losses_than_the_spaces_are_passed_over(store: Store) -> None:
     keep(store, grid_job("[0.25]", ("loss: [minimax]", "loss: [minimax, hinge]")))
     assert known(search_job(), store) == [constant(0.25)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from scipy import integrate
 from scipy.special import expit, log_expit
 from scipy.stats import norm
 
+from harness.job.parts.penalties import R1, R1R2, R2, Dragan, GradientPenalty, Penalty, Roth, Sum, WeightClip
 from harness.theory.dirac import (
     Array,
     Descent,
@@ -174,6 +176,53 @@ def test_a_penalty_towards_one_has_a_kink_at_the_equilibrium(penalty: str) -> No
     assert measured_modulus(game, Descent(0.1)) is None
 
 
+def damped(gamma: float) -> list[complex]:
+    """Lemma 3.3 by hand, for cross-entropy: ``-gamma/2 +- sqrt(gamma^2/4 - 1/4)``."""
+    root = cmath.sqrt(gamma**2 / 4 - 1 / 4)
+    return [-gamma / 2 - root, -gamma / 2 + root]
+
+
+@pytest.mark.parametrize("penalty", [Sum(sum=(R1(gamma=0.3), R2(gamma=0.9))), R1R2(gamma=0.6), R1(gamma=1.2)])
+def test_r1_and_r2_together_damp_as_one_of_both_strengths(penalty: Penalty) -> None:
+    for name in ("non_saturating", "relativistic"):  # with the latter R3GAN
+        game = DiracGAN(LOSSES[name], penalty.on_linear())
+        for found in (linearised(game).eigenvalues, np.linalg.eigvals(jacobian_of(game))):
+            np.testing.assert_allclose(sorted_eigenvalues(found), sorted_eigenvalues(damped(1.2)), atol=1e-8)
+
+
+def test_a_sum_of_penalties_has_the_sum_of_their_slopes_and_the_lowest_limit() -> None:
+    terms = [GradientPenalty(weight=0.8), R1(gamma=0.6), WeightClip(limit=0.9), Dragan(weight=0.4), WeightClip(limit=2)]
+    total, psi, h = Sum(sum=tuple(terms)).on_linear(), 0.35, 1e-6
+    assert total.clip == 0.9
+    slope = 2 * (0.8 + 0.4) * (psi - 1) + 0.6 * psi
+    assert total.slope(psi) == pytest.approx(slope, abs=1e-12)
+    assert total.slope(-psi) == pytest.approx(-slope, abs=1e-12)
+    points = torch.tensor([psi - h, psi + h], dtype=torch.float64)
+    assert ((total(points[1]) - total(points[0])) / (2 * h)).item() == pytest.approx(slope, abs=1e-8)
+    assert total.curvature is None  # two of the terms have a kink at 0
+    assert LinearPenalty() + LinearPenalty() == LinearPenalty()
+
+
+@pytest.mark.parametrize("row", [row for row in oracle("dirac") if row["f_second"] and not row["gamma"]])
+def test_roths_penalty_of_sigma_squared_damps_as_noise_of_sigma_does(row: dict[str, Any]) -> None:
+    expected = sorted_eigenvalues([complex(*pair) for pair in row["eigenvalues"]])
+    for name in ("non_saturating", "minimax"):
+        game = DiracGAN(LOSSES[name], Roth(gamma=row["sigma"] ** 2).on_linear())
+        np.testing.assert_allclose(sorted_eigenvalues(linearised(game).eigenvalues), expected, atol=1e-6)
+        np.testing.assert_allclose(sorted_eigenvalues(np.linalg.eigvals(jacobian_of(game))), expected, atol=1e-6)
+    for updates in ("simultaneous", "alternating"):
+        descent = Descent(row["step"], updates)
+        assert measured_modulus(game, descent) == pytest.approx(row[f"{updates}_modulus"], abs=1e-3)
+
+
+def test_roths_penalty_halves_its_gamma_and_adds_to_the_damping_of_noise() -> None:
+    """By hand: ``R''(0) = gamma (1/4 + 1/4)`` whatever the noise, which adds sigma^2/2, and R1 its own gamma."""
+    game = DiracGAN(LOSSES["minimax"], Sum(sum=(Roth(gamma=0.8), R1(gamma=0.1))).on_linear(), sigma=0.6)
+    expected = sorted_eigenvalues(damped(0.8 / 2 + 0.1 + 0.6**2 / 2))
+    np.testing.assert_allclose(sorted_eigenvalues(linearised(game).eigenvalues), expected, atol=1e-8)
+    np.testing.assert_allclose(sorted_eigenvalues(np.linalg.eigvals(jacobian_of(game))), expected, atol=1e-8)
+
+
 # The losses and the field
 
 
@@ -230,6 +279,28 @@ def test_the_continuous_minimax_flow_turns_about_the_equilibrium() -> None:
         assert np.linalg.norm(field) > 0.1
 
 
+def roth_at(theta: float, psi: float, *, gamma: float, sigma: float) -> float:
+    """``gamma/2 psi^2 E[(1 - s(psi e))^2 + s(psi (theta + e))^2]`` by adaptive integration."""
+
+    def integrand(z: float) -> float:
+        on_real, on_fake = expit(-psi * sigma * z), expit(psi * (theta + sigma * z))
+        return float((on_real**2 + on_fake**2) * norm.pdf(z))
+
+    return gamma / 2 * psi**2 * float(integrate.quad(integrand, -12, 12, epsabs=1e-12)[0])
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.6])
+def test_roths_penalty_matches_integration_and_its_field_finite_differences(sigma: float) -> None:
+    theta, psi, gamma, h = 0.5, -0.7, 1.3, 1e-5
+    bare = DiracGAN(LOSSES["minimax"], sigma=sigma)
+    game = DiracGAN(LOSSES["minimax"], LinearPenalty(roth=gamma), sigma=sigma)
+    term = (game.losses(theta, psi)[1] - bare.losses(theta, psi)[1]).item()
+    assert term == pytest.approx(roth_at(theta, psi, gamma=gamma, sigma=sigma), abs=1e-9)
+    above, below = (roth_at(theta, psi + step, gamma=gamma, sigma=sigma) for step in (h, -h))
+    expected = bare.field(theta, psi) - torch.tensor([0.0, (above - below) / (2 * h)])
+    np.testing.assert_allclose(game.field(theta, psi).detach(), expected.detach(), atol=1e-7)
+
+
 # The descent
 
 
@@ -239,6 +310,18 @@ def test_simultaneous_descent_is_the_loop_of_the_paper() -> None:
     for computed in path:
         np.testing.assert_allclose(computed, (theta, psi), atol=1e-12)
         theta, psi = theta + 0.1 * psi * expit(-theta * psi), psi - 0.1 * theta * expit(theta * psi)
+
+
+def test_descent_with_roths_penalty_is_the_loop_written_out() -> None:
+    theta, psi, gamma = -0.5, 0.8, 0.9
+    game = DiracGAN(LOSSES["minimax"], LinearPenalty(weight=0.1, roth=gamma))
+    for computed in simulate(game, Descent(0.05, "alternating", 2), num_steps=100, start=(theta, psi)):
+        np.testing.assert_allclose(computed, (theta, psi), atol=1e-12)
+        for _ in range(2):
+            fake = expit(theta * psi)  # without noise the real logit is 0
+            of_roth = gamma * psi * (1 / 4 + fake**2) + gamma * psi**2 * fake**2 * (1 - fake) * theta
+            psi -= 0.05 * (theta * fake + 0.2 * psi + of_roth)
+        theta += 0.05 * psi * expit(theta * psi)
 
 
 @EVERY_PENALTY
@@ -378,6 +461,11 @@ def test_errors_name_the_value_and_the_way_out() -> None:
         (lambda: LinearPenalty(clip=0.0), "clip must be finite and > 0, got 0.0"),
         (lambda: DiracGAN(loss, sigma=-1.0), "sigma must be finite and >= 0, got -1.0"),
         (lambda: DiracGAN(loss, num_nodes=1), "num_nodes must be >= 2, got 1"),
+        (lambda: LinearPenalty(roth=-1.0), "roth of a penalty must be finite and >= 0, got -1.0"),
+        (
+            lambda: DiracGAN(LOSSES["hinge"], LinearPenalty(roth=1.0)),
+            "belongs to cross-entropy, got the objective hinge",
+        ),
         (lambda: Descent(0.0), "step_size must be finite and > 0, got 0.0"),
         (lambda: Descent(0.1, "both"), "unknown updates 'both'. Valid: alternating, simultaneous"),  # type: ignore[arg-type]
         (lambda: Descent(0.1, "alternating", 0), "discriminator_steps must be >= 1, got 0"),

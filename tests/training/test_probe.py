@@ -93,6 +93,24 @@ def test_measuring_does_not_disturb_the_probe() -> None:
     assert torch.equal(ends[0], ends[1])
 
 
+def test_a_scheduled_strength_follows_the_probes_own_iterations() -> None:
+    """Off from the first half of them on: until then the probe is that of a constant strength."""
+    settings = {"iterations": 20, "measurements": 60, "optimizer": {"name": "adam", "learning_rate": 1e-2}}
+    grid = {"loss": ["minimax"], "sigma": [0.5], "epoch": [1], "seed": [3]}
+    losses: dict[str, dict[int, float]] = {}
+    stepped = {"schedule": "step", "start": 50, "end": 0, "at": 0.5}
+    for name, gamma in (("scheduled", stepped), ("constant", 50), ("none", 0)):
+        penalty = [{"sum": [{"name": "r1", "gamma": gamma}, {"name": "r2", "gamma": 0.1}]}]
+        networks = {"batch_norm": "none"}
+        probes, snapshots, source = probes_of(grid={**grid, "penalty": penalty}, probe=settings, networks=networks)
+        curve = [m for m in probe(probes, ["minimax"], snapshots, source) if isinstance(m, Measurement)]
+        losses[name] = {m.iteration[0]: m.d_loss[0] for m in curve}
+    early, late = ([i for i in losses["none"] if i > 3 and (i <= 10) == is_early] for is_early in (True, False))
+    assert [losses["scheduled"][i] for i in early] == [losses["constant"][i] for i in early]
+    assert all(losses["scheduled"][i] != losses["constant"][i] for i in late)
+    assert all(losses["scheduled"][i] != losses["none"][i] for i in early)
+
+
 def test_against_a_distant_generator_accuracy_reaches_1_and_the_minimax_gradient_vanishes() -> None:
     """Figures 2 and 3 in small: an untrained generator on the ring is easily told apart."""
     job = make_job(

@@ -35,11 +35,19 @@ SIGMAS: list[Any] = [
 ]
 RING: dict[str, Any] = {"problem": {"name": "ring"}, "networks": {"name": "mlp", "width": 16, "depth": 2, "latent": 4}}
 DIGITS: dict[str, Any] = {"problem": {"name": "digits"}, "networks": {"name": "dcgan", "width": 4, "latent": 4}}
-# every optimiser, penalties with and without streams, a data set that is reshuffled every epoch
+# every optimiser, penalties with and without streams, a sum and a strength by a schedule, a data set that is reshuffled
 KINDS: dict[str, dict[str, Any]] = {
     "adam": {**RING, "loss": "minimax", "penalty": "none", "optimizer": {"name": "adam"}},
     "rmsprop": {**RING, "loss": "wasserstein", "penalty": "dragan", "optimizer": {"name": "rmsprop"}},
     "sgd": {**RING, "loss": "minimax", "penalty": "r1", "optimizer": {"name": "sgd"}},
+    "fading": {
+        **RING,
+        "loss": "minimax",
+        "penalty": {
+            "sum": [{"name": "r1", "gamma": {"schedule": "cosine", "start": 5, "end": 0.1}}, "gradient_penalty"]
+        },
+        "optimizer": {"name": "adam"},
+    },
     "images": {**DIGITS, "loss": "hinge", "penalty": "gradient_penalty", "optimizer": {"name": "adam"}},
 }
 

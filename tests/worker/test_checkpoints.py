@@ -60,11 +60,17 @@ def killed_after(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "train", ended)
 
 
-# a penalty and an adaptive schedule with streams and states of their own, and a learning rate at which members die
+# a penalty and an adaptive schedule with streams and states of their own, a sum of penalties of which one fades away,
+# and a learning rate at which members die
 KINDS: dict[str, dict[str, Any]] = {
     "sound": {
         "sigma": [0.1, {"schedule": "adaptive", "start": 0.2, "target": 0.6, "rate": 4.0}],
         "penalty": ["dragan"],
+    },
+    "fading": {
+        "sigma": [0.1],
+        "penalty": [{"sum": [{"name": "r1", "gamma": {"schedule": "linear", "start": 5, "end": 0}}, "dragan"]}],
+        "learning_rate": [2e-4, 1e-3],
     },
     "diverging": {"sigma": [0, 0.2], "learning_rate": [1e3]},
 }

@@ -6,8 +6,8 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, PlainSerializer, SerializeAsAny, Tag
-from pydantic import Discriminator as Tagged
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from ...identity import canonical_json
 from ..extensions import source_digest
@@ -25,8 +25,8 @@ Weight = Annotated[FiniteFloat, Field(ge=0)]
 """A strength that does not change."""
 
 
-def _schedule_of(value: Any) -> Any:
-    """A schedule from its mapping, checked; that of a constant as its number, so that equal strengths are equal."""
+def _read(value: Any, as_number: Callable[[Any], float]) -> float | Schedule:
+    """A strength as a job says it; a constant schedule is its number, so that equal strengths are equal."""
     schedule = value
     if isinstance(value, Mapping):
         if "schedule" not in value:
@@ -36,7 +36,9 @@ def _schedule_of(value: Any) -> Any:
             )
         given = {name: item for name, item in value.items() if name != "schedule"}
         schedule = Schedule.of(str(value["schedule"]), given, what="the strength")
-    if isinstance(schedule, Schedule) and schedule.adapts:
+    if not isinstance(schedule, Schedule):
+        return as_number(value)
+    if schedule.adapts:
         raise ValueError(
             f"{schedule.name} moves sigma by what the discriminator does; a strength is a function of t: use cosine, "
             "linear, exponential or another"
@@ -48,13 +50,18 @@ def _as_in_a_job_file(strength: float | Schedule) -> Any:
     return {"schedule": strength.name, **strength.given()} if isinstance(strength, Schedule) else strength
 
 
-Strength: TypeAlias = Annotated[
-    # the tags show in pydantic's places: they must be no keys of a job file
-    Annotated[Weight, Tag("a number")] | Annotated[SerializeAsAny[Schedule], Tag("a schedule")],
-    Tagged(lambda value: "a schedule" if isinstance(value, Schedule) else "a number"),
-    BeforeValidator(_schedule_of),
-    PlainSerializer(_as_in_a_job_file),
-]
+class _Grammar:
+    """How pydantic reads and writes a strength: no union, whose branches would show in the places of mistakes."""
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(
+            _read,
+            handler.generate_schema(Weight),
+            serialization=core_schema.plain_serializer_function_ser_schema(_as_in_a_job_file),
+        )
+
+
+Strength: TypeAlias = Annotated[float | Schedule, _Grammar()]
 """A number >= 0, or ``{schedule: cosine, start: 0.05, end: 0.005}`` over the fraction of training done."""
 
 

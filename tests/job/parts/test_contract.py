@@ -16,8 +16,8 @@ from noiselab.parts import LogitNorm, Sawtooth, StudentT, squared_hinge
 from torch import Tensor
 
 from harness.job.parts.noise import NOISES, Noise
-from harness.job.parts.penalties import PENALTIES, Penalty
-from harness.job.parts.schedules import SCHEDULES, Adaptive, Overconfidence, Schedule
+from harness.job.parts.penalties import PENALTIES, R1, R1R2, Dragan, GradientPenalty, Penalty, Roth, Sum, WeightClip
+from harness.job.parts.schedules import SCHEDULES, Adaptive, Cosine, Overconfidence, Schedule
 from harness.theory.losses import LOSSES
 
 K, B, D = 3, 5, 2
@@ -44,12 +44,16 @@ def quadratic(weights: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def penalty_of(penalty: Penalty) -> Callable[..., Tensor]:
-    """A penalty as a step uses it: of weights, real, fake and its draws, of which alpha is given."""
+    """A penalty as a step uses it: of weights, real, fake and its draws, of which alpha is given.
+
+    Where a strength follows a schedule, every member has its own.
+    """
 
     def value(weights: Tensor, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
+        now = penalty.at(lambda schedule: schedule(0.3) * alpha[:, 0])
         shapes = penalty.draws(B, (D,))
         draws = {name: alpha if shape == (B,) else alpha.new_ones(len(alpha), *shape) for name, shape in shapes.items()}
-        term = penalty(quadratic(weights), real, fake, draws)
+        term = now(quadratic(weights), real, fake, draws)
         return term + penalty.constrain(weights).sum(1)
 
     return value
@@ -79,12 +83,18 @@ def noise_of(noise: Noise) -> Callable[[Tensor, Tensor], Tensor]:
     return noisy
 
 
+OF_EVERY_KIND: dict[str, Penalty] = {
+    **{name: kind() for name, kind in PENALTIES.items() if kind is not Sum},
+    "sum": Sum(sum=(R1(gamma=0.3), GradientPenalty(weight=2.0), Dragan(), WeightClip(limit=0.4))),
+    "scheduled": R1R2(gamma=Cosine(start=0.5, end=0.1)),
+    "sum of scheduled": Sum(sum=(Roth(gamma=Cosine(start=2.0, end=0.1)), Dragan(weight=Cosine(start=9.0, end=1.0)))),
+}
 PENALTY_SHAPES = [(K, D), (K, B, D), (K, B, D), (K, B)]
 OF_A_USER = "noiselab "  # tests/plugin: parts from outside the package are held to the same contract
 SUBJECTS = [
     *(Subject(f"{loss.name} D", loss.discriminator, [(K, B), (K, B)]) for loss in (*LOSSES.values(), squared_hinge)),
     *(Subject(f"{loss.name} G", loss.generator, [(K, B), (K, B)]) for loss in (*LOSSES.values(), squared_hinge)),
-    *(Subject(name, penalty_of(p()), PENALTY_SHAPES, is_penalty=True) for name, p in PENALTIES.items()),
+    *(Subject(name, penalty_of(p), PENALTY_SHAPES, is_penalty=True) for name, p in OF_EVERY_KIND.items()),
     Subject(f"{OF_A_USER}penalty", penalty_of(LogitNorm(weight=0.3)), PENALTY_SHAPES, is_penalty=True),
     *(Subject(name, schedule_of(family), [(K,), (K,)]) for name, family in SCHEDULES.items()),
     Subject(f"{OF_A_USER}schedule", schedule_of(Sawtooth), [(K,), (K,)]),
