@@ -13,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import harness
+from harness.errors import JobError
 from tests.conftest import TRAIN
 from tests.searches import HEAD
 
@@ -138,3 +139,16 @@ def test_penalties_with_draws_with_limits_and_on_the_dirac_gan_run(mine: None, t
     moduli = harness.open_results(tmp_path).query("SELECT updates, predicted_modulus FROM cells WHERE job = 'd'")
     assert moduli.num_rows == 4
     assert len({(row["updates"], row["predicted_modulus"]) for row in moduli.to_pylist()}) == 2
+
+
+def test_a_penalty_whose_strength_follows_a_schedule_runs_in_a_sum_and_refuses_a_loss(
+    mine: None, tmp_path: Path
+) -> None:
+    fading = {"name": "mine:Undecided", "weight": {"schedule": "linear", "start": 1e3, "end": 0.0}}
+    grid = {"loss": ["minimax"], "sigma": [0], "epoch": [1], "seed": [0], "penalty": ["r1", {"sum": ["r1", fading]}]}
+    assert harness.run({**TRAIN, "grid": grid}, results=tmp_path, executor="serial").statuses == {"completed": 2}
+    rows = harness.open_results(tmp_path).query("SELECT penalty, d_loss FROM cells ORDER BY penalty").to_pylist()
+    assert rows[1]["penalty"] == "r1(gamma=10) + mine:Undecided(weight=linear(end=0, start=1000))"
+    assert rows[0]["d_loss"] != rows[1]["d_loss"]
+    with pytest.raises(JobError, match=r"loss hinge has none; losses that it goes with can have a grid"):
+        harness.load_job({**TRAIN, "grid": {**grid, "loss": ["hinge"]}})

@@ -14,6 +14,8 @@ from PIL import Image
 
 from harness.errors import JobError
 from harness.job.parts.noise import FullCovariance
+from harness.job.parts.penalties import Roth
+from harness.job.parts.penalty import number
 from harness.job.reading import dump_job, load_job, parse_job
 from harness.planning.grid import expand
 from tests.conftest import PROBE, TRAIN, as_job, make_job
@@ -204,6 +206,54 @@ WRONG = [
     ),
     Wrong("learning rate 0", "seed: [0]", "seed: [0]\n  learning_rate: [0]", "13:19", "must be greater than 0, got 0"),
     Wrong("unknown penalty", "seed: [0]", "seed: [0]\n  penalty: [clip]", "13:13", "unknown penalty 'clip'"),
+    Wrong(
+        "a list for a sum", "seed: [0]", "seed: [0]\n  penalty: [[r1, r2]]", "13:13", "a sum, {sum: [r1, r2]}; got the"
+    ),
+    Wrong(
+        "a part of a sum", "seed: [0]", "seed: [0]\n  penalty: [{sum: [r1, clip]}]", "13:24", "unknown penalty 'clip'"
+    ),
+    Wrong(
+        "a sum of one", "seed: [0]", "seed: [0]\n  penalty: [{sum: [r1]}]", "13:19", "has at least two penalties, got 1"
+    ),
+    Wrong("none in a sum", "seed: [0]", "seed: [0]\n  penalty: [{sum: [r1, none]}]", "13:24", "none cannot be part of"),
+    Wrong(
+        "a key beside a sum", "seed: [0]", "seed: [0]\n  penalty: [{sum: [r1, r2], gamma: 1}]", "13:29", "unknown key"
+    ),
+    Wrong(
+        "a parameter within a sum",
+        "seed: [0]",
+        "seed: [0]\n  penalty: [{sum: [r1, {name: r2, gama: 1}]}]",
+        "13:35",
+        "grid.penalty[0].sum[1].gama: unknown key. Did you mean 'gamma'?",
+    ),
+    Wrong(
+        "a strength by no schedule",
+        "seed: [0]",
+        "seed: [0]\n  penalty: [{name: r1, gamma: {start: 1}}]",
+        "13:31",
+        "must be a number >= 0, or a schedule such as {schedule: cosine, start: 0.05, end: 0.005}; got {'start': 1}",
+    ),
+    Wrong(
+        "an end of a strength's schedule",
+        "seed: [0]",
+        "seed: [0]\n  penalty: [{name: r1, gamma: {schedule: linear, start: -1, end: 0}}]",
+        "13:57",
+        "grid.penalty[0].gamma.start: start must be finite and >= 0, got -1",
+    ),
+    Wrong(
+        "an adaptive strength",
+        "seed: [0]",
+        "seed: [0]\n  penalty: [{name: r1, gamma: {schedule: adaptive, start: 1, target: 0.6, rate: 1}}]",
+        "13:31",
+        "adaptive moves sigma by what the discriminator does; a strength is a function of t",
+    ),
+    Wrong(
+        "Roth's penalty of a loss that is no cross-entropy",
+        "seed: [0]",
+        "seed: [0]\n  penalty: [none, {sum: [r1, roth]}]",
+        "13:19",
+        "roth weighs gradients by sigmoid(D)",
+    ),
     Wrong(
         "uneven GPU share",
         "grid:",
@@ -470,11 +520,35 @@ def test_the_dumped_text_gives_the_same_job(base: dict[str, Any]) -> None:
     assert parse_job(dump_job(job)) == job
 
 
-@pytest.mark.parametrize(("path", "cells"), [("jobs/quickstart.yaml", 72), ("jobs/ring.yaml", 54)])
+PLANE = ("gaussian", "line", "circle", "four_lines")
+
+
+@pytest.mark.parametrize(
+    ("path", "cells"),
+    [
+        ("jobs/quickstart.yaml", 72),
+        ("jobs/ring.yaml", 54),
+        ("jobs/roth.yaml", 140),
+        *((f"jobs/converge_{problem}.yaml", 100) for problem in PLANE),
+    ],
+)
 def test_the_jobs_that_ship_are_valid(path: str, cells: int) -> None:
     job = as_job(load_job(path))
     assert len(expand(job)) == cells
     assert parse_job(dump_job(job)) == job
+
+
+def test_the_jobs_of_mescheders_problems_differ_in_nothing_else() -> None:
+    jobs = [as_job(load_job(f"jobs/converge_{problem}.yaml")) for problem in PLANE]
+    assert [job.problem.name for job in jobs] == list(PLANE)
+    assert len({job.model_copy(update={"problem": jobs[0].problem, "name": "one"}).canonical for job in jobs}) == 1
+
+
+def test_the_strengths_of_the_job_of_roths_regulariser_are_the_variances_of_its_noises() -> None:
+    runs = [cell.run for cell in expand(as_job(load_job("jobs/roth.yaml")))]
+    sigmas = {sigma for run in runs if (sigma := run.sigma.at(0.0))}
+    gammas = {number(run.penalty.gamma) for run in runs if isinstance(run.penalty, Roth)}
+    assert sorted(gammas) == pytest.approx(sorted(sigma**2 for sigma in sigmas))
 
 
 def test_a_job_is_frozen() -> None:
