@@ -10,6 +10,7 @@ A job says which cells (loss, sigma, epoch, seed) to compute; results become Par
     results = harness.open_results()
     results.query("SELECT loss, sigma, avg(w1) FROM cells GROUP BY ALL")
     results.df("cells")                                 # a pandas table, if pandas is there
+    harness.compare("quickstart", by="sigma")           # contrasts of seeds, with intervals and verdicts
 
 Searches have the same doors: ``harness.tune("jobs/tune_ring.yaml")``. Any two sample sets are measured by
 ``harness.evaluate(real, fake)``, the theorems checked by ``harness.verify()``.
@@ -21,6 +22,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .contrasts.compare import compare
+    from .contrasts.contrast import Contrast
     from .errors import ClusterError, HarnessError, JobError, QueryError, StoreError, TuneError
     from .evaluation.compare import evaluate
     from .execution.run import Outcome, plan, run
@@ -37,6 +40,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ClusterError": "errors",
+    "Contrast": "contrasts.contrast",
     "DiracJob": "job.dirac",
     "Finding": "verification",
     "Grid": "job.job",
@@ -51,6 +55,7 @@ _HOMES = {
     "TuneError": "errors",
     "TuneJob": "job.tune",
     "Tuned": "search.tune",
+    "compare": "contrasts.compare",
     "dump_job": "job.reading",
     "evaluate": "evaluation.compare",
     "load_job": "job.reading",
@@ -64,6 +69,7 @@ _HOMES = {
 
 __all__ = [
     "ClusterError",
+    "Contrast",
     "DiracJob",
     "Finding",
     "Grid",
@@ -79,6 +85,7 @@ __all__ = [
     "TuneJob",
     "Tuned",
     "__version__",
+    "compare",
     "dump_job",
     "evaluate",
     "load_job",

@@ -48,12 +48,12 @@ def compare(
     """
     import pyarrow as pa
 
-    from ..contrasts.compare import compare as find
+    from ..contrasts.compare import contrasts_of
     from ..contrasts.contrast import row, sentence
     from ..storage.query import open_results
     from .rendering import to_text, write
 
-    found = find(
+    found = contrasts_of(
         open_results(results),
         job,
         other,

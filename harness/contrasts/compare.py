@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..errors import HarnessError, suggest
@@ -11,7 +12,7 @@ from ..job.job import Job
 from ..job.parts.settings import Collapsed
 from ..job.reading import parse_job
 from ..planning.grid import expand
-from ..storage.query import Results
+from ..storage.query import Results, open_results
 from ..storage.records import CELLS
 from .contrast import Contrast, Seed, contrast, corrected
 
@@ -22,6 +23,43 @@ _Place = tuple[Any, ...]
 
 
 def compare(
+    job: str,
+    other: str | None = None,
+    *,
+    results: str | Path = "results",
+    by: str | None = None,
+    metrics: Sequence[str] = ("w1", "bound_best"),
+    against: str | None = None,
+    epoch: int | None = None,
+    collapsed: Mapping[str, float] | None = None,
+) -> list[Contrast]:
+    """Contrasts of the values of an axis, or of two jobs, on the seeds of both: what ``harness compare`` prints.
+
+        for contrast in harness.compare("annealing", against="0"):
+            print(contrast)             # in words; contrast.verdict, .difference, .interval, .p, .shares
+
+    Args:
+      job: Name of a job with results.
+      other: A second one, with which the first is compared at every place of the grid that both have.
+      results: Root of the store.
+      by: The axis; may be left out where one alone has several values.
+      metrics: Columns of `cells`, or names in the table `metrics`.
+      against: The value that others are compared with; by default the first of the job file.
+      epoch: By default the last that all have.
+      collapsed: What counts as a collapsed seed: ``{"w1": 0.3}``; by default what the job file says.
+
+    Returns:
+      One per metric, value and combination of the other axes, corrected over all of them (Holm).
+
+    Raises:
+      HarnessError: If there is nothing to compare, or a name is unknown.
+    """
+    limit = None if collapsed is None else Collapsed.model_validate(dict(collapsed))
+    opened = open_results(results)
+    return contrasts_of(opened, job, other, by=by, metrics=metrics, against=against, epoch=epoch, collapsed=limit)
+
+
+def contrasts_of(
     results: Results,
     job: str,
     other: str | None = None,
@@ -32,24 +70,7 @@ def compare(
     epoch: int | None = None,
     collapsed: Collapsed | None = None,
 ) -> list[Contrast]:
-    """Contrasts of each value of an axis against one of them, everything else equal, on the same seeds.
-
-    Args:
-      results: Where the rows are.
-      job: Whose they are.
-      other: A second job, against which the first is compared at every place of the grid that both have.
-      by: The axis; may be left out where one alone has several values.
-      metrics: Columns of `cells`, or names in the table `metrics`.
-      against: The value that others are compared with; by default the first of the job file.
-      epoch: By default the last that all have.
-      collapsed: What counts as a collapsed seed; by default what the job file says.
-
-    Returns:
-      One per metric, value and combination of the other axes, corrected over all of them (Holm).
-
-    Raises:
-      HarnessError: If there is nothing to compare, or a name is unknown.
-    """
+    """What `compare` says of results that are open."""
     names = [job] if other is None else [job, other]
     _check_metrics(metrics, results, names)
     spec = [_job_file(results, name) for name in names]
@@ -162,6 +183,7 @@ def _axis(by: str | None, values: Mapping[str, Sequence[Any]]) -> str:
         return several[0]
     if by is None:
         raise HarnessError(f"--by: which axis? Those with several values: {', '.join(several) or 'none'}")
+    by = "schedule" if by == "sigma" else by  # as a job file has it
     if by not in AXES:
         raise HarnessError(f"--by: unknown axis '{by}'.{suggest(by, AXES)}")
     if by not in several:

@@ -102,6 +102,9 @@ class Contrast:
     p: float = math.nan
     interval: tuple[float, float] = (-math.inf, math.inf)
 
+    def __str__(self) -> str:
+        return sentence(self)
+
     @property
     def t_p(self) -> float:
         """Of the t test, uncorrected."""

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.contrasts.compare import compare
+import harness
+from harness.contrasts.compare import contrasts_of
 from harness.contrasts.contrast import sentence
 from harness.errors import HarnessError
 from harness.job.parts.settings import Collapsed
@@ -58,7 +59,7 @@ def results(store: Store) -> Results:
 
 def test_intervals_and_p_are_those_of_scipy_alone(results: Results) -> None:
     """Two contrasts, so Holm's levels are 2.5 % for the smaller p and 5 % for the other."""
-    constant, annealed = compare(results, "j", metrics=["w1"])
+    constant, annealed = contrasts_of(results, "j", metrics=["w1"])
     tests = {id(c): stats.ttest_rel(ours, NONE) for c, ours in ((constant, CONSTANT), (annealed, ANNEALED))}
     assert tests[id(annealed)].pvalue < tests[id(constant)].pvalue
     for found, level, times in ((annealed, 0.025, 2), (constant, 0.05, 1)):
@@ -86,7 +87,7 @@ def test_metrics_of_their_own_table_are_compared_too_and_more_modes_are_better(s
     write(store, {"0": NONE, "linear": ANNEALED})
     few, all_ = [5, 6, 7, 4, 8, 6, 5, 6], [8, 8, 8, 8, 7, 8, 8, 8]
     write_modes(store, {"0": few, "linear": all_})
-    (found,) = compare(Results(store.root), "j", metrics=["modes"], collapsed=Collapsed(modes=8))
+    (found,) = contrasts_of(Results(store.root), "j", metrics=["modes"], collapsed=Collapsed(modes=8))
     assert found.t_p == pytest.approx(stats.ttest_rel(all_, few).pvalue, rel=1e-9)
     assert found.verdict == "better"
     assert found.shares is not None
@@ -97,19 +98,21 @@ def test_metrics_of_their_own_table_are_compared_too_and_more_modes_are_better(s
 
 def test_a_metric_that_no_table_has_is_refused(results: Results) -> None:
     with pytest.raises(HarnessError, match="no column 'mode' of numbers, and no such metric"):
-        compare(results, "j", metrics=["mode"])
+        contrasts_of(results, "j", metrics=["mode"])
 
 
 def test_all_contrasts_that_are_reported_are_corrected_together(results: Results) -> None:
-    alone = {found.ours: found.p for found in compare(results, "j", metrics=["w1"])}
+    alone = {found.ours: found.p for found in contrasts_of(results, "j", metrics=["w1"])}
     together = {
-        found.ours: found.p for found in compare(results, "j", metrics=["w1", "bound_best"]) if found.metric == "w1"
+        found.ours: found.p
+        for found in contrasts_of(results, "j", metrics=["w1", "bound_best"])
+        if found.metric == "w1"
     }
     assert together["linear"] == pytest.approx(2 * alone["linear"], rel=1e-9)
 
 
 def test_shares_of_the_same_seeds_are_mcnemars(results: Results) -> None:
-    (_, annealed) = compare(results, "j", metrics=["w1"], collapsed=Collapsed(w1=0.3))
+    (_, annealed) = contrasts_of(results, "j", metrics=["w1"], collapsed=Collapsed(w1=0.3))
     assert annealed.shares is not None
     assert (annealed.shares.ours, annealed.shares.theirs) == ((0, 8), (5, 8))
     assert annealed.shares.p == pytest.approx(2 / 2**5)  # five discordant pairs, all on one side
@@ -119,7 +122,7 @@ def test_shares_of_the_same_seeds_are_mcnemars(results: Results) -> None:
 
 def test_seeds_without_a_partner_are_left_out_and_counted(store: Store) -> None:
     write(store, {"0": NONE[:5], "linear": ANNEALED})
-    (found,) = compare(Results(store.root), "j", metrics=["w1"], collapsed=Collapsed(w1=0.3))
+    (found,) = contrasts_of(Results(store.root), "j", metrics=["w1"], collapsed=Collapsed(w1=0.3))
     assert (found.num_pairs, found.num_ours_alone, found.num_theirs_alone) == (5, 3, 0)
     assert found.difference.mean == pytest.approx(np.mean(ANNEALED[:5]) - np.mean(NONE[:5]))
     assert "on 5 pairs of seeds" in sentence(found)
@@ -132,7 +135,7 @@ def test_seeds_that_are_not_the_same_are_compared_by_welchs_test(store: Store) -
     write(store, {"0": NONE})
     rows = [cell(cell_id=f"other-{k}", schedule="linear", seed=100 + k, w1=v) for k, v in enumerate(ANNEALED)]
     store.write_part("j", "cells", rows, part="other")
-    (found,) = compare(Results(store.root), "j", metrics=["w1"])
+    (found,) = contrasts_of(Results(store.root), "j", metrics=["w1"])
     assert not found.is_paired
     assert found.t_p == pytest.approx(stats.ttest_ind(ANNEALED, NONE, equal_var=False).pvalue, rel=1e-9)
     assert math.isnan(found.wilcoxon_p)
@@ -143,7 +146,7 @@ def test_what_diverged_or_failed_is_counted_and_never_dropped(store: Store) -> N
     write(store, {"0": NONE, "linear": [None, *ANNEALED[1:]]})
     diverged = cell(cell_id="d", schedule="linear", seed=8, w1=5.0, status="diverged")
     store.write_part("j", "cells", [diverged, cell(cell_id="e", schedule="0", seed=8, w1=0.2)], part="later")
-    (found,) = compare(Results(store.root), "j", metrics=["w1"], collapsed=Collapsed(w1=0.3))
+    (found,) = contrasts_of(Results(store.root), "j", metrics=["w1"], collapsed=Collapsed(w1=0.3))
     assert found.num_pairs == 8  # the failed one has no distance; the diverged one has its last finite one
     assert found.num_diverged == (1, 0)
     assert found.shares is not None
@@ -155,12 +158,12 @@ def test_each_combination_of_other_axes_is_a_contrast_of_its_own(store: Store) -
     write(store, {"0": NONE, "linear": ANNEALED})
     write(store, {"0": CONSTANT, "linear": ANNEALED}, loss="hinge")
     results = Results(store.root)
-    found = compare(results, "j", by="schedule", metrics=["w1"])
+    found = contrasts_of(results, "j", by="schedule", metrics=["w1"])
     assert [contrast.within for contrast in found] == ["loss hinge", "loss minimax"]
     assert found[0].their_mean == pytest.approx(np.mean(CONSTANT))
     with pytest.raises(HarnessError, match="--by: which axis\\? Those with several values: loss, schedule"):
-        compare(results, "j")
-    by_loss = compare(results, "j", by="loss", against="minimax", metrics=["w1"])
+        contrasts_of(results, "j")
+    by_loss = contrasts_of(results, "j", by="loss", against="minimax", metrics=["w1"])
     assert [(contrast.ours, contrast.within) for contrast in by_loss] == [
         ("hinge", "schedule 0"),
         ("hinge", "schedule linear"),
@@ -169,14 +172,14 @@ def test_each_combination_of_other_axes_is_a_contrast_of_its_own(store: Store) -
 
 def test_a_search_is_compared_though_its_file_names_no_grid(results: Results) -> None:
     results.store.write_job("j", dump_job(search_of(f"{HEAD}{SPACE}")))
-    found = compare(results, "j", against="0", metrics=["w1"])
+    found = contrasts_of(results, "j", against="0", metrics=["w1"])
     assert [contrast.ours for contrast in found] == ["0.1", "linear"]
 
 
 def test_two_jobs_are_compared_where_both_have_cells(store: Store) -> None:
     write(store, {"0": NONE, "linear": ANNEALED})
     write(store, {"linear": CONSTANT}, job="k")
-    (found,) = compare(Results(store.root), "j", "k", metrics=["w1"])
+    (found,) = contrasts_of(Results(store.root), "j", "k", metrics=["w1"])
     assert (found.ours, found.theirs) == ("j", "k")
     assert found.difference.mean == pytest.approx(np.mean(ANNEALED) - np.mean(CONSTANT))
 
@@ -189,7 +192,7 @@ def test_of_jobs_that_do_not_differ_few_are_called_different(tmp_path: Path) -> 
         store = Store(tmp_path / str(number))
         for job in ("one", "two"):
             write(store, {"0": list(random.lognormal(-1, 0.6, 12))}, job=job)
-        (found,) = compare(Results(store.root), "one", "two", metrics=["w1"])
+        (found,) = contrasts_of(Results(store.root), "one", "two", metrics=["w1"])
         false += found.verdict != "undecided"
     assert false <= total * 0.05 + 3 * math.sqrt(total * 0.05 * 0.95)
 
@@ -238,3 +241,10 @@ def test_the_command_says_verdicts_in_words_and_has_all_numbers_for_programs(res
     assert rows[1]["difference"] == pytest.approx(np.mean(ANNEALED) - np.mean(NONE), rel=1e-12)
     table = list(csv.DictReader(io.StringIO(command(*asked, "--format", "csv").stdout)))
     assert float(table[1]["holm_p"]) == rows[1]["holm_p"]
+
+
+def test_from_python_it_is_the_same(results: Results) -> None:
+    found = harness.compare("j", results=results.store.root, metrics=["w1"], collapsed={"w1": 0.3})
+    assert found == contrasts_of(results, "j", metrics=["w1"], collapsed=Collapsed(w1=0.3))
+    assert str(found[1]) == sentence(found[1])
+    assert harness.compare("j", results=results.store.root, by="sigma", metrics=["w1"]) != []
