@@ -185,13 +185,15 @@ def test_a_diameter_that_is_given_is_used() -> None:
 
 
 @pytest.mark.slow
-def test_limits_of_the_best_bounds_hold_after_the_best_has_been_chosen() -> None:
+def test_limits_of_the_best_bounds_hold_after_the_best_has_been_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """In 1,000 repeats they are below the true least bound in at most 5 %, and its Monte Carlo error.
 
     The truth is by quadrature of the densities of both noisy sets. The limits of the chosen sigma alone would be below
     it in some 8 %.
     """
     generator, grid = seeded(4), np.geomspace(0.02, 1.0, 13).tolist()
+    # sliced bounds are exact, and take most of the time
+    monkeypatch.setattr(SetPair, "_measure_sliced", lambda pair, _: pair._sliced.update(dict.fromkeys(grid, 0.0)))
     real = torch.randn(4, 1, generator=generator)
     fake = 0.3 * torch.randn(4, 1, generator=generator) + real + 0.02
     truth = {form: min(bound_by_quadrature(form, real, fake, sigma) for sigma in grid) for form in ("paper", "sharp")}
