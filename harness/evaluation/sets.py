@@ -27,7 +27,8 @@ _MIN_HALVED = 4  # samples in the smaller set, below which half of it is no set 
 class Geometry:
     """What the bounds need to know of two sample sets besides their divergence.
 
-    A bound is that at the estimated divergence or, with `z`, that many standard errors above it (`upper_z`).
+    A bound is that at the estimated divergence or, with `limits`, at one of so many upper 95 % limits that hold
+    together (`upper_limit`).
     """
 
     dimension: int
@@ -37,26 +38,26 @@ class Geometry:
         """C: the diameter of the union of both noisy supports."""
         return noisy_diameter(self.data_diameter, sigma=sigma, dimension=self.dimension, noise=noise)
 
-    def paper(self, divergence: NoisyDivergence, noise: Noise = TRUNCATED, *, z: float = 0.0) -> Bound:
+    def paper(self, divergence: NoisyDivergence, noise: Noise = TRUNCATED, *, limits: int = 0) -> Bound:
         """The bound of Theorem 3.3."""
-        return self._from_jsd(paper_bound, divergence, noise, z)
+        return self._from_jsd(paper_bound, divergence, noise, limits)
 
-    def sharp(self, divergence: NoisyDivergence, noise: Noise = TRUNCATED, *, z: float = 0.0) -> Bound:
+    def sharp(self, divergence: NoisyDivergence, noise: Noise = TRUNCATED, *, limits: int = 0) -> Bound:
         """Its sharp form."""
-        return self._from_jsd(sharp_bound, divergence, noise, z)
+        return self._from_jsd(sharp_bound, divergence, noise, limits)
 
-    def weighted(self, divergence: NoisyDivergence, noise: Noise, *, z: float = 0.0) -> Bound:
+    def weighted(self, divergence: NoisyDivergence, noise: Noise, *, limits: int = 0) -> Bound:
         """The weighted bound."""
         return weighted_bound(
-            weighted_tv=_limit(divergence.weighted_tv, z),
+            weighted_tv=upper_limit(divergence.weighted_tv, limits),
             sigma=divergence.sigma,
             dimension=self.dimension,
             noise=noise,
         )
 
-    def _from_jsd(self, form: Callable[..., Bound], divergence: NoisyDivergence, noise: Noise, z: float) -> Bound:
+    def _from_jsd(self, form: Callable[..., Bound], divergence: NoisyDivergence, noise: Noise, limits: int) -> Bound:
         return form(
-            jsd=_limit(divergence.jsd, z),
+            jsd=upper_limit(divergence.jsd, limits),
             sigma=divergence.sigma,
             dimension=self.dimension,
             diameter=self.noisy_diameter(divergence.sigma, noise),
@@ -148,21 +149,21 @@ class SetPair:
         """
         self._measure(self.grid, TRUNCATED)
         over_grid = [self._divergences[TRUNCATED, sigma] for sigma in self.grid]
-        geometry, z = self.geometry, upper_z(len(self.grid))
+        geometry, all_sigmas = self.geometry, len(self.grid)
 
-        def least(form: Callable[..., Bound], *arguments: Noise, z: float = 0.0) -> float:
-            return min(form(divergence, *arguments, z=z).value for divergence in over_grid)
+        def least(form: Callable[..., Bound], *arguments: Noise, limits: int = 0) -> float:
+            return min(form(divergence, *arguments, limits=limits).value for divergence in over_grid)
 
         self._measure_sliced(self.grid)
         best_sliced = min(self.grid, key=self._sliced.__getitem__)
         return {
             "bound_best": least(geometry.paper),
-            "bound_best_upper": least(geometry.paper, z=z),
+            "bound_best_upper": least(geometry.paper, limits=all_sigmas),
             "bound_best_sigma": min(over_grid, key=lambda divergence: geometry.paper(divergence).value).sigma,
             "bound_sharp_best": least(geometry.sharp),
-            "bound_sharp_best_upper": least(geometry.sharp, z=z),
+            "bound_sharp_best_upper": least(geometry.sharp, limits=all_sigmas),
             "bound_weighted_best": least(geometry.weighted, TRUNCATED),
-            "bound_weighted_best_upper": least(geometry.weighted, TRUNCATED, z=z),
+            "bound_weighted_best_upper": least(geometry.weighted, TRUNCATED, limits=all_sigmas),
             "bound_sliced_best": self._sliced[best_sliced],
             "bound_sliced_best_sigma": best_sliced,
         }
@@ -242,7 +243,7 @@ class SetPair:
         return {
             "noise_variance": noise.variance(sigma=divergence.sigma, dimension=self.geometry.dimension),
             "bound_weighted": self.geometry.weighted(divergence, noise).value,
-            "bound_weighted_upper": self.geometry.weighted(divergence, noise, z=upper_z()).value,
+            "bound_weighted_upper": self.geometry.weighted(divergence, noise, limits=1).value,
         }
 
     def _with_bounded_support(self, divergence: NoisyDivergence, noise: Noise) -> Columns:
@@ -251,11 +252,11 @@ class SetPair:
         return {
             "diameter": self.geometry.noisy_diameter(divergence.sigma, noise),
             "bound_paper": paper.value,
-            "bound_paper_upper": self.geometry.paper(divergence, noise, z=upper_z()).value,
+            "bound_paper_upper": self.geometry.paper(divergence, noise, limits=1).value,
             "bound_paper_noise_term": paper.noise_term,
             "bound_paper_divergence_term": paper.divergence_term,
             "bound_sharp": self.geometry.sharp(divergence, noise).value,
-            "bound_sharp_upper": self.geometry.sharp(divergence, noise, z=upper_z()).value,
+            "bound_sharp_upper": self.geometry.sharp(divergence, noise, limits=1).value,
             "vacuous": paper.value > self.geometry.data_diameter,
         }
 
@@ -281,18 +282,19 @@ def _with_bound_holds(columns: Columns) -> Columns:
     return {**columns, "bound_holds": holds}
 
 
-@functools.cache
-def upper_z(num: int = 1) -> float:
-    """Standard errors between an estimate and its upper 95 % limit; of `num` limits that hold together (Bonferroni).
+def upper_limit(estimate: Estimate, num: int = 1) -> float:
+    """An upper 95 % limit of an estimate: one of `num` that hold together (Bonferroni); for 0 the value itself.
 
     A limit is used after the least of many values has been chosen, which is the more likely to be too small by chance:
-    only limits that hold for all of them at once still hold for the chosen one.
+    only limits that hold for all of them at once still hold for the chosen one. Where samples were the centres of no
+    draw, the limit has room for what they may hide: so many of them that draws would have met one, at this level.
     """
-    return NormalDist().inv_cdf(1 - _LEVEL / num)
-
-
-def _limit(estimate: Estimate, z: float) -> float:
-    return estimate.value + z * estimate.standard_error
+    if num == 0:
+        return estimate.value
+    level = _LEVEL / num
+    return (
+        estimate.value + NormalDist().inv_cdf(1 - level) * estimate.standard_error - math.log(level) * estimate.unseen
+    )
 
 
 def _unbounded(noise: Noise) -> Noise:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float64, Int64
@@ -28,7 +28,7 @@ from torch import Generator, Tensor
 
 from .kernels import Centres, Draws, log_kernel_sums
 from .levels import MixedLevels
-from .noise import TRUNCATED, Noise
+from .noise import TRUNCATED, Noise, truncation_radius
 from .samples import ProgressCallback, SampleSet, check_pair, chunks, pooled_mean, rows
 
 LOG2 = math.log(2.0)
@@ -36,10 +36,16 @@ LOG2 = math.log(2.0)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A Monte Carlo estimate. `standard_error` is 0 where the value is exact."""
+    """A Monte Carlo estimate. `standard_error` is 0 where the value is exact.
+
+    Attributes:
+      unseen: What a share of 1 / num_draws of the samples could add, all on one side, where not all samples were
+        centres of draws: neither value nor standard error knows of those that were not.
+    """
 
     value: float
     standard_error: float
+    unseen: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,8 @@ def noisy_divergences(
 
     All sigmas share the same unit draws (common random numbers), so one matrix product serves them all and the
     values are smooth in sigma. Centres are drawn evenly, which lowers the variance; the reported standard error is
-    that of independent draws, hence on the safe side. The sets are read in parts: memory does not grow with them.
+    that of independent draws, hence on the safe side. Where there are fewer draws than samples, some are no centres
+    (`Estimate.unseen`). The sets are read in parts: memory does not grow with them.
 
     Args:
       real: Samples, shape ``[n, d]``, data units.
@@ -121,7 +128,15 @@ def noisy_divergences(
         logits = draws.logits(real, fake, positive, progress=progress)
         distances = torch.stack([draws.distances(sigma) for sigma in positive])
         is_bounded = math.isfinite(noise.radius(sigma=1.0, dimension=real.shape[1]))
+        unseen = [samples for samples in (real, fake) if num_draws < len(samples)]
+        farthest = max(
+            (float((part - mean).norm(dim=1).max()) for one in unseen for _, part in chunks(one, device=mean.device)),
+            default=0.0,
+        )
         for found in _from_draws(positive, logits.T.contiguous(), distances, is_bounded=is_bounded):
+            if unseen:
+                reach = farthest + found.sigma * truncation_radius(sigma=1.0, dimension=real.shape[1])
+                found = _with_unseen(found, len(unseen) / (2 * num_draws), farthest=reach)
             noisy[found.sigma] = _with_atoms(found, noisy[0.0], clean) if clean else found
     return [noisy[sigma] for sigma in sigmas]
 
@@ -166,7 +181,7 @@ def _with_atoms(continuous: NoisyDivergence, discrete: NoisyDivergence, share: f
 
     def together(of_atoms: Estimate, of_the_rest: Estimate) -> Estimate:
         value = share * of_atoms.value + (1 - share) * of_the_rest.value
-        return Estimate(value, (1 - share) * of_the_rest.standard_error)
+        return Estimate(value, (1 - share) * of_the_rest.standard_error, (1 - share) * of_the_rest.unseen)
 
     def kl(of_atoms: Estimate | None, of_the_rest: Estimate | None) -> Estimate | None:
         """Infinite where either is, and the truncated noise of the rest leaves no other that a draw could tell."""
@@ -278,6 +293,23 @@ def _from_draws(
     )
     columns = zip(sigmas, jsd, tv, forward, backward, weighted, strict=True)
     return [NoisyDivergence(*column) for column in columns]
+
+
+def _with_unseen(found: NoisyDivergence, share: float, *, farthest: float) -> NoisyDivergence:
+    """The estimates with what samples could add that are the centres of no draw.
+
+    A draw's value is at most log 2, 1, and twice its distance from x0.
+
+    Args:
+      share: Of both measures together: half of 1 / num_draws for each that has such samples.
+      farthest: From x0 that a draw may be, data units.
+    """
+    return replace(
+        found,
+        jsd=replace(found.jsd, unseen=share * LOG2),
+        tv=replace(found.tv, unseen=share),
+        weighted_tv=replace(found.weighted_tv, unseen=share * 2 * farthest),
+    )
 
 
 def _means(values: Float64[Tensor, "*a num"]) -> tuple[Float64[Tensor, "*a"], Float64[Tensor, "*a"]]:
