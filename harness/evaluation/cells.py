@@ -76,22 +76,30 @@ class Floor:
 
     Attributes:
       num_samples: In each of the other sets.
+      are_all: Whether each is all other real samples there are.
       w1, w1_sliced: Of each of them, data units.
     """
 
     num_samples: int
+    are_all: bool
     w1: Sequence[float]
     w1_sliced: Sequence[float]
 
     @property
     def columns(self) -> Columns:
-        """Mean and standard deviation over the sets."""
+        """Mean and standard deviation over the sets; no deviation of sets that are all there is.
+
+        Parts of one training set vary less than fresh sets would, the less the larger they are.
+        """
         return {
             "real_w1": fmean(self.w1),
-            "real_w1_sd": stdev(self.w1),
+            "real_w1_sd": self._sd(self.w1),
             "real_w1_sliced": fmean(self.w1_sliced),
-            "real_w1_sliced_sd": stdev(self.w1_sliced),
+            "real_w1_sliced_sd": self._sd(self.w1_sliced),
         }
+
+    def _sd(self, distances: Sequence[float]) -> float | None:
+        return None if self.are_all else stdev(distances)
 
     def below(self, pair: SetPair) -> Columns:
         """How far the distances of a generator's samples, as many, are above it."""
@@ -256,6 +264,7 @@ class Evaluator:
         others = [self.source.real_samples(len(flat), index).flatten(1) for index in range(_NUM_REAL_SETS)]
         return Floor(
             num_samples=len(others[0]),
+            are_all=len(others[0]) == self.source.num_real_samples,
             w1=[transport.w1(flat, other) for other in others],
             w1_sliced=[project(flat, other, self.directions).w1() for other in others],
         )

@@ -16,7 +16,7 @@ from ..theory import transport
 from ..theory.bounds import Bound, noisy_diameter, paper_bound, pooled_diameter, sharp_bound, weighted_bound
 from ..theory.divergences import Estimate, NoisyDivergence, noisy_divergences
 from ..theory.noise import GAUSSIAN, TRUNCATED, Noise
-from ..theory.samples import EveryOther, ProgressCallback, SampleSet
+from ..theory.samples import Half, ProgressCallback, SampleSet
 from ..theory.sliced import Projections, project
 
 _LEVEL = 0.05
@@ -199,7 +199,7 @@ class SetPair:
         self._measure([*sigmas, *self.grid] if noise == TRUNCATED else sigmas, noise)
         self._measure(sigmas, _unbounded(noise))
         if min(len(self.real), len(self.fake)) >= _MIN_HALVED:
-            halves = EveryOther(self.real), EveryOther(self.fake)
+            halves = Half(self.real), Half(self.fake)
             self._of_halves |= self._found(*halves, sigmas, noise, known=self._of_halves)
 
     def _measure(self, sigmas: Iterable[float], noise: Noise) -> None:

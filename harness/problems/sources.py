@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -90,6 +91,11 @@ class Source:
             return self.held_out[:num]
         assert self.draw is not None
         return self.draw(num, Generator(self.device).manual_seed(stream_seed("held_out")))
+
+    @property
+    def num_real_samples(self) -> float:
+        """How many there are to draw `real_samples` from."""
+        return math.inf if self.training is None else len(self.training)
 
     def real_samples(self, num: int, index: int) -> Tensor:
         """What a perfect generator would give: other real samples than the held-out ones, ``[at most num, *shape]``.

@@ -5,13 +5,14 @@ A tensor ``[n, d]`` is a sample set; so is anything else of that shape whose row
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float64, Integer
-from torch import Tensor
+from torch import Generator, Tensor
 
 ROWS_AT_ONCE = 1024
 _NUMBERS_AT_ONCE = 2**22  # 32 MiB of float64
@@ -36,8 +37,8 @@ class SampleSet(Protocol):
 
 
 @dataclass(frozen=True)
-class EveryOther:
-    """Every other sample of a set, from the first on: another sample of what it is a sample of, of half the size."""
+class Half:
+    """A random half of a set, always the same: half as large a sample of what it is a sample of, in whatever order."""
 
     samples: SampleSet
 
@@ -50,10 +51,12 @@ class EveryOther:
         return -(-len(self.samples) // 2)
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            return self.samples[torch.arange(2 * start, 2 * stop, 2 * step)]
-        return self.samples[2 * index]
+        return self.samples[self._chosen[index.cpu() if isinstance(index, Tensor) else index]]
+
+    @functools.cached_property
+    def _chosen(self) -> Integer[Tensor, " k"]:
+        order = torch.randperm(len(self.samples), generator=Generator().manual_seed(0))
+        return order[: len(self)].sort().values
 
 
 def rows(

@@ -130,6 +130,13 @@ def test_a_perfect_generator_is_at_the_floor() -> None:
         assert abs(np.mean(above)) < 4 * error < 0.1
 
 
+def test_sets_that_are_all_there_is_have_no_deviation() -> None:
+    source = Source(shape=(1,), device=CPU, training=on_a_line(80, seeded(1)), held_out=on_a_line(80, seeded(2)))
+    columns = Evaluator(source, SETTINGS).against_real(on_a_line(80, seeded(3)), [0.5], seed=0)[0.5]
+    assert columns["real_w1_sd"] is None
+    assert columns["w1_minus_floor"] is not None
+
+
 def test_where_training_samples_are_too_few_there_is_no_floor_at_the_generators_number() -> None:
     source = Source(shape=(1,), device=CPU, training=on_a_line(50, seeded(1)), held_out=on_a_line(80, seeded(2)))
     columns = Evaluator(source, SETTINGS).against_real(on_a_line(80, seeded(3)), [0.5], seed=0)[0.5]

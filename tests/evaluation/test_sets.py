@@ -206,17 +206,41 @@ def test_limits_of_the_best_bounds_hold_after_the_best_has_been_chosen(monkeypat
     assert min(below.values()) > 0  # of limits, not of something far away
 
 
-def test_half_of_the_sets_is_every_other_sample_of_each() -> None:
+def test_half_of_the_sets_is_a_random_half_of_each() -> None:
     real, fake = samples(40, 1, dimension=1), samples(40, 2, dimension=1)
     columns = make_pair(real, fake, num_draws=20_000).at(0.3)
-    expected = jsd_by_quadrature(real[::2], fake[::2], 0.3)
+    kept = torch.randperm(40, generator=seeded(0))[:20].sort().values
+    expected = jsd_by_quadrature(real[kept], fake[kept], 0.3)
     assert columns["jsd_mixture_half"] == pytest.approx(expected, abs=0.005)
     assert columns["jsd_mixture"] == pytest.approx(jsd_by_quadrature(real, fake, 0.3), abs=0.005)
-    assert expected > columns["jsd_mixture"] + 0.02  # of two samples of one distribution, the smaller differ more
+    assert expected > columns["jsd_mixture"] + 0.01  # of two samples of one distribution, the smaller differ more
+
+
+def test_half_of_sets_in_an_order_of_their_own_is_no_other_measure() -> None:
+    """Two clusters in turn, as files ``a_0, b_0, a_1, ...`` are: every other sample would be one cluster alone."""
+    real, fake = (samples(400, seed, dimension=1) * 0.1 for seed in (1, 2))
+    for part, offset in ((real, 0), (fake, 0)):
+        part[offset::2] += 2
+    fake = fake[torch.arange(400).roll(1)]  # every other sample: the other cluster
+    columns = make_pair(real, fake, num_draws=2000).at(0.3)
+    assert columns["jsd_mixture_half"] < columns["jsd_mixture"] + 0.02
 
 
 def test_sets_too_small_to_be_halved_have_no_half() -> None:
     assert make_pair(samples(3, 1)).at(0.2)["jsd_mixture_half"] is None
+
+
+def test_limits_have_room_for_samples_that_are_no_centres() -> None:
+    """Three of 1,000 generated samples are far away: 100 draws often meet none of them, and W1 is 0.3 all the same."""
+    real = torch.zeros(1000, 1)
+    fake = torch.zeros(1000, 1)
+    fake[:3] = 100.0
+    w1, grid = 0.3, [0.01, 0.1]
+    below = 0
+    for seed in range(100):
+        pair = SetPair(real, fake, grid=grid, num_draws=100, directions=torch.eye(1).double(), generator=seeded(seed))
+        below += min(pair.best[f"bound_{form}best_upper"] for form in ("", "sharp_", "weighted_")) < w1
+    assert below <= 100 * 0.05 + 3 * math.sqrt(100 * 0.05 * 0.95)
 
 
 # --- what it costs -----------------------------------------------------------------------------------------------
