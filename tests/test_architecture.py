@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1] / "harness"
 # The layers, from the user down. A folder imports only what its row names, and a row names only rows below it.
 LAYERS = {
     # the front door: the public names, loaded when they are first used
-    "__init__": "search execution evaluation verification planning job storage errors",
+    "__init__": "search contrasts execution evaluation verification planning job storage errors",
     # python -m harness
     "__main__": "cli",
     # the commands: reads options, prints answers

@@ -23,7 +23,7 @@ METRIC_VERSION = 4
 """Raised when a column that is measured of samples changes its meaning or its rounding: old rows are stale then.
 
 Generators of protocol ``train`` are measured again from their snapshots. What discriminators said is kept from the old
-rows (`records.OF_DISCRIMINATORS`): where that changes, raise `TRAINING_VERSION`.
+rows (`records.OF_DISCRIMINATORS`): where one of these changes, raise `TRAINING_VERSION`; a new one is null in them.
 """
 
 

@@ -24,8 +24,8 @@ class StoreView(Protocol):
         """Those of the generators that are there."""
         ...
 
-    def told_by_training(self, job: str, cell_ids: Collection[str]) -> Mapping[str, Columns]:
-        """What the training of completed cells told (`records.OF_DISCRIMINATORS`), by cell_id."""
+    def told_by_training(self, job: str, cells: Mapping[str, SnapshotKey]) -> Mapping[str, Columns]:
+        """What the training of completed cells told (`records.OF_DISCRIMINATORS`), where the generator is there."""
         ...
 
 
@@ -96,10 +96,8 @@ def _is_of_one_training(old: Any, new: Any) -> bool:
 def _kept(trained: Sequence[tuple[Cell, str]], job: str, store: StoreView) -> dict[str, Columns]:
     if not trained:
         return {}
-    there = store.snapshots_among({cell.generator for cell, _ in trained})
-    with_snapshot = [(cell, old_id) for cell, old_id in trained if cell.generator in there]
-    told = store.told_by_training(job, {old_id for _, old_id in with_snapshot})
-    return {cell.cell_id: told[old_id] for cell, old_id in with_snapshot if old_id in told}
+    told = store.told_by_training(job, {old_id: cell.generator for cell, old_id in trained})
+    return {cell.cell_id: told[old_id] for cell, old_id in trained if old_id in told}
 
 
 def changes(old: Any, new: Any, *, path: str = "") -> list[str]:

@@ -87,6 +87,7 @@ CELLS = _schema(
     _field("seed", _int, "names the member's random streams"),
     _field("updates", _text, "protocol dirac: simultaneous, or alternating with the discriminator's steps"),
     _field("run_id", _text, "the run whose generator this is; names its snapshots"),
+    _field("snapshot", _text, "the file of the store's snapshots that has the generator; null in searches"),
     _field("iterations", _int, "discriminator updates (probe) or generator updates (train) done"),
     _field(
         "d_loss", _real, "discriminator's loss on noisy held-out samples; the last sound one in training if diverged"
@@ -282,7 +283,7 @@ TABLES: dict[str, pa.Schema] = {
 
 
 OF_DISCRIMINATORS = (
-    *("iterations", "sigma", "d_loss", "accuracy", "jsd_discriminator"),
+    *("snapshot", "iterations", "sigma", "d_loss", "accuracy", "jsd_discriminator"),
     *(field.name for field in (*_OUTPUTS, *_GRADIENTS)),
 )
 """Columns of ``cells`` that the training of a cell told, and that its generator alone cannot tell again."""

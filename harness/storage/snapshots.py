@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from ..errors import SnapshotsLostError, StateLostError, StoreError
@@ -28,12 +28,13 @@ class Snapshots:
 
     def __init__(self, files: Files) -> None:
         self._place = files
-        self._files: dict[SnapshotKey, str] = {}  # known so far
+        self._files: dict[SnapshotKey, list[str]] = {}  # known so far; a second training makes a second one
         self._known: set[str] = set()  # files
 
-    def write(self, content: bytes) -> None:
-        """Keeps generators: a safetensors file whose metadata name them (`training/snapshots.py`)."""
+    def write(self, content: bytes) -> str:
+        """Keeps generators: a safetensors file whose metadata name them (`training/snapshots.py`); the file's name."""
         self._place.put(f"{FOLDER}/{_name(content)}", content)
+        return _name(content)
 
     def among(self, keys: Collection[SnapshotKey]) -> frozenset[SnapshotKey]:
         """Those of the generators that are there.
@@ -47,8 +48,12 @@ class Snapshots:
                 for name, found in zip(new, pool.map(self._keys_in, new), strict=True):
                     self._known.add(name)
                     for key in found:
-                        self._files.setdefault(key, name)
+                        self._files.setdefault(key, []).append(name)
         return frozenset(key for key in keys if key in self._files)
+
+    def files(self, keys: Collection[SnapshotKey]) -> dict[SnapshotKey, tuple[str, ...]]:
+        """The files that hold each generator, of those that are there; several where it was trained several times."""
+        return {key: tuple(self._files[key]) for key in self.among(keys)}
 
     def contents(self) -> dict[str, list[SnapshotKey]]:
         """Which generators each file holds, by the files' names; a look at each file."""
@@ -56,11 +61,11 @@ class Snapshots:
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
             return dict(zip(names, pool.map(self._keys_in, names), strict=True))
 
-    def read(self, keys: Collection[SnapshotKey]) -> list[bytes]:
-        """The files that hold these generators, each once.
+    def chosen(self, keys: Collection[SnapshotKey]) -> dict[SnapshotKey, str]:
+        """A file that holds each generator; of several all take the same.
 
         Raises:
-          SnapshotsLostError: If one is not there, or its content is not what was written; it is deleted then.
+          SnapshotsLostError: If one is not there.
         """
         missing = set(keys) - self.among(keys)
         if missing:
@@ -68,24 +73,32 @@ class Snapshots:
             raise SnapshotsLostError(
                 f"{self._place.root}: no snapshot of run {run_id} at epoch {epoch}", frozenset(missing)
             )
-        return [self._read(name) for name in dict.fromkeys(self._files[key] for key in keys)]
+        return {key: self._files[key][0] for key in keys}
+
+    def read(self, files: Mapping[SnapshotKey, str]) -> dict[str, bytes]:
+        """The files of generators, each once, by name.
+
+        Raises:
+          SnapshotsLostError: If one is not there, or its content is not what was written; it is deleted then.
+        """
+        return {name: self._read(name, [key for key in files if files[key] == name]) for name in set(files.values())}
 
     def forget(self, keys: Collection[SnapshotKey]) -> None:
         """Told that generators are not there, whatever was seen before."""
-        for name in {self._files.pop(key) for key in keys if key in self._files}:
-            self._known.discard(name)
+        for key in keys:
+            self._known.difference_update(self._files.pop(key, ()))
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, keys: Collection[SnapshotKey]) -> bytes:
         path = self._place.path(f"{FOLDER}/{name}")
         content = self._place.content(f"{FOLDER}/{name}")
         if content is not None and name == _name(content):
             return content
-        keys = frozenset(key for key, file in self._files.items() if file == name)
-        self.forget(keys)
+        lost = frozenset(keys) | {key for key, files in self._files.items() if name in files}
+        self.forget(lost)
         if content is None:
-            raise SnapshotsLostError(f"{path}: is gone", keys)
+            raise SnapshotsLostError(f"{path}: is gone", lost)
         self._place.delete([f"{FOLDER}/{name}"])
-        raise SnapshotsLostError(f"{path}: was damaged, and is deleted", keys)
+        raise SnapshotsLostError(f"{path}: was damaged, and is deleted", lost)
 
     def _keys_in(self, name: str) -> list[SnapshotKey]:
         """Which generators a file holds, from its header."""

@@ -211,14 +211,25 @@ class Store(StoreWriter):
             for row in rows.sort_by(first_null).select(columns).to_pylist()
         }
 
-    def told_by_training(self, job: str, cell_ids: Collection[str]) -> Mapping[str, Columns]:
-        """What the training of completed cells told (`records.OF_DISCRIMINATORS`), by cell_id."""
-        columns = ["cell_id", "status", *OF_DISCRIMINATORS]
-        return {
-            row["cell_id"]: {name: row[name] for name in OF_DISCRIMINATORS}
-            for row in self.read_rows("cells", job, columns=columns)
-            if row["status"] == "completed" and row["cell_id"] in cell_ids
-        }
+    def told_by_training(self, job: str, cells: Mapping[str, SnapshotKey]) -> Mapping[str, Columns]:
+        """What the training of completed cells told, by cell_id, of those whose very generator is there.
+
+        A row names its generator's file; where it does not, as earlier ones, there must be one file alone. A generator
+        that was trained several times, by other jobs or on other machines, need not be the same.
+
+        Args:
+          cells: Their generators, by cell_id.
+        """
+        files = self.snapshots.files(set(cells.values()))
+        told = {}
+        for row in self.read_rows("cells", job, columns=["cell_id", "status", *OF_DISCRIMINATORS]):
+            key = cells.get(row["cell_id"])
+            if row["status"] != "completed" or key is None or key not in files:
+                continue
+            file = row["snapshot"] or (files[key][0] if len(files[key]) == 1 else None)
+            if file in files[key]:
+                told[row["cell_id"]] = {**{name: row[name] for name in OF_DISCRIMINATORS}, "snapshot": file}
+        return told
 
     def last_sequence(self, job: str) -> int:
         """The largest `sequence` among a job's rows; 0 where there are none."""

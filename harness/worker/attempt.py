@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import torch
 
+from ..identity import SnapshotKey
 from ..storage.records import Columns
 from ..storage.writer import StoreWriter, new_part
 from . import devices
@@ -24,11 +25,16 @@ class PreemptedError(Exception):
 
 
 class Attempt:
-    """One attempt at a pack: its rows share the column `part`, its cells their time."""
+    """One attempt at a pack: its rows share the column `part`, its cells their time.
+
+    Attributes:
+      files: Of the generators that it has written or read.
+    """
 
     def __init__(self, task: Task, store: StoreWriter, device: torch.device) -> None:
         self._task, self._store, self._device = task, store, device
         self._part = new_part()
+        self.files: dict[SnapshotKey, str] = {}
         self._started, self._started_at = time.monotonic(), datetime.now(UTC)
 
     @property

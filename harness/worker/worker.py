@@ -178,7 +178,7 @@ class Worker:
                 attempt.write("training", unwritten)
                 unwritten = []
                 if pack.stage is None:
-                    yield from self._write_snapshots(pack, result, due)
+                    yield from self._write_snapshots(pack, result, due, attempt)
                 else:
                     self._write_states(pack, result, due)
                 yield from self._write_trained_cells(pack, result, attempt)
@@ -204,12 +204,15 @@ class Worker:
                     elif result.epoch == [start]:
                         yield member, result.state(0)
 
-    def _write_snapshots(self, pack: TrainingPack, result: Epoch, due: Sequence[int]) -> Iterator[Event]:
+    def _write_snapshots(
+        self, pack: TrainingPack, result: Epoch, due: Sequence[int], attempt: Attempt
+    ) -> Iterator[Event]:
         epochs = result.epoch
         sound = {(pack.runs[member].run_id, epochs[member]): member for member in due if result.diverged_at[member] < 0}
         if sound:
             weights = result.members.generators[list(sound.values())]
-            self._store.snapshots.write(encode(result.members.players.generator, weights, list(sound)))
+            file = self._store.snapshots.write(encode(result.members.players.generator, weights, list(sound)))
+            attempt.files |= dict.fromkeys(sound, file)
             yield SnapshotsWritten(frozenset(sound))
         for member in due:
             run, epoch, diverged_at = pack.runs[member], result.epoch[member], result.diverged_at[member]
@@ -246,7 +249,9 @@ class Worker:
         """Probes the snapshots that a pack names, and writes curves and cells."""
         source = self._source_of(pack)
         first = pack.probes[0].run
-        snapshots = self._read_snapshots([(one.run.run_id, one.epoch) for one in pack.probes], first.networks, source)
+        keys = [(one.run.run_id, one.epoch) for one in pack.probes]
+        files = self._store.snapshots.chosen(keys)
+        snapshots = self._weights(keys, files, first.networks, source, attempt)
         measurements: list[Measurement] = []
         losses = list(dict.fromkeys(cell.loss for cell in pack.cells))
         for result in probe(pack.probes, losses, snapshots, source):
@@ -257,13 +262,20 @@ class Worker:
             else:
                 yield self._write_probed_cells(pack, result, snapshots, measurements, attempt)
 
-    def _read_snapshots(self, keys: Sequence[SnapshotKey], networks: Network, source: Source) -> Tensor:
-        """Weights of generators, ``[k, p]``."""
+    def _weights(
+        self,
+        keys: Sequence[SnapshotKey],
+        files: Mapping[SnapshotKey, str],
+        networks: Network,
+        source: Source,
+        attempt: Attempt,
+    ) -> Tensor:
+        """Weights of generators ``[k, p]``, each from a file that holds it."""
         generator = StackedModule.generator(networks, source.shape)
-        found: dict[SnapshotKey, Tensor] = {}
-        for content in self._store.snapshots.read(keys):
-            found |= decode(generator, content)
-        return torch.stack([found[key] for key in keys]).to(self._device)
+        contents = self._store.snapshots.read(files)
+        held = {name: decode(generator, content) for name, content in contents.items()}
+        attempt.files |= files
+        return torch.stack([held[files[key]][key] for key in keys]).to(self._device)
 
     def _write_probed_cells(
         self, pack: ProbePack, result: Probed, snapshots: Tensor, measurements: Sequence[Measurement], attempt: Attempt
@@ -285,7 +297,8 @@ class Worker:
     def _measure(self, pack: MeasuringPack, attempt: Attempt) -> Iterator[Event]:
         """Measures the generators of a pack again, and writes their cells with what their training had told."""
         source, cells, first = self._source_of(pack), pack.cells, pack.cells[0].run
-        snapshots = self._read_snapshots([cell.generator for cell in cells], first.networks, source)
+        files = {cell.generator: pack.kept[cell.cell_id]["snapshot"] for cell in cells}
+        snapshots = self._weights([cell.generator for cell in cells], files, first.networks, source, attempt)
         seeds = [cell.seed for cell in cells]
         players = Players("measure", first.networks, source, seeds=seeds, batch=first.batch, families=None)
         sigma = [pack.kept[cell.cell_id]["sigma"] for cell in cells]
@@ -324,7 +337,13 @@ class Worker:
     ) -> CellsWritten:
         provenance, seconds = self._settings.provenance, attempt.seconds_per_cell()
         table = [
-            rows.cell_row(cell, provenance, **own, **attempt.circumstances(), seconds=seconds)
+            rows.cell_row(
+                cell,
+                provenance,
+                **{"snapshot": attempt.files.get(cell.generator), **own},
+                **attempt.circumstances(),
+                seconds=seconds,
+            )
             for cell, own in zip(cells, columns, strict=True)
         ]
         attempt.write_cells(table, curves=curves, metrics=rows.metric_rows(cells, evaluated))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from contextlib import redirect_stderr
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from harness.planning import cells
 from harness.storage.query import Results
 from harness.storage.records import OF_DISCRIMINATORS
 from harness.storage.store import Store
+from harness.training.snapshots import encode
 from harness.worker import worker
 from tests.in_process import harness as command
 
@@ -141,6 +143,49 @@ def test_rows_of_an_earlier_schema_are_read_and_measured_again(measured_before: 
     assert "0,16" in answer.stdout
     assert run(measured_before, store).is_complete
     assert all(row["w1_minus_floor"] is not None for row in rows(store).values())
+
+
+def test_a_row_is_measured_by_the_generator_of_its_own_training(
+    train_job: JobMaker, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same run of another machine need not have the same weights: its file is in the store too, and comes first."""
+    job = train_job()
+    run(job, store)
+    before = rows(store)
+    other = Store(tmp_path / "other")
+    with monkeypatch.context() as patch:  # a machine that rounds otherwise
+        patch.setattr(worker, "encode", lambda generator, weights, keys: encode(generator, weights * 1.5, keys))
+        run(job, other)
+    ours, theirs = (set(which.snapshots.contents()) for which in (store, other))
+    assert ours.isdisjoint(theirs)
+    for name in theirs:
+        content = other.place.content(f"snapshots/{name}")
+        assert content is not None
+        store.snapshots.write(content)
+    assert run(train_job(evaluation={"metrics": ["modes"]}), store).is_complete
+    after = {(row["run_id"], row["epoch"]): row for row in rows(store).values()}
+    for row in before.values():
+        assert row["snapshot"] in ours
+        now = after[row["run_id"], row["epoch"]]
+        assert (now["snapshot"], now["w1"]) == (row["snapshot"], pytest.approx(row["w1"], rel=1e-5))
+
+
+def test_an_early_row_whose_generator_was_trained_twice_is_trained_again(
+    measured_before: Job, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not name its file, and two hold a generator of its name."""
+    for part in store.parts("cells"):
+        assert store.place.folder is not None
+        table = pa.parquet.read_table(store.place.folder / part.path)
+        pa.parquet.write_table(table.drop_columns(["snapshot"]), store.place.folder / part.path)
+    assert len(harness.plan(measured_before, results=store.root).difference.kept) == 16
+    (name, keys), *_ = sorted(store.snapshots.contents().items())
+    content = store.place.content(f"snapshots/{name}")
+    assert content is not None
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length] + b" " * 8  # the same generators in a file of another name
+    store.snapshots.write(len(header).to_bytes(8, "little") + header + content[8 + length :])
+    assert len(harness.plan(measured_before, results=store.root).difference.kept) == 16 - len(keys)
 
 
 def test_kept_columns_are_those_that_samples_do_not_tell() -> None:

@@ -32,8 +32,8 @@ class Memory:
     def latest_cells(self, job: str) -> Mapping[CellKey, StoredCell]:
         return self.rows
 
-    def told_by_training(self, job: str, cell_ids: Collection[str]) -> Mapping[str, dict[str, Any]]:
-        return {cell_id: {"d_loss": 0.5} for cell_id in cell_ids}
+    def told_by_training(self, job: str, cells: Mapping[str, tuple[str, int]]) -> Mapping[str, dict[str, Any]]:
+        return {cell_id: {"d_loss": 0.5} for cell_id, key in cells.items() if key in self.snapshots}
 
     def snapshots_among(self, keys: Collection[tuple[str, int]]) -> frozenset[tuple[str, int]]:
         return frozenset(self.snapshots.intersection(keys))

@@ -122,11 +122,12 @@ def test_snapshots_are_shared_by_all_jobs(store: Store) -> None:
     store.snapshots.write(snapshots([("run", 5)]))
     for reader in (store, other):
         assert reader.snapshots_among([("run", 3), ("run", 4), ("run", 5)]) == {("run", 3), ("run", 5)}
-        assert reader.snapshots.read([("twin", 3), ("run", 3)]) == [content]
-        assert len(reader.snapshots.read([("twin", 3), ("run", 5)])) == 2
+        files = reader.snapshots.chosen([("twin", 3), ("run", 3)])
+        assert list(reader.snapshots.read(files).values()) == [content]
+        assert len(set(reader.snapshots.chosen([("twin", 3), ("run", 5)]).values())) == 2
     assert store.jobs() == []
     with pytest.raises(StoreError, match="no snapshot of run run at epoch 4"):
-        store.snapshots.read([("run", 4)])
+        store.snapshots.chosen([("run", 4)])
 
 
 def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
