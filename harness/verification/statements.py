@@ -49,7 +49,7 @@ CHECKS: dict[str, Check] = {
     "adversarial": Check("noise in D's step alone misleads the generator", "remarks.noisy_gradients", "adversarial"),
     "corollary3.2": Check("through noisy samples the gradient is that of 2 JSD", "smoothing", "corollary_3_2"),
     "approach": Check("W -> 0 as manifolds approach; under noise the JSD too", "remarks.closeness", "approach"),
-    "ownnoise": Check("JSD(P_X, P_X+eps) = log 2 at any noise, but W -> 0", "remarks.closeness", "own_noise"),
+    "ownnoise": Check("seen ever finer, JSD(P_X, P_X+eps) -> log 2; W -> 0", "remarks.closeness", "own_noise"),
     "lemma4": Check("W(P_X, P_X+eps) <= sqrt V", "distances", "lemma_4"),
     "3.3": Check("every bound is above the exact Wasserstein distance", "distances", "theorem_3_3"),
     "comparability": Check("JSDs of two sigmas do not compare, bounds do", "remarks.closeness", "comparability"),

@@ -145,6 +145,26 @@ def test_theorem_2_6_fails_when_discriminators_share_one_gradient(monkeypatch: p
     assert not unstable_gradients.theorem_2_6().passed
 
 
+@pytest.mark.parametrize(("centre", "power"), [(0.0, 1), (1.0, 5)], ids=["centred", "heavy-tailed"])
+def test_theorem_2_6_fails_when_trained_discriminators_are_centred_or_have_heavy_tails(
+    centre: float, power: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = unstable_gradients._Frozen.gradients
+
+    def bent(self: Any, discriminators: Any, loss: str) -> Tensor:
+        gradients = right(self, discriminators, loss)
+        if isinstance(discriminators, unstable_gradients._White):
+            return gradients
+        mean = gradients.mean(0)
+        powers = torch.pow(gradients - mean, power)
+        powers = powers - powers.mean(0)
+        scale = (gradients - mean).norm(dim=0) / powers.norm(dim=0).clamp_min(1e-300)
+        return centre * mean + powers * scale
+
+    monkeypatch.setattr(unstable_gradients._Frozen, "gradients", bent)
+    assert not unstable_gradients.theorem_2_6().passed
+
+
 # --- smoothing ---------------------------------------------------------------------------------------------------
 
 

@@ -37,9 +37,25 @@ def test_own_noise_fails_for_a_wrong_distance(monkeypatch: pytest.MonkeyPatch) -
     assert not closeness.own_noise().passed
 
 
+@pytest.mark.parametrize("fastest", [0.0, 0.25, 0.75, 1.0, 2.0])
+def test_approach_fails_when_another_exponent_is_said_to_be_fastest(fastest: float) -> None:
+    assert not closeness.approach(fastest=fastest).passed
+
+
+@pytest.mark.parametrize("order", [1.0, 4.0])
+def test_approach_fails_for_a_divergence_of_another_order(order: float) -> None:
+    assert not closeness.approach(order=order).passed
+
+
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0])
-def test_approach_fails_when_noise_is_annealed_at_another_pace(exponent: float) -> None:
-    assert not closeness.approach(exponent=exponent).passed
+def test_approach_fails_when_the_bound_is_said_to_vanish_where_it_does_not(
+    exponent: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = closeness._limit_of_bound
+    monkeypatch.setattr(
+        closeness, "_limit_of_bound", lambda each, sigma: 1e-3 if each == exponent else right(each, sigma)
+    )
+    assert not closeness.approach().passed
 
 
 def test_approach_fails_for_a_divergence_at_another_sigma(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
 from harness.job.parts.optimizers import SGD, Adam, RMSprop
 from harness.job.parts.penalties import R1, R2, Penalty, WeightClip
+from harness.training.streams import add_noise
 from harness.verification.remarks import equilibria
 
 
@@ -35,6 +37,34 @@ def test_plane_fails_when_a_penalty_has_another_strength(
 def test_plane_fails_when_the_harness_drops_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(equilibria, "add_noise", lambda samples, sigma, unit_noise: samples)
     assert not equilibria.plane().passed
+
+
+@pytest.mark.parametrize("gamma", [0.1, 1.0, 5.0])
+@pytest.mark.parametrize("penalty", [R1, R2])
+def test_plane_fails_when_one_penalty_helps_at_the_equilibrium_alone(
+    penalty: type[Penalty], gamma: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = penalty.__call__
+
+    def local(self: R1 | R2, discriminator: Any, real: Tensor, fake: Tensor, draws: Any) -> Tensor | float:
+        on = self.gamma != gamma or torch.equal(real, fake)
+        return on * right(self, discriminator, real, fake, draws)
+
+    monkeypatch.setattr(penalty, "__call__", local)
+    assert not equilibria.plane().passed
+
+
+def test_plane_fails_when_noise_helps_at_the_equilibrium_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def local(samples: Tensor, sigma: Tensor, unit_noise: Tensor) -> Tensor:
+        on_line = not bool(samples[..., 1].any())
+        return add_noise(samples, sigma * on_line, unit_noise)
+
+    monkeypatch.setattr(equilibria, "add_noise", local)
+    assert not equilibria.plane().passed
+
+
+def test_plane_fails_when_descent_is_too_short_for_the_undamped_game_to_move_away() -> None:
+    assert not equilibria.plane(num_steps=10).passed
 
 
 def test_plane_fails_when_descent_goes_the_other_way(monkeypatch: pytest.MonkeyPatch) -> None:
