@@ -139,8 +139,8 @@ def approach(
             off = abs(each.jsd.value - _jsd_of_shift(distance / each.sigma))
             deviations.append(off / max(each.jsd.standard_error, 1e-15))
             errors.append(abs(bound.value / _bound_of_shift(distance, each.sigma) - 1))
-    decades = math.log(distances[-2] / distances[-1])
-    slopes = {exponent: math.log(row[-2] / row[-1]) / decades for exponent, row in bounds.items()}
+    span = math.log(distances[-2] / distances[-1])
+    slopes = {exponent: math.log(row[-2] / row[-1]) / span for exponent, row in bounds.items()}
     ends = {exponent: row[-1] for exponent, row in bounds.items()}
     paces = {exponent: max(min(exponent, (1 - exponent) * order / 2), 0.0) for exponent in exponents}
     limits = {exponent: _limit_of_bound(exponent, sigma) for exponent in exponents}
