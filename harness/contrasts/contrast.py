@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import Any, Literal
 
+from ..job.parts.metrics import METRICS, Better
 from ..theory.comparisons import (
     LEVEL,
     Difference,
@@ -22,12 +24,14 @@ from ..theory.comparisons import (
 )
 
 Verdict = Literal["better", "worse", "less", "more", "undecided"]
-_LESS_IS_BETTER = (
-    *("w1", "bound_", "jsd_", "tv", "real_w1"),
-    *("energy_distance", "reverse_kl", "frechet_distance", "kid"),
+_LESS_IS_BETTER = frozenset(
+    {
+        *("w1", "w1_sliced", "w1_minus_floor", "w1_sliced_minus_floor"),
+        *("bound_best", "bound_best_upper", "bound_sharp_best", "bound_sharp_best_upper"),
+        *("bound_weighted_best", "bound_weighted_best_upper", "bound_sliced_best"),
+    }
 )
-_MORE_IS_BETTER = ("modes", "high_quality_share", "precision", "recall", "density", "coverage")
-"""Metrics by what their names begin with; of others a verdict says less or more."""
+"""Columns of `cells`. At a cell's own sigma neither a divergence nor a bound compares with those at another sigma."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +121,14 @@ class Contrast:
 
     @property
     def verdict(self) -> Verdict:
-        """By the corrected p of the difference of the means."""
+        """By the corrected p of the difference of the means; less or more where neither is known to be the better."""
         if not self.p <= LEVEL:
             return "undecided"
         is_less = self.difference.mean < 0
-        if self.metric.startswith((*_LESS_IS_BETTER, *_MORE_IS_BETTER)):
-            return "better" if is_less == self.metric.startswith(_LESS_IS_BETTER) else "worse"
-        return "less" if is_less else "more"
+        better = _better(self.metric)
+        if better is None:
+            return "less" if is_less else "more"
+        return "better" if is_less == (better == "less") else "worse"
 
 
 def contrast(ours: Seeds, theirs: Seeds, *, metric: str, names: tuple[str, str], within: str = "") -> Contrast:
@@ -221,6 +226,14 @@ def row(found: Contrast) -> dict[str, Any]:
         "diverged_theirs": found.num_diverged[1],
         **shares,
     }
+
+
+def _better(metric: str) -> Better:
+    """Which is the better of a column's values, or of a metric's, whose label may go on: ``kid[classifier]``."""
+    if metric in _LESS_IS_BETTER:
+        return "less"
+    found = METRICS.get(re.split(r"[\[(]", metric, maxsplit=1)[0])
+    return None if found is None else found.better
 
 
 def _p(value: float) -> str:

@@ -16,11 +16,12 @@ from scipy import stats
 
 import harness
 from harness.contrasts.compare import contrasts_of
-from harness.contrasts.contrast import sentence
+from harness.contrasts.contrast import Seed, contrast, corrected, sentence
 from harness.errors import HarnessError
 from harness.job.parts.settings import Collapsed
 from harness.job.reading import dump_job
 from harness.storage.query import Results
+from harness.storage.records import CELLS
 from harness.storage.store import Store
 from tests.in_process import harness as command
 from tests.planning.test_unneeded import SPACE
@@ -94,6 +95,33 @@ def test_metrics_of_their_own_table_are_compared_too_and_more_modes_are_better(s
     assert (found.shares.ours, found.shares.theirs) == ((1, 8), (7, 8))  # fewer than all modes
     # all eight pairs differ, one of them (seed 4) the other way round
     assert found.shares.p == pytest.approx(stats.binomtest(1, 8).pvalue, rel=1e-9)
+
+
+BEST = ("bound_best", "bound_sharp_best", "bound_weighted_best")
+LESS_IS_BETTER = (
+    *("w1", "w1_sliced", "w1_minus_floor", "w1_sliced_minus_floor"),
+    *(*BEST, *(f"{name}_upper" for name in BEST), "bound_sliced_best"),
+    *("energy_distance", "reverse_kl", "frechet_distance", "kid", "kid[classifier]"),
+)
+MORE_IS_BETTER = ("modes", "high_quality_share", "precision", "recall[classifier](k=4)", "coverage(k=3)")
+
+
+def test_verdicts_call_better_only_what_is() -> None:
+    """All other columns of numbers say less or more: those at a cell's own sigma, places of minima, errors, floors."""
+    others = {field.name for field in CELLS if str(field.type) == "double"} - {*LESS_IS_BETTER}
+    assert {"jsd_mixture", "tv", "bound_paper", "bound_best_sigma", "real_w1", "jsd_mixture_se"} < others
+    others |= {"density", "memorisation", "package.module:coverage"}
+    expected = {
+        **dict.fromkeys(LESS_IS_BETTER, ("better", "worse")),
+        **dict.fromkeys(MORE_IS_BETTER, ("worse", "better")),
+        **dict.fromkeys(others, ("less", "more")),
+    }
+    few, many = ({seed: Seed(value + seed, "completed") for seed in range(5)} for value in (1.0, 2.0))
+    few[0] = Seed(0.5, "completed")  # so that differences are not all equal
+    for metric, (of_less, of_more) in expected.items():
+        pair = corrected([contrast(few, many, metric=metric, names=("a", "b"))])
+        back = corrected([contrast(many, few, metric=metric, names=("b", "a"))])
+        assert (pair[0].verdict, back[0].verdict) == (of_less, of_more), metric
 
 
 def test_a_metric_that_no_table_has_is_refused(results: Results) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .problem import Mixture, Problem
 
 
+Better = Literal["less", "more"] | None
 Measure = Callable[..., float | tuple[float, float]]
 """Called as `Metric.__call__`."""
 
@@ -31,6 +32,8 @@ class Metric(Part):
     """Base of all metrics."""
 
     kind: ClassVar[str] = "metric"
+    better: ClassVar[Better] = None
+    """Which of two values of a generator is the better; None where that cannot be said."""
 
     def __hash__(self) -> int:
         return hash(self.label)  # options need not be hashable
@@ -62,6 +65,7 @@ class EnergyDistance(Metric):
     """2 E||x - y|| - E||x - x'|| - E||y - y'||, by all pairs (Szekely & Rizzo 2013); 0 for equal sets"""
 
     name: Literal["energy_distance"] = "energy_distance"
+    better: ClassVar[Better] = "less"
 
     def __call__(self, real: Tensor, fake: Tensor, *, generator: Generator) -> float:
         import torch
@@ -102,6 +106,7 @@ class Modes(MixtureMetric):
     """Modes that have at least 1 % of the samples within three standard deviations of their centre"""
 
     name: Literal["modes"] = "modes"
+    better: ClassVar[Better] = "more"
 
     def of(self, coverage: ModeCoverage) -> float:
         return coverage.modes
@@ -111,6 +116,7 @@ class HighQualityShare(MixtureMetric):
     """Share of the samples within three standard deviations of a mode's centre"""
 
     name: Literal["high_quality_share"] = "high_quality_share"
+    better: ClassVar[Better] = "more"
 
     def of(self, coverage: ModeCoverage) -> float:
         return coverage.high_quality_share
@@ -120,6 +126,7 @@ class ReverseKL(MixtureMetric):
     """KL of the modes' shares among high-quality samples from equal shares, nats: 0 for equal, log k for one of k"""
 
     name: Literal["reverse_kl"] = "reverse_kl"
+    better: ClassVar[Better] = "less"
 
     def of(self, coverage: ModeCoverage) -> float:
         return coverage.reverse_kl
@@ -178,6 +185,7 @@ class FrechetDistance(FeatureMetric):
     """||mu1 - mu2||^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) of the features' means and covariances (Heusel et al. 2017)"""
 
     name: Literal["frechet_distance"] = "frechet_distance"
+    better: ClassVar[Better] = "less"
 
     @property
     def least_samples(self) -> int:
@@ -193,6 +201,7 @@ class KID(FeatureMetric):
     """Unbiased squared MMD of the features under (x.y/f + 1)^3, with standard error (Binkowski et al. 2018)"""
 
     name: Literal["kid"] = "kid"
+    better: ClassVar[Better] = "less"
 
     @property
     def least_samples(self) -> int:
@@ -219,6 +228,7 @@ class Precision(BallMetric):
     """Share of the generated samples within the k-NN ball of a real one (Kynkaanniemi et al. 2019)"""
 
     name: Literal["precision"] = "precision"
+    better: ClassVar[Better] = "more"
     k: int = Field(3, ge=1, le=1000)
 
     def of(self, sets: FeatureSets) -> float:
@@ -231,6 +241,7 @@ class Recall(BallMetric):
     """Share of the real samples within the k-NN ball of a generated one (Kynkaanniemi et al. 2019)"""
 
     name: Literal["recall"] = "recall"
+    better: ClassVar[Better] = "more"
     k: int = Field(3, ge=1, le=1000)
 
     def of(self, sets: FeatureSets) -> float:
@@ -254,6 +265,7 @@ class Coverage(BallMetric):
     """Share of the real samples whose k-NN ball holds a generated one (Naeem et al. 2020)"""
 
     name: Literal["coverage"] = "coverage"
+    better: ClassVar[Better] = "more"
 
     def of(self, sets: FeatureSets) -> float:
         from ...theory.features import coverage
