@@ -82,6 +82,15 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "cell"), counted(2, "cell")
+    ('1 cell', '2 cells')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def suggest(value: object, valid: Iterable[str]) -> str:
     """``Did you mean ...?`` where a valid name is close, and always the list of valid names."""
     names = sorted(valid)

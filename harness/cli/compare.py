@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+import math
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ..errors import HarnessError
-from .options import Results, say
+from ..errors import HarnessError, counted
+from .options import Results, err, say
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from rich.console import Console
 
+    from ..contrasts.compare import Compared
     from ..job.parts.settings import Collapsed
 
 app = typer.Typer()
@@ -46,33 +50,50 @@ def compare(
 
     Verdicts are by the paired t test of the means at 5 %, corrected by Holm over all contrasts that are printed.
     """
+    if json_ and form == "csv":
+        raise HarnessError("--json and --format csv ask for two formats; leave one of them out")
     import pyarrow as pa
 
-    from ..contrasts.compare import contrasts_of
+    from ..contrasts.compare import compared
     from ..contrasts.contrast import row, sentence
     from ..storage.query import open_results
     from .rendering import to_text, write
 
-    found = contrasts_of(
+    answer = compared(
         open_results(results),
         job,
         other,
         by=by,
-        metrics=[name.strip() for name in metric.split(",") if name.strip()],
+        metrics=[name.strip() for name in _COMMA.split(metric) if name.strip()],
         against=against,
         epoch=epoch,
         collapsed=None if collapsed is None else _limit(collapsed),
     )
+    found = answer.contrasts
     rows = [row(contrast) for contrast in found]
     if json_ or form != "table":
         write(to_text(pa.Table.from_pylist(rows), form="csv" if form == "csv" and not json_ else "json"))
+        _say_left_out(answer, to=err)
         return
-    _print(pa.Table.from_pylist(rows))
+    _print(pa.Table.from_pylist([{name: _known(value) for name, value in line.items()} for line in rows]))
     for contrast in found:
         say(sentence(contrast))
     say(f"p and intervals are corrected for {len(found)} contrasts (Holm, 5 %), which exclude 0 at a verdict.")
     if any(contrast.shares for contrast in found):
         say("p of collapsed shares are of one contrast alone.")
+    _say_left_out(answer)
+
+
+_COMMA = re.compile(r",(?![^(\[]*[)\]])")
+"""Between names, not between the parameters of one."""
+_MOST_NAMED = 10
+
+
+def _say_left_out(answer: Compared, *, to: Console | None = None) -> None:
+    for what, combinations in answer.left_out.items():
+        more = len(combinations) - _MOST_NAMED
+        named = "; ".join(combinations[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+        say(f"{counted(len(combinations), 'combination')} left out, without {what}: {named}", to=to)
 
 
 def _print(table: pa.Table) -> None:
@@ -91,15 +112,17 @@ def _print(table: pa.Table) -> None:
     print_fitted(shown, axes=axes, importance=importance, way_out="--json shows them all.")
 
 
-def _limit(text: str) -> Collapsed:
-    from pydantic import ValidationError
+def _known(value: Any) -> Any:
+    """None in place of what no pairs tell: a p, the ends of an interval. Sentences say why."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    from ..job.parts.settings import Collapsed
+
+def _limit(text: str) -> Collapsed:
+    from ..contrasts.compare import COLLAPSED_HELP, collapsed_limit
 
     name, _, limit = text.partition("=")
     try:
-        return Collapsed.model_validate({name.strip(): int(limit) if limit.isdigit() else float(limit)})
-    except (ValueError, ValidationError) as error:
-        raise HarnessError(
-            f"--collapsed {text}: name what a seed is known by, and a limit: w1=0.3, w1_sliced=0.1 or modes=8"
-        ) from error
+        number = int(limit) if limit.removeprefix("-").isdigit() else float(limit)
+    except ValueError as error:
+        raise HarnessError(f"--collapsed {text}: {COLLAPSED_HELP}") from error
+    return collapsed_limit({name.strip(): number})

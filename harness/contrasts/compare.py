@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from ..errors import HarnessError, suggest
 from ..job.dirac import DiracJob
 from ..job.job import Job
 from ..job.parts.settings import Collapsed
 from ..job.reading import parse_job
+from ..job.spec import sentence
 from ..planning.grid import expand
 from ..storage.query import Results, open_results
 from ..storage.records import CELLS
@@ -49,17 +54,31 @@ def compare(
       collapsed: What counts as a collapsed seed: ``{"w1": 0.3}``; by default what the job file says.
 
     Returns:
-      One per metric, value and combination of the other axes, corrected over all of them (Holm).
+      One per metric, value and combination of the other axes that has both, corrected over all of them (Holm).
 
     Raises:
       HarnessError: If there is nothing to compare, or a name is unknown.
     """
-    limit = None if collapsed is None else Collapsed.model_validate(dict(collapsed))
+    limit = None if collapsed is None else collapsed_limit(collapsed)
     opened = open_results(results)
-    return contrasts_of(opened, job, other, by=by, metrics=metrics, against=against, epoch=epoch, collapsed=limit)
+    found = compared(opened, job, other, by=by, metrics=metrics, against=against, epoch=epoch, collapsed=limit)
+    return list(found.contrasts)
 
 
-def contrasts_of(
+@dataclass(frozen=True)
+class Compared:
+    """What `compared` found.
+
+    Attributes:
+      contrasts: Corrected together.
+      left_out: Cells that have nothing to be compared with: why, and for a person which.
+    """
+
+    contrasts: Sequence[Contrast]
+    left_out: Mapping[str, Sequence[str]]
+
+
+def compared(
     results: Results,
     job: str,
     other: str | None = None,
@@ -69,11 +88,14 @@ def contrasts_of(
     against: str | None = None,
     epoch: int | None = None,
     collapsed: Collapsed | None = None,
-) -> list[Contrast]:
-    """What `compare` says of results that are open."""
+) -> Compared:
+    """What `compare` says of results that are open, and what it leaves out."""
     names = [job] if other is None else [job, other]
+    metrics = list(dict.fromkeys(metrics))  # a contrast that is named twice is one
     _check_metrics(metrics, results, names)
     spec = [_job_file(results, name) for name in names]
+    if collapsed is not None:
+        _check_limit(collapsed, spec, results, names)
     limit = collapsed or next((found for found in map(_collapsed_of, spec) if found is not None), None)
     rows = _rows(results, names, metrics, limit, epoch)
     values = _values(rows, spec[0])
@@ -83,43 +105,82 @@ def contrasts_of(
     else:
         by = _axis(by, values)
         against = _value(against, values[by], by)
-    contrasts: list[Contrast] = []
     places = _by_place(rows, by)
-    varying = [index for index, _ in enumerate(AXES) if len({place[index] for _, place in places}) > 1]
-    for place in sorted({place for _, place in places}, key=lambda place: _ranks(place, order)):
-        theirs = places.get((against, place))
-        for value in values[by]:
-            ours = places.get((value, place))
-            if value == against or ours is None or theirs is None:
-                continue
-            within = ", ".join(f"{AXES[index]} {place[index]}" for index in varying)
-            contrasts += [
-                contrast(
-                    _seeds(ours, metric, limit),
-                    _seeds(theirs, metric, limit),
-                    metric=metric,
-                    names=(str(value), str(against)),
-                    within=within,
-                )
-                for metric in metrics
-            ]
+    ordered = sorted({place for _, place in places}, key=lambda place: _ranks(place, order))
+    within = dict(zip(ordered, _described(ordered), strict=True))
+    contrasts = [
+        contrast(
+            _seeds(places[value, place], metric, limit),
+            _seeds(places[against, place], metric, limit),
+            metric=metric,
+            names=(str(value), str(against)),
+            within=within[place],
+        )
+        for place in ordered
+        for value in values[by]
+        if value != against and (value, place) in places and (against, place) in places
+        for metric in metrics
+    ]
     if not contrasts:
-        raise HarnessError(f"{' and '.join(names)}: no cells that differ in {by} alone")
-    return corrected(contrasts)
+        raise HarnessError(f"{' and '.join(names)}: no cells that differ in {by} alone{_why_none(rows, names, by)}")
+    needed = names if other is not None else [against]
+    lacking = {side: [within[place] for place in ordered if (side, place) not in places] for side in needed}
+    return Compared(corrected(contrasts), {f"{by} {side}": found for side, found in lacking.items() if found})
 
 
+def collapsed_limit(given: Mapping[str, float]) -> Collapsed:
+    """What counts as a collapsed seed, of its name and limit.
+
+    Raises:
+      HarnessError: If there is no such limit.
+    """
+    try:
+        return Collapsed.model_validate(dict(given))
+    except ValidationError as error:
+        text = ", ".join(f"{name}={value}" for name, value in given.items())
+        of_limits = [found for found in error.errors() if found["type"] not in ("extra_forbidden", "value_error")]
+        why = sentence(of_limits[0]["msg"]) if of_limits else COLLAPSED_HELP
+        raise HarnessError(f"--collapsed {text}: {why}") from error
+
+
+COLLAPSED_HELP = "name what a seed is known by, and a limit: w1=0.3, w1_sliced=0.1 or modes=8"
 _NUMERIC = frozenset(field.name for field in CELLS if str(field.type) == "double")
 
 
 def _check_metrics(metrics: Sequence[str], results: Results, jobs: Sequence[str]) -> None:
+    if not metrics:
+        raise HarnessError("--metric names none; name columns of cells, or metrics of the job: --metric w1,bound_best")
     if all(metric in _NUMERIC for metric in metrics):
         return
-    own = results.query(f"SELECT DISTINCT name FROM metrics WHERE job IN ({_quoted(jobs)})")["name"].to_pylist()
+    own = _own_metrics(results, jobs)
     for metric in metrics:
         if metric not in _NUMERIC and metric not in own:
+            meant = next((name for name in own if _first_name(name) == metric), metric)  # coverage for coverage(k=3)
             raise HarnessError(
-                f"--metric: no column '{metric}' of numbers, and no such metric.{suggest(metric, [*own, *_NUMERIC])}"
+                f"--metric: no column '{metric}' of numbers, and no such metric.{suggest(meant, [*own, *_NUMERIC])}"
             )
+
+
+def _check_limit(limit: Collapsed, spec: Sequence[Any], results: Results, names: Sequence[str]) -> None:
+    """As a job file is checked: every job has what the limit is of."""
+    for job, name in zip(spec, names, strict=True):
+        if job is not None and (reason := limit.why_not(job.problem)):
+            raise HarnessError(f"--collapsed {limit.metric}={limit.given()[limit.metric]}: {reason}")
+        if limit.metric not in _NUMERIC and limit.metric not in _own_metrics(results, [name]):
+            raise HarnessError(
+                f"--collapsed {limit.metric}: {name} has no such metric; add it: evaluation.metrics: [{limit.metric}]"
+            )
+
+
+def _own_metrics(results: Results, jobs: Sequence[str]) -> list[str]:
+    found = results.query(f"SELECT DISTINCT name FROM metrics WHERE job IN ({_quoted(jobs)}) ORDER BY name")
+    names: list[str] = found["name"].to_pylist()
+    return names
+
+
+def _first_name(label: object) -> str:
+    """Of a part's label, without its space and parameters: ``r1`` of ``r1(gamma=10)``."""
+    return re.split(r"[\[(]", str(label), maxsplit=1)[0]
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -185,7 +246,7 @@ def _axis(by: str | None, values: Mapping[str, Sequence[Any]]) -> str:
         raise HarnessError(f"--by: which axis? Those with several values: {', '.join(several) or 'none'}")
     by = "schedule" if by == "sigma" else by  # as a job file has it
     if by not in AXES:
-        raise HarnessError(f"--by: unknown axis '{by}'.{suggest(by, AXES)}")
+        raise HarnessError(f"--by: unknown axis '{by}'.{suggest(by, [*AXES, 'sigma'])}")
     if by not in several:
         raise HarnessError(f"--by {by}: has one value only; those with several: {', '.join(several) or 'none'}")
     return by
@@ -195,21 +256,45 @@ def _value(wanted: str | None, values: Sequence[Any], by: str) -> Any:
     if wanted is None:
         return values[0]
     for value in values:
-        if str(value) == wanted or (isinstance(value, float) and _is_number(wanted) and float(wanted) == value):
+        if str(value) == wanted or (_is_number(wanted) and _is_number(value) and float(wanted) == float(value)):
             return value
+    named = [value for value in values if _first_name(value) == wanted and " + " not in str(value)]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        raise HarnessError(f"--against {wanted}: which of {', '.join(map(repr, named))}?")
     raise HarnessError(f"--against: no {by} '{wanted}'.{suggest(wanted, [str(value) for value in values])}")
 
 
-def _is_number(text: str) -> bool:
+def _is_number(text: Any) -> bool:
     try:
         float(text)
-    except ValueError:
+    except (TypeError, ValueError):  # None: no such axis
         return False
     return True
 
 
 def _ranks(place: _Place, order: Mapping[str, Mapping[Any, int]]) -> list[int]:
     return [order[axis].get(value, -1) for axis, value in zip(AXES, place, strict=True)]
+
+
+def _described(places: Sequence[_Place]) -> list[str]:
+    """For a person: the axes in which the places differ, with their values; empty for a single place."""
+    varying = [index for index, _ in enumerate(AXES) if len({place[index] for place in places}) > 1]
+    return [", ".join(f"{AXES[index]} {place[index]}" for index in varying) for place in places]
+
+
+def _why_none(rows: Sequence[_Row], names: Sequence[str], by: str) -> str:
+    """In which axes two jobs have nothing in common, or the way out."""
+    if by != JOB:
+        return "; name another value by --against"
+    texts = []
+    for axis in AXES:
+        values = {name: sorted({str(row[axis]) for row in rows if row[JOB] == name}) for name in names}
+        if len(set.intersection(*map(set, values.values()))) == 0:
+            theirs = (f"{name} has {', '.join(found)}" for name, found in values.items())
+            texts.append(f"\n  They differ in {axis}: {'; '.join(theirs)}")
+    return "".join(texts) or "; no combination of their axes' values is in both"
 
 
 def _by_place(rows: Sequence[_Row], by: str) -> dict[tuple[Any, _Place], list[_Row]]:

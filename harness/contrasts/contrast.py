@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import Any, Literal
 
+from ..errors import counted
 from ..job.parts.metrics import METRICS, Better
 from ..theory.comparisons import (
     LEVEL,
@@ -176,9 +177,9 @@ def sentence(found: Contrast) -> str:
     """A contrast in words."""
     within = f" ({found.within})" if found.within else ""
     head = f"{found.ours} against {found.theirs}{within}: {found.metric} "
-    how = f"{found.num_pairs} pairs of seeds" if found.is_paired else "seeds that are not the same"
+    how = f"{counted(found.num_pairs, 'pair')} of seeds" if found.is_paired else "seeds that are not the same"
     if math.isnan(found.t_p):
-        return f"{head}cannot be compared on {how}"
+        return f"{head}cannot be decided{_by(found.difference.mean)} on {how}: 2 pairs are the least for an interval"
     low, high = found.interval
     head += f"{found.verdict}, by {found.difference.mean:+.3g} [{low:+.3g}, {high:+.3g}] on {how}, p {_p(found.p)}"
     alone = found.num_ours_alone + found.num_theirs_alone
@@ -234,6 +235,10 @@ def _better(metric: str) -> Better:
         return "less"
     found = METRICS.get(re.split(r"[\[(]", metric, maxsplit=1)[0])
     return None if found is None else found.better
+
+
+def _by(mean: float) -> str:
+    return "" if math.isnan(mean) else f", by {mean:+.3g}"
 
 
 def _p(value: float) -> str:

@@ -84,9 +84,9 @@ def _mistakes_of_collapsed(job: Job) -> Found:
     collapsed = job.evaluation.collapsed
     if collapsed is None or collapsed.modes is None:
         return
-    place, mixture = ("evaluation", "collapsed", "modes"), job.problem.mixture()
-    if mixture is not None and collapsed.modes > len(mixture.centres):
-        yield place, f"problem {job.problem.name} has {len(mixture.centres)} modes; fewer than all of them is the limit"
+    place = ("evaluation", "collapsed", "modes")
+    if reason := collapsed.why_not(job.problem):
+        yield place, reason
     if collapsed.metric not in [metric.label for metric in job.evaluation.metrics]:
         yield place, "needs the metric that counts them; add it: evaluation.metrics: [modes]"
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ import pytest
 from scipy import stats
 
 import harness
-from harness.contrasts.compare import contrasts_of
-from harness.contrasts.contrast import Seed, contrast, corrected, sentence
+from harness.contrasts.compare import compared
+from harness.contrasts.contrast import Contrast, Seed, contrast, corrected, sentence
 from harness.errors import HarnessError
 from harness.job.parts.settings import Collapsed
 from harness.job.reading import dump_job
@@ -27,6 +28,10 @@ from tests.in_process import harness as command
 from tests.planning.test_unneeded import SPACE
 from tests.searches import HEAD, search_of
 from tests.storage.test_store import cell
+
+
+def contrasts_of(results: Results, *jobs: str, **options: Any) -> list[Contrast]:
+    return list(compared(results, *jobs, **options).contrasts)
 
 
 def write(store: Store, values: Mapping[str, Sequence[float | None]], *, job: str = "j", **columns: Any) -> None:
@@ -74,20 +79,20 @@ def test_intervals_and_p_are_those_of_scipy_alone(results: Results) -> None:
     assert annealed.their_median == pytest.approx(0.41)
 
 
-def write_modes(store: Store, modes: Mapping[str, Sequence[int]], *, job: str = "j") -> None:
+def write_metric(store: Store, name: str, values: Mapping[str, Sequence[float]]) -> None:
     """The metric of the cells that `write` made."""
     rows = [
-        {"cell_id": f"{job}-{schedule}-minimax-{seed}", "name": "modes", "value": value}
-        for schedule, values in modes.items()
-        for seed, value in enumerate(values)
+        {"cell_id": f"j-{schedule}-minimax-{seed}", "name": name, "value": value}
+        for schedule, of_seeds in values.items()
+        for seed, value in enumerate(of_seeds)
     ]
-    store.write_part(job, "metrics", rows, part=next(iter(store.read_rows("cells", job, columns=["part"])))["part"])
+    store.write_part("j", "metrics", rows, part=next(iter(store.read_rows("cells", "j", columns=["part"])))["part"])
 
 
 def test_metrics_of_their_own_table_are_compared_too_and_more_modes_are_better(store: Store) -> None:
     write(store, {"0": NONE, "linear": ANNEALED})
     few, all_ = [5, 6, 7, 4, 8, 6, 5, 6], [8, 8, 8, 8, 7, 8, 8, 8]
-    write_modes(store, {"0": few, "linear": all_})
+    write_metric(store, "modes", {"0": few, "linear": all_})
     (found,) = contrasts_of(Results(store.root), "j", metrics=["modes"], collapsed=Collapsed(modes=8))
     assert found.t_p == pytest.approx(stats.ttest_rel(all_, few).pvalue, rel=1e-9)
     assert found.verdict == "better"
@@ -137,6 +142,22 @@ def test_all_contrasts_that_are_reported_are_corrected_together(results: Results
         if found.metric == "w1"
     }
     assert together["linear"] == pytest.approx(2 * alone["linear"], rel=1e-9)
+
+
+def test_a_metric_named_twice_is_one_contrast(results: Results) -> None:
+    assert contrasts_of(results, "j", metrics=["w1", "w1"]) == contrasts_of(results, "j", metrics=["w1"])
+    asked = ("compare", "j", "--metric", "w1,w1", "--results", results.store.root)
+    assert "corrected for 2 contrasts" in command(*asked).stdout
+
+
+def test_a_metric_is_proposed_by_its_name_alone(store: Store) -> None:
+    write(store, {"0": NONE, "linear": ANNEALED})
+    write_metric(store, "recall[classifier](k=4, z=1)", {"0": NONE, "linear": ANNEALED})
+    with pytest.raises(HarnessError, match=r"Did you mean 'recall\[classifier\]\(k=4, z=1\)'\?"):
+        contrasts_of(Results(store.root), "j", metrics=["recall"])
+    both = "w1,recall[classifier](k=4, z=1)"  # a comma between parameters parts no names
+    rows = json.loads(command("compare", "j", "--metric", both, "--json", "--results", store.root).stdout)
+    assert [row["metric"] for row in rows] == ["w1", "recall[classifier](k=4, z=1)"]
 
 
 def test_shares_of_the_same_seeds_are_mcnemars(results: Results) -> None:
@@ -212,6 +233,63 @@ def test_two_jobs_are_compared_where_both_have_cells(store: Store) -> None:
     assert found.difference.mean == pytest.approx(np.mean(ANNEALED) - np.mean(CONSTANT))
 
 
+def test_jobs_without_common_cells_are_told_in_what_they_differ(store: Store) -> None:
+    write(store, {"0": NONE})
+    write(store, {"0": CONSTANT}, job="k", loss="hinge")
+    write(store, {"0": CONSTANT}, job="l")
+    write(store, {"0.1": CONSTANT}, job="l", loss="hinge")
+    results = Results(store.root)
+    with pytest.raises(HarnessError, match=r"in job alone\n  They differ in loss: j has minimax; k has hinge$"):
+        contrasts_of(results, "j", "k")
+    with pytest.raises(HarnessError, match="in job alone; no combination of their axes' values is in both"):
+        contrasts_of(results, "k", "l")
+
+
+def test_what_has_no_partner_is_left_out_aloud(store: Store) -> None:
+    write(store, {"0": NONE, "0.1": CONSTANT, "linear": ANNEALED})
+    write(store, {"0.1": CONSTANT, "linear": ANNEALED}, loss="hinge")
+    write(store, {"0": NONE, "0.1": CONSTANT, "linear": ANNEALED}, job="k")
+    results = Results(store.root)
+    found = compared(results, "j", by="schedule", against="0", metrics=["w1"])
+    assert [contrast.within for contrast in found.contrasts] == ["loss minimax"] * 2
+    assert found.left_out == {"schedule 0": ["loss hinge"]}
+    two = compared(results, "j", "k", metrics=["w1"])
+    assert len(two.contrasts) == 3
+    assert two.left_out == {"job k": ["loss hinge, schedule 0.1", "loss hinge, schedule linear"]}
+    asked = ("compare", "j", "--by", "schedule", "--against", "0", "--results", store.root)
+    said = "1 combination left out, without schedule 0: loss hinge"
+    assert said in command(*asked).stdout
+    programs = command(*asked, "--json")
+    assert said in programs.stderr
+    assert len(json.loads(programs.stdout)) == 4
+
+
+@pytest.mark.parametrize(("wanted", "value"), [("r1", "r1(gamma=10)"), ("0.0", "0"), ("r1(gamma=10)", "r1(gamma=10)")])
+def test_a_value_is_known_by_its_name_or_its_number(store: Store, wanted: str, value: str) -> None:
+    write(store, {"0": NONE, "r1(gamma=10)": ANNEALED, "r2(gamma=1)": NONE, "r2(gamma=2)": CONSTANT, "0.25": NONE})
+    results = Results(store.root)
+    assert {found.theirs for found in contrasts_of(results, "j", against=wanted)} == {value}
+    with pytest.raises(HarnessError, match=r"--against r2: which of 'r2\(gamma=1\)', 'r2\(gamma=2\)'\?"):
+        contrasts_of(results, "j", against="r2")
+    with pytest.raises(HarnessError, match=r"--against: no schedule '0\.2'"):  # the beginning of a number is no name
+        contrasts_of(results, "j", against="0.2")
+
+
+def test_one_pair_of_seeds_is_said_to_decide_nothing(store: Store) -> None:
+    write(store, {"0": NONE[:1], "linear": ANNEALED[:1]})
+    answer = command("compare", "j", "--metric", "w1", "--results", store.root).stdout
+    assert "linear against 0: w1 cannot be decided, by -0.4 on 1 pair of seeds: 2 pairs are the least" in answer
+    assert not re.search(r"\b(nan|inf)\b", answer)
+
+
+def test_a_limit_of_more_modes_than_the_problem_has_is_refused_as_in_a_job_file(results: Results) -> None:
+    results.store.write_job("j", dump_job(search_of(f"{HEAD}{SPACE}")))
+    answer = command("compare", "j", "--collapsed", "modes=9", "--results", results.store.root)
+    assert "--collapsed modes=9: problem ring has 8 modes; fewer than all of them is the limit" in answer.stderr
+    with pytest.raises(HarnessError, match="must be greater than 0"):
+        harness.compare("j", results=results.store.root, collapsed={"w1": 0.0})
+
+
 def test_of_jobs_that_do_not_differ_few_are_called_different(tmp_path: Path) -> None:
     """Two hundred pairs; "better" or "worse" in at most 5 %, and three standard errors of that."""
     random = np.random.default_rng(7)
@@ -239,6 +317,11 @@ def test_of_jobs_that_do_not_differ_few_are_called_different(tmp_path: Path) -> 
         (("j", "--epoch", "7"), "--epoch 7: not an epoch of j; theirs: 1"),
         (("j", "--collapsed", "w1"), "--collapsed w1: name what a seed is known by, and a limit: w1=0.3"),
         (("j", "--collapsed", "tv=1"), "--collapsed tv=1: name what a seed is known by, and a limit"),
+        (("j", "--collapsed", "w1=-1"), "--collapsed w1=-1: must be greater than 0"),
+        (("j", "--collapsed", "modes=8"), "--collapsed modes: j has no such metric; add it: evaluation.metrics: [mod"),
+        (("j", "--metric", ""), "--metric names none; name columns of cells, or metrics of the job"),
+        (("j", "--by", "sigm"), "Did you mean 'sigma'?"),
+        (("j", "--json", "--format", "csv"), "--json and --format csv ask for two formats"),
     ],
 )
 def test_what_cannot_be_compared_is_said(arguments: tuple[str, ...], sentence: str, results: Results) -> None:

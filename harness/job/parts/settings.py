@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -18,6 +18,9 @@ from .noise import AnySigma, constant_noise
 from .optimizers import AnyOptimizer
 from .penalties import AnyPenalty
 from .schedules import MIN_SIGMA
+
+if TYPE_CHECKING:
+    from .problem import Problem
 
 T = TypeVar("T")
 
@@ -94,6 +97,13 @@ class Collapsed(Spec):
     def metric(self) -> str:
         """What is looked at."""
         return next(iter(self.given()))
+
+    def why_not(self, problem: Problem) -> str | None:
+        """What keeps seeds from being told so on a problem; None if nothing does."""
+        mixture = problem.mixture()
+        if self.modes is None or mixture is None or self.modes <= len(mixture.centres):
+            return None
+        return f"problem {problem.name} has {len(mixture.centres)} modes; fewer than all of them is the limit"
 
     def says(self, value: float | None) -> bool:
         """Whether a seed of this value of the metric has collapsed; one without a value has."""
