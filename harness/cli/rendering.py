@@ -28,7 +28,8 @@ Format = Literal["table", "json", "csv", "parquet"]
 _FORMS: dict[str, Format] = {".json": "json", ".parquet": "parquet"}
 _GAP = 2  # between columns
 _LONGEST_LINE = 120  # of prose, where the terminal is wider
-_LEAST_TEXT = 12  # a column of text is folded to this width, no further
+_LEAST_TEXT = 12  # a column of text is folded to this width, no further; shorter labels stay as they are
+_FIRST_METRICS = 3  # a terminal shows so many of a table's, if need be with numbers for labels
 
 
 def write(text: str) -> None:
@@ -112,6 +113,8 @@ def to_rich(table: pa.Table, *, stack_headers: bool = False, whole: Sequence[str
 def print_fitted(table: pa.Table, *, axes: Sequence[str], importance: Sequence[str], way_out: str) -> Sequence[str]:
     """Prints the columns for which the terminal has room, says once what is the same in every row, and names the rest.
 
+    Long labels give way to numbers, with a legend, where they would leave no room for the first metrics.
+
     Args:
       axes, importance: As in `fit`.
       way_out: How to see what was left out.
@@ -121,12 +124,15 @@ def print_fitted(table: pa.Table, *, axes: Sequence[str], importance: Sequence[s
     """
     terminal = results_console().width
     line = min(terminal, _LONGEST_LINE)
-    fitted = fit(table, axes=axes, importance=importance, width=terminal)
+    short, legend = with_short_labels(table, axes=axes, importance=importance, width=terminal)
+    fitted = fit(short, axes=axes, importance=importance, width=terminal)
     if fitted.constant:
         same = (f"{name} {value}" for name, value in fitted.constant.items())
         say(listing(same, first="In every row:", width=line))
     if len(table):
         print_table(fitted.table, stack_headers=True, wrap=False)
+    for key, label in legend.items():
+        say(f"{key} {label}")
     if fitted.left_out:
         number = len(fitted.left_out)
         say(listing(fitted.left_out, first=f"{number} more column{'s' if number > 1 else ''}:", width=line))
@@ -168,6 +174,42 @@ def fit(table: pa.Table, *, axes: Sequence[str], importance: Sequence[str], widt
             kept.append(name)
     shown = [name for name in varying.column_names if name in kept]
     return Fitted(table.select(shown), constant, [name for name in varying.column_names if name not in kept])
+
+
+def with_short_labels(
+    table: pa.Table, *, axes: Sequence[str], importance: Sequence[str], width: int
+) -> tuple[pa.Table, Mapping[str, str]]:
+    """The table with numbers for long labels, of the widest axes first, until the first three metrics fit in a width.
+
+    Args:
+      table, axes, importance, width: As in `fit`.
+
+    Returns:
+      The table, as it is where nothing is gained; and the label of each number, ``[1]``.
+    """
+
+    def num_metrics(candidate: pa.Table) -> int:
+        shown = fit(candidate, axes=axes, importance=importance, width=width)
+        return sum(name in shown.table.column_names for name in importance)
+
+    whole = fit(table, axes=axes, importance=importance, width=UNLIMITED).table
+    enough = min(_FIRST_METRICS, sum(name in whole.column_names for name in importance))
+    labelled = [
+        column for column in _columns(whole, stack_headers=True) if column.name in axes and not column.is_number
+    ]
+    short, keys = table, dict[str, str]()
+    for column in sorted(labelled, key=lambda column: -column.width):
+        if num_metrics(short) >= enough:
+            break
+        values = [_cell(value) for value in table[column.name].to_pylist()]
+        for value in values:
+            if cell_len(value) > _LEAST_TEXT:
+                keys.setdefault(value, f"[{len(keys) + 1}]")
+        place = short.column_names.index(column.name)
+        short = short.set_column(place, column.name, pa.array([keys.get(value, value) for value in values]))
+    if num_metrics(short) == num_metrics(table):
+        return table, {}
+    return short, {key: label for label, key in keys.items()}
 
 
 def listing(items: Iterable[str], *, first: str, width: int) -> str:

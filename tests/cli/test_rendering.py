@@ -105,12 +105,34 @@ def test_an_axis_whose_values_only_look_alike_is_shown() -> None:
 
 
 def test_what_is_left_out_is_counted(on_terminal: OnTerminal, capsys: pytest.CaptureFixture[str]) -> None:
-    on_terminal(60)
+    # with numbers for labels: axes 7 + 2 + 5, w1 2 + 5, bound best 2 + 5, grad norm 2 + 9
+    on_terminal(24)
     print_fitted(MEANS, axes=AXES, importance=IMPORTANCE, way_out="Ask for them.")
-    assert shown(capsys)[-2:] == ["2 more columns: bound best, grad norm", "Ask for them."]
-    on_terminal(65)
+    assert shown(capsys)[-3:] == ["2 more columns:", "  bound best, grad norm", "Ask for them."]
+    on_terminal(38)
     print_fitted(MEANS, axes=AXES, importance=IMPORTANCE, way_out="Ask for them.")
     assert shown(capsys)[-2] == "1 more column: grad norm"
+
+
+COMPOUND = "roth(gamma=0.01) + gradient_penalty(weight=cosine(end=0, start=5)) + weight_clip(limit=0.01)"
+
+
+def test_long_labels_give_way_to_numbers(on_terminal: OnTerminal, capsys: pytest.CaptureFixture[str]) -> None:
+    penalties = [COMPOUND, COMPOUND.replace("0.01)", "0.02)"), "none"]
+    table = pa.table({"loss": ["hinge"] * 3, "penalty": penalties, "w1": [0.125, 0.25, 0.5], "bound": [1.5, 2.5, 3.5]})
+    on_terminal(80)
+    assert print_fitted(table, axes=["loss", "penalty"], importance=["w1", "bound"], way_out="") == []
+    lines = shown(capsys)
+    assert lines[0] == "In every row: loss hinge"
+    assert [line.split() for line in lines[3:6]] == [
+        ["[1]", "0.125", "1.5"],
+        ["[2]", "0.25", "2.5"],
+        ["none", "0.5", "3.5"],
+    ]
+    assert lines[6:] == [f"[1] {penalties[0]}", f"[2] {penalties[1]}"]
+    on_terminal(200)
+    print_fitted(table, axes=["loss", "penalty"], importance=["w1", "bound"], way_out="")
+    assert "[1]" not in "".join(shown(capsys))  # where there is room labels stay
 
 
 def test_in_a_pipe_everything_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

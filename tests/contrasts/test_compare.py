@@ -354,6 +354,17 @@ def test_the_command_says_verdicts_in_words_and_has_all_numbers_for_programs(res
     assert float(table[1]["holm_p"]) == rows[1]["holm_p"]
 
 
+def test_long_labels_leave_room_for_the_difference(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "exponential(end=0.05, start=0.5) + something that makes it as long as a terminal is wide, and longer"
+    write(store, {"0": NONE, "linear": CONSTANT, long: ANNEALED})
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", command("compare", "j", "--metric", "w1", "--results", store.root).stdout)
+    assert f"\n[1] {long}\n" in shown
+    assert re.search(r"\n\[1\] +better +0\.1 +-0\.276\d ", shown)  # means and differences, as above
+    assert re.search(r"\nlinear +undecided +0\.353\d +-0\.0225 ", shown)
+
+
 def test_from_python_it_is_the_same(results: Results) -> None:
     found = harness.compare("j", results=results.store.root, metrics=["w1"], collapsed={"w1": 0.3})
     assert found == contrasts_of(results, "j", metrics=["w1"], collapsed=Collapsed(w1=0.3))
