@@ -78,7 +78,8 @@ def compare(
     _print(pa.Table.from_pylist([{name: _known(value) for name, value in line.items()} for line in rows]))
     for contrast in found:
         say(sentence(contrast))
-    say(f"p and intervals are corrected for {len(found)} contrasts (Holm, 5 %), which exclude 0 at a verdict.")
+    number = counted(len(found), "contrast")
+    say(f"p and intervals are corrected for {number} (Holm, 5 %), which exclude 0 at a verdict.")
     if any(contrast.shares for contrast in found):
         say("p of collapsed shares are of one contrast alone.")
     _say_left_out(answer)

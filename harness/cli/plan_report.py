@@ -8,12 +8,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from ..errors import counted
 from ..execution.durations import duration
 from ..job.dirac import DiracGrid, DiracJob
 from ..job.job import Grid
 from ..planning.packs import TrainingPack
 from ..planning.plan import Plan
-from .options import plain, results_console
+from .options import plain, results_console, say
 
 _WORTH_SAYING = 0.01  # p below which no number of contrasts is likely to need
 
@@ -49,8 +50,14 @@ def print_plan(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         console.print(json.dumps(facts, indent=2), markup=False, soft_wrap=True)
         return
+    lines = _lines(plan, facts)
+    if not console.is_terminal:  # a table would be padded to its longest line
+        width = max(len(name) for name, _ in lines)
+        for name, text in lines:
+            say(f"{name:<{width}}  {text}")
+        return
     table = Table.grid(padding=(0, 2))
-    for name, text in _lines(plan, facts):
+    for name, text in lines:
         table.add_row(name, Text(plain(text)))  # names of losses and penalties are the user's
     console.print(table)
 
@@ -63,15 +70,17 @@ def _lines(plan: Plan, facts: dict[str, Any]) -> list[tuple[str, str]]:
     if isinstance(plan.job, DiracJob):
         return [*lines, *_outlook(facts)]
     kind = "reference run" if plan.job.protocol == "probe" else "run"
-    lines.append(("runs", f"{facts['runs']} {kind}s, each trained once to epoch {plan.job.last_epoch}"))
+    each = "each " if facts["runs"] != 1 else ""
+    lines.append(("runs", f"{counted(facts['runs'], kind)}, {each}trained once to epoch {plan.job.last_epoch}"))
     if plan.probes:
         shared = facts["cells"] - facts["probes"]
-        note = f"; {shared} cells share another's probe (same discriminator objective)" if shared else ""
-        lines.append(("probes", f"{facts['probes']} fresh discriminators{note}"))
+        share = f"{counted(shared, 'cell')} {'share' if shared != 1 else 'shares'}"
+        note = f"; {share} another's probe (same discriminator objective)" if shared else ""
+        lines.append(("probes", f"{counted(facts['probes'], 'fresh discriminator')}{note}"))
     lines.append(
         (
             "sharing",
-            f"{facts['epochs_trained']} epochs of training; one training per cell would cost "
+            f"{counted(facts['epochs_trained'], 'epoch')} of training; one training per cell would cost "
             f"{facts['epochs_one_training_per_cell']}",
         )
     )
@@ -95,11 +104,12 @@ def _what_seeds_decide(num: int) -> str:
 def _outlook(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """What is missing, why, in how many packs, and how long it will take."""
     lines = [("missing", _missing(facts))]
-    lines += [("  stale", f"{reason} ({count} cells)") for reason, count in facts["stale_because"].items()]
+    lines += [("  stale", f"{reason} ({counted(count, 'cell')})") for reason, count in facts["stale_because"].items()]
     if again := facts["measured_again"]:
-        lines.append(("  again", f"{again} of these need no training: their generators are measured from snapshots"))
+        what = "need no training: their generators are" if again != 1 else "needs no training: its generator is"
+        lines.append(("  again", f"{again} of these {what} measured from snapshots"))
     if facts["packs"]:
-        lines.append(("packs", f"{facts['packs']}, for {facts['slots']} CPU slots of this machine"))
+        lines.append(("packs", f"{facts['packs']}, for {counted(facts['slots'], 'CPU slot')} of this machine"))
         lines.append(
             ("time", f"about {duration(facts['expected_seconds'])} on this machine without a GPU, start-up aside")
         )
@@ -120,4 +130,6 @@ def _missing(facts: dict[str, Any]) -> str:
     parts = [f"{facts[kind]} {kind}" for kind in ("new", "stale", "retried") if facts[kind]]
     done = ", ".join(f"{number} {status}" for status, number in facts["done"].items())
     have = f"; the store has {done}" if done else ""
-    return (f"{count} cells to compute ({', '.join(parts)})" if count else "nothing: every cell has a row") + have
+    return (
+        f"{counted(count, 'cell')} to compute ({', '.join(parts)})" if count else "nothing: every cell has a row"
+    ) + have

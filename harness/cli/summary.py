@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import counted
 from ..execution.durations import duration
 from ..execution.run import Outcome
 from ..job.dirac import DiracJob
@@ -160,8 +161,8 @@ def _print_vacuity(store: Results, job: Job) -> None:
     if counts["vacuous"]:
         way_out = "; the sliced bound is the one to look at" if is_image_problem(job) else ""
         say(
-            f"In {counts['vacuous']} of {counts['cells']} cells even the best full bound is vacuous: it exceeds the "
-            f"diameter of the data{way_out}."
+            f"In {counts['vacuous']} of {counted(counts['cells'], 'cell')} even the best full bound is vacuous: it "
+            f"exceeds the diameter of the data{way_out}."
         )
 
 

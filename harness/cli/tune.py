@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import TuneError
+from ..errors import TuneError, counted
 from .options import STORAGE_HELP, Address, ExecutorOption, Quiet, Results, WarmStart, err, say
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _print(tuned: Tuned, job: TuneJob, results: str) -> None:
         print_table(pa.Table.from_pylist(list(rows)), title=title, stack_headers=True)
 
     say(
-        f"{job.name}: {tuned.num_trials} trials, {tuned.num_pruned} pruned "
+        f"{job.name}: {counted(tuned.num_trials, 'trial')}, {tuned.num_pruned} pruned "
         f"({tuned.member_steps:.0%} of the steps of as many whole trials)\n"
         f"rank correlation of objective and exact distance over all trials: {_number(tuned.rank_correlation)}"
     )
@@ -79,9 +79,9 @@ def _print(tuned: Tuned, job: TuneJob, results: str) -> None:
     if tuned.front:
         table(tuned.front, "Pareto front")
     seeds = job.search.finalist_seeds or job.search.seeds
-    table(tuned.finalists, f"Finalists, {job.objective.reduce} of {seeds} seeds")
+    table(tuned.finalists, f"Finalists, {job.objective.reduce} of {counted(seeds, 'seed')}")
     rows = [_confirmed_row(row, job) for row in tuned.confirmed]
-    table(rows, f"Confirmed on {job.search.confirmation_seeds} fresh seeds")
+    table(rows, f"Confirmed on {counted(job.search.confirmation_seeds, 'fresh seed')}")
     for verdict in verdicts(tuned.confirmed, tuned.best_number, job):
         say(verdict)
     for warning in tuned.warnings:

@@ -101,11 +101,38 @@ def _kept(trained: Sequence[tuple[Cell, str]], job: str, store: StoreView) -> di
 
 
 def changes(old: Any, new: Any, *, path: str = "") -> list[str]:
-    """Leaves in which two identities differ: ``probe.settings.iterations: 200 -> 500``."""
+    """Where two identities differ: ``probe.settings.iterations: 200 -> 500``, or ``evaluation.metrics: + modes``."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return [
             change
             for key in sorted({*old, *new})
             for change in changes(old.get(key), new.get(key), path=f"{path}.{key}" if path else key)
         ]
-    return [] if old == new else [f"{path}: {old} -> {new}"]
+    if old == new:
+        return []
+    if isinstance(old or new, list) and isinstance(new or old, list):  # an empty one may be absent
+        return [f"{path}: {_changes_of_list(old or [], new or [])}"]
+    return [f"{path}: {old} -> {new}"]
+
+
+def _changes_of_list(old: Sequence[Any], new: Sequence[Any]) -> str:
+    """What was added and what was taken away; whole lists where they have nothing in common."""
+    gone, come = [item for item in old if item not in new], [item for item in new if item not in old]
+    if not gone and not come:
+        is_order = len(old) == len(new)
+        return f"other order, {_brief_list(new)}" if is_order else f"{_brief_list(old)} -> {_brief_list(new)}"
+    if old and new and len(gone) == len(old):
+        return f"{_brief_list(old)} -> {_brief_list(new)}"
+    return ", ".join([*(f"+ {_brief(item)}" for item in come), *(f"- {_brief(item)}" for item in gone)])
+
+
+def _brief_list(items: Sequence[Any]) -> str:
+    return f"[{', '.join(map(_brief, items))}]"
+
+
+def _brief(item: Any) -> str:
+    """A part as a job's rows call it: ``recall(features=pixels, k=3)``."""
+    if not isinstance(item, Mapping) or "name" not in item:
+        return str(item)
+    given = ", ".join(f"{key}={_brief(value)}" for key, value in item.items() if key != "name")
+    return f"{item['name']}({given})" if given else str(item["name"])

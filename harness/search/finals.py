@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..contrasts.contrast import Contrast, Seed, contrast, corrected, sentence
+from ..errors import counted
 from ..identity import digest
 from ..job.space import Parameters, schedule_text, sigma_of
 from ..job.tune import TuneJob
@@ -160,8 +161,8 @@ def verdicts(confirmed: Sequence[Confirmed], chosen: int, job: TuneJob) -> Itera
     found = contrasts(confirmed, chosen, job)
     yield from map(sentence, found)
     yield (
-        f"Verdicts are by the paired t test on {job.search.confirmation_seeds} fresh seeds, corrected for {len(found)} "
-        "contrasts (Holm, 5 %); so are the intervals"
+        f"Verdicts are by the paired t test on {counted(job.search.confirmation_seeds, 'fresh seed')}, corrected for "
+        f"{counted(len(found), 'contrast')} (Holm, 5 %); so are the intervals"
     )
 
 

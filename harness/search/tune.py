@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import TuneError
+from ..errors import TuneError, counted
 from ..execution.executors import check_executor
 from ..execution.run import Session, session
 from ..job.job import Job
@@ -189,7 +189,7 @@ def _train_finalists(context: _Context, trials: Sequence[TrialRecord]) -> list[F
             f"--results {shlex.quote(context.store.root)}"
         )
     grids = [job.grid(trial.parameters, seeds=finalist_seeds(job)) for trial in chosen]
-    what = f"{len(chosen)} finalists, {job.search.finalist_seeds} further seeds"
+    what = f"{counted(len(chosen), 'finalist')}, {counted(job.search.finalist_seeds, 'further seed')}"
     context.compute(job.training_job(job.name, grids), what)
     return ranked(job, context.store, chosen)
 
@@ -208,7 +208,7 @@ def _confirm(context: _Context, finalists: Sequence[Finalist], trials: Sequence[
     points = candidates(ranking, best(trials, 1, family="constant"), scale=data_scale(job, store))
     grids = [job.grid(parameters, seeds=fresh_seeds(job)) for parameters in points.values()]
     training = job.training_job(f"{job.name}-confirmation", grids)
-    what = f"{len(points)} candidates and baselines on {job.search.confirmation_seeds} fresh seeds"
+    what = f"{len(points)} candidates and baselines on {counted(job.search.confirmation_seeds, 'fresh seed')}"
     store.write_job(training.name, dump_job(training))  # before, so that everybody knows what its states are for
     context.compute(training, what)
     return confirmed(job, store, training.name, points)

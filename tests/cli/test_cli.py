@@ -87,6 +87,18 @@ def test_the_plan_of_the_quickstart_says_what_sharing_saves() -> None:
         assert part in text
 
 
+def test_a_plan_counts_one_as_one_and_pads_no_line(tmp_path: Path) -> None:
+    from tests.conftest import PROBE, make_job
+
+    grid = {"loss": ["minimax"], "sigma": [0.1], "epoch": [1], "seed": [0]}
+    (tmp_path / "one.yaml").write_text(dump_job(make_job(PROBE, grid=grid)))
+    lines = run_here("plan", str(tmp_path / "one.yaml"), "--results", str(tmp_path)).stdout.splitlines()
+    assert lines == [line.rstrip() for line in lines]
+    text = "\n".join(lines)
+    for part in ("1 reference run, trained once", "1 fresh discriminator\n", "1 epoch of", "1 cell to compute (1 new)"):
+        assert part in text
+
+
 def test_a_query_answers_as_table_json_csv_and_parquet(finished: Finished, tmp_path: Path) -> None:
     _, root, _ = finished
     sql = "SELECT loss, count(*) AS n, avg(w1) AS w1 FROM cells GROUP BY loss ORDER BY loss"

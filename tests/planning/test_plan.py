@@ -171,6 +171,29 @@ def test_changed_settings_make_cells_stale_and_say_why() -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ({}, {"metrics": ["energy_distance"]}, "evaluation.metrics: + energy_distance"),
+        ({"metrics": ["energy_distance", "modes"]}, {"metrics": ["modes"]}, "evaluation.metrics: - energy_distance"),
+        ({"metrics": ["kid", "modes"]}, {"metrics": ["modes", "kid"]}, "evaluation.metrics: other order, [modes, kid("),
+        (
+            {"metrics": ["modes", "recall"]},
+            {"metrics": ["modes", {"name": "recall", "k": 5}]},
+            "evaluation.metrics: + recall(features=pixels, k=5), - recall(features=pixels, k=3)",
+        ),
+        ({"sigmas": [0.1, 0.3]}, {"sigmas": [0.1, 0.3, 0.5]}, "evaluation.sigmas: + 0.5"),
+        ({"sigmas": [0.1, 0.3]}, {"sigmas": [0.2]}, "evaluation.sigmas: [0.1, 0.3] -> [0.2]"),
+    ],
+)
+def test_of_changed_lists_the_difference_is_said(before: Any, after: Any, reason: str) -> None:
+    memory = Memory()
+    for cell in expand(make_job(TRAIN, evaluation=before)):
+        memory.add(cell)
+    (found,) = plan(make_job(TRAIN, evaluation=after), memory).difference.reasons
+    assert found.startswith(reason)
+
+
+@pytest.mark.parametrize(
     "change",
     [{"resources": {"pack": 1, "retries": 9, "timeout_seconds": 5.0}}, {"name": "other"}],
 )
