@@ -149,7 +149,7 @@ def discrete_divergence(real: SampleSet, fake: SampleSet) -> NoisyDivergence:
 
       >>> found = discrete_divergence(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [2.0]]))
       >>> round(found.jsd.value, 4), found.tv.value, found.kl_real_fake
-      (0.3466, 0.5, Estimate(value=inf, standard_error=0.0))
+      (0.3466, 0.5, Estimate(value=inf, standard_error=0.0, unseen=0.0))
     """
     mean = pooled_mean(real, fake)
     masses: dict[bytes, list[float]] = {}

@@ -78,7 +78,7 @@ def kernel_distance(real: Float[Tensor, "n d"], fake: Float[Tensor, "m d"]) -> E
       Where all of a set is one point: (1 + 1)^3 + (0 + 1)^3 - 2 (0 + 1)^3.
 
       >>> kernel_distance(torch.ones(3, 2), torch.zeros(4, 2))
-      Estimate(value=7.0, standard_error=0.0)
+      Estimate(value=7.0, standard_error=0.0, unseen=0.0)
     """
     _need(3, len(real), len(fake))
     n, m = len(real), len(fake)
