@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ..errors import HarnessError
 from ..identity import stream_seed
 from ..job.extensions import resolve
-from ..job.space import Parameters, Range
+from ..job.space import Parameters, Range, WholeRange
 from ..job.strategies import WithOptions, name_and_options
 from ..job.tune import TuneJob
 from .analysis import TrialRecord, finished, progress
@@ -211,11 +211,18 @@ def _suggest(job: TuneJob, trial: optuna.Trial) -> dict[str, Any]:
     chosen = {name: trial.suggest_categorical(name, values) for name, values in job.space.choices().items()}
     for name, values in job.space.numbers(chosen).items():
         interval = _distribution(values)
-        trial.suggest_float(name, interval.low, interval.high, log=interval.log)
+        if isinstance(interval, optuna.distributions.IntDistribution):
+            trial.suggest_int(name, interval.low, interval.high, log=interval.log)
+        else:
+            trial.suggest_float(name, interval.low, interval.high, log=interval.log)
     return dict(trial.params)
 
 
-def _distribution(values: float | Range) -> optuna.distributions.FloatDistribution:
+def _distribution(
+    values: float | Range,
+) -> optuna.distributions.FloatDistribution | optuna.distributions.IntDistribution:
+    if isinstance(values, WholeRange):
+        return optuna.distributions.IntDistribution(int(values.low), int(values.high), log=values.log)
     low, high, log = (values.low, values.high, values.log) if isinstance(values, Range) else (values, values, False)
     return optuna.distributions.FloatDistribution(low, high, log=log)
 

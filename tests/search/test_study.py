@@ -14,7 +14,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from harness.errors import HarnessError
-from harness.job.space import Parameters
+from harness.job.space import Parameters, penalty_of, sigma_of
 from harness.job.tune import TuneJob
 from harness.search import analysis
 from harness.search.analysis import TrialRecord, best
@@ -23,6 +23,7 @@ from harness.search.opening import open_study
 from harness.search.scoring import Ending, Result, TrialScore
 from harness.search.study import OptunaStudy, Storage
 from harness.storage.store import Store
+from tests.search.own import Repeated
 from tests.searches import HEAD, search_of
 
 TEXT = (
@@ -40,7 +41,11 @@ search: {trials: 6, seeds: 3}
 """
 )
 TRIALS = "trials: 6"
-ONE_FAMILY = ("    constant: {sigma: {low: 0.01, high: 1, log: true}}\n", "")
+CONSTANT, LINEAR = (
+    "    constant: {sigma: {low: 0.01, high: 1, log: true}}\n",
+    "    linear: {start: {low: 0.05, high: 2}, end: 0.0}\n",
+)
+ONE_FAMILY = (CONSTANT, "")
 NO_PENALTY = ("  penalty: {none: {}, r1: {gamma: {low: 1, high: 100, log: true}}}\n", "")
 ONE_LOSS = ("[minimax, hinge]", "[minimax]")
 TWO_OBJECTIVES = ("{bound: paper}", "{minimise: [bound, seconds]}")
@@ -150,6 +155,28 @@ def test_a_sampler_of_whole_spaces_models_one_family(opened: Open, sampler: str)
     assert len(points) == distinct(points) == 13
     assert all(job.space.holds(point) for point in points)
     assert min(far_from_the_middle(point) for point in points[-3:]) < 1.5
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes"])
+@pytest.mark.parametrize("log", ["", ", log: true"])
+def test_of_what_counts_whole_numbers_are_suggested(opened: Open, sampler: str, log: str) -> None:
+    schedule = f"overconfidence: {{rate: 1, longest: {{low: 100, high: 500{log}}}, target: {{low: 0, high: 0.9}}}}"
+    counting = (CONSTANT, f"    {schedule}\n"), (LINEAR, "")
+    job = make(*counting, NO_PENALTY, ONE_LOSS, (TRIALS, f"trials: 9, sampler: {sampler}"))
+    points = suggested(opened(job))
+    assert distinct(points) == 9
+    assert all(job.space.holds(point) for point in points)
+    assert {type(point["overconfidence.longest"]) for point in points} == {int}
+    for point in points:
+        assert sigma_of(point).schedule.given()["longest"] == point["overconfidence.longest"]
+
+
+def test_a_penalty_of_ones_own_that_counts_is_given_whole_numbers(opened: Open) -> None:
+    own = (NO_PENALTY[0], '  penalty: {"tests.search.own:Repeated": {times: {low: 2, high: 40}}}\n')
+    points = suggested(opened(make(own, ONE_LOSS)))
+    assert {type(point["tests.search.own:Repeated.times"]) for point in points} == {int}
+    fixed = make((NO_PENALTY[0], '  penalty: {"tests.search.own:Repeated": {times: 3}}\n'))
+    assert [penalty_of(point) for point in fixed.space.points(1)] == [Repeated(times=3)] * 4
 
 
 def test_what_is_asked_for_together_is_distinct(opened: Open) -> None:

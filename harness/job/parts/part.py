@@ -12,7 +12,7 @@ from pydantic import ValidationError, model_validator
 from ...errors import suggest
 from ...identity import canonical_json
 from ..extensions import is_own, resolve, source_digest
-from ..spec import InnerError, MistakesError, Spec
+from ..spec import WHOLE, InnerError, MistakesError, Spec
 
 
 class Part(Spec):
@@ -69,6 +69,11 @@ class Part(Spec):
     def parameters(cls) -> dict[str, bool]:
         """Names of the parameters, and whether each must be given."""
         return {name: field.is_required() for name, field in cls.model_fields.items() if name != "name"}
+
+    @classmethod
+    def counts(cls) -> set[str]:
+        """Names of the parameters that are whole numbers."""
+        return {name for name, field in cls.model_fields.items() if field.annotation is int or WHOLE in field.metadata}
 
     @classmethod
     def help(cls) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from ..spec import exact
+from ..spec import WHOLE, exact
 from .part import Part, find_class, validated
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def _whole(value: float, info: ValidationInfo) -> float:
     return value
 
 
-NumSteps = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_whole)]
+NumSteps = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_whole), WHOLE]
 
 
 class Overconfidence(Schedule):
