@@ -18,6 +18,7 @@ from harness.job.parts.penalties import Roth
 from harness.job.parts.penalty import number
 from harness.job.reading import dump_job, load_job, parse_job
 from harness.planning.grid import expand
+from harness.theory.losses import LOSSES
 from tests.conftest import PROBE, TRAIN, as_job, make_job
 
 GOOD = """\
@@ -255,6 +256,14 @@ WRONG = [
         "roth weighs gradients by sigmoid(D)",
     ),
     Wrong(
+        "overconfidence of logits without a threshold",
+        "[minimax, hinge]\n  sigma: [0, 0.1]",
+        "[minimax, relativistic]\n  sigma: [0, {schedule: overconfidence, rate: 1}]",
+        "10:14",
+        "grid.sigma[1]: overconfidence counts logits above a threshold, which the discriminator of loss relativistic "
+        "does not have; use adaptive, which follows P(r > f) there; losses that it goes with",
+    ),
+    Wrong(
         "uneven GPU share",
         "grid:",
         "resources: {gpus_per_actor: 0.3}\ngrid:",
@@ -457,6 +466,16 @@ def test_an_empty_list_of_grids_is_refused() -> None:
 def test_an_unknown_axis_names_the_axes_there_are(text: str) -> None:
     with pytest.raises(JobError, match=r"unknown key\. Did you mean 'sigma'\?"):
         parse_job(text.replace("  sigma:", "  sgima:"))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_reference_follows_overconfidence_where_its_logits_have_a_threshold(loss: str) -> None:
+    content = {**PROBE, "reference": {"loss": loss, "sigma": {"schedule": "overconfidence", "rate": 1}}}
+    if LOSSES[loss].objective.threshold is not None:
+        assert as_job(parse_job(json.dumps(content))).reference is not None
+        return
+    with pytest.raises(JobError, match=rf"reference.sigma: overconfidence counts .* of loss {loss} does not have"):
+        parse_job(json.dumps(content))
 
 
 def test_a_schedule_in_the_second_grid_of_a_probe_is_reported_there() -> None:

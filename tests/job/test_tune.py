@@ -481,6 +481,12 @@ def test_a_grid_with_no_more_points_than_trials_is_accepted() -> None:
             "12:29: space.penalty.roth",
             "loss hinge has another objective: use minimax or non_saturating, or another penalty; search such losses",
         ),
+        (
+            f"end: 0.0}}\n{LOSS}",
+            "end: 0.0}\n    overconfidence: {rate: 1}\n  loss: [minimax, wasserstein]\n",
+            "11:21: space.schedule.overconfidence",
+            "the discriminator of loss wasserstein does not have; use adaptive, which follows P(r > f) there; search",
+        ),
         (*with_axes("  learning_rate: {low: 0, high: 1}\n"), "12:18: space.learning_rate", "must be > 0, got 0"),
         (*with_axes("  learning_rate: 0\n"), "12:18: space.learning_rate", "must be > 0, got 0"),
         (*with_axes("  learning_rate: -1\n"), "12:18: space.learning_rate", "must be > 0, got -1"),

@@ -24,6 +24,8 @@ from .part import Part, find_class, validated
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ...theory.losses import Loss
+
 MIN_SIGMA = 1e-20
 """The smallest sigma other than 0, data units: squares of smaller ones underflow."""
 
@@ -54,6 +56,11 @@ class Schedule(Part):
     @abc.abstractmethod
     def __call__(self, t: float) -> float:
         """sigma, data units, after this fraction of training."""
+
+    def why_not(self, loss: Loss) -> str | None:
+        """What keeps the schedule from going with a loss; None if nothing does."""
+        del loss
+        return None
 
     def given(self) -> dict[str, float]:
         """The parameters that are not their defaults, by name in the order of the alphabet."""
@@ -316,6 +323,14 @@ class Overconfidence(Schedule):
     def __call__(self, t: float) -> float:
         """Where sigma begins; from there the training moves it."""
         return self.sigmas[0]
+
+    def why_not(self, loss: Loss) -> str | None:
+        if loss.objective.threshold is not None:
+            return None
+        return (
+            "overconfidence counts logits above a threshold, which the discriminator of loss "
+            f"{loss.name} does not have; use adaptive, which follows P(r > f) there"
+        )
 
     @functools.cached_property
     def sigmas(self) -> tuple[float, ...]:
