@@ -52,8 +52,9 @@ class Range(Spec):
         return "log" if self.log else "even"
 
     def holds(self, value: float) -> bool:
-        """Whether a value is in the range."""
-        return self.low <= value <= self.high
+        """Whether a value is in the range, to the last digits of a logarithm's exponential."""
+        inside = self.low <= value <= self.high
+        return inside or math.isclose(value, self.low, rel_tol=1e-12) or math.isclose(value, self.high, rel_tol=1e-12)
 
     def num_points(self, num: int) -> int:
         """How many `points` there are."""
