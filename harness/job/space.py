@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from ..errors import did_you_mean
 from .parts.losses import LossName
 from .parts.noise import NoiseName, NoiseOn, NoiseSchedule, noise_named
 from .parts.part import Part, find_class, validated
@@ -33,8 +34,8 @@ class Range(Spec):
     def _no_schedule(cls, value: Any) -> Any:
         if isinstance(value, dict) and "schedule" in value:
             raise ValueError(
-                "a search tries numbers: give one, or {low: ..., high: ...}; a penalty whose strength follows a "
-                "schedule belongs to a grid"
+                "a search tries numbers: give one, or {low: ..., high: ...}; a number that follows a schedule belongs "
+                "to a grid, and the families of schedules that are tried stand under space.schedule"
             )
         return value
 
@@ -100,7 +101,22 @@ Parameter: TypeAlias = Annotated[
 """A fixed number, or a range to search."""
 
 OwnParameters: TypeAlias = dict[str, Parameter]
-_Families: TypeAlias = dict[str, OwnParameters]
+
+
+def _families(value: Any) -> Any:
+    if isinstance(value, dict):
+        if isinstance(value.get("sum"), list):
+            raise ValueError("a search has no sums; use r1_r2, or a grid")
+        return value
+    names = value if isinstance(value, list) else [value]
+    as_mapping = ", ".join(f"{name}: {{}}" for name in names)
+    raise ValueError(
+        f"must have families with their parameters, {{FAMILY: {{PARAMETER: {{low: ..., high: ...}}}}}}: "
+        f"{{{as_mapping}}} for those with none to search"
+    )
+
+
+_Families: TypeAlias = Annotated[dict[str, OwnParameters], BeforeValidator(_families)]
 
 
 def as_tuple(value: Any) -> Any:
@@ -220,7 +236,9 @@ def make_penalty(family: str, values: Mapping[str, float]) -> Penalty:
     known = found.parameters()
     for name in values:
         if name not in known:
-            raise ValueError(f"penalty {family} takes {', '.join(known) or 'no parameters'}; got {name}")
+            takes = f"penalty {family} takes {', '.join(known) or 'no parameters'}; got {name}"
+            hint = did_you_mean(name, known)
+            raise ValueError(f"{takes}.{hint}" if hint else takes)
     try:
         return validated(found, {"name": family, **_counted(found, values)})
     except ValueError as error:

@@ -63,7 +63,26 @@ WRONG = [
     Wrong("wrong type", "batch: 32", "batch: many", "6:10", "training.batch: must be a valid integer, got 'many'"),
     Wrong("text for a number", "batch: 32", "batch: '32'", "6:10", "must be a valid integer, got '32'"),
     Wrong("empty axis", "seed: [0]", "seed: []", "12:9", "grid.seed: is empty; give at least one value"),
-    Wrong("a number where a list belongs", "seed: [0]", "seed: 0", "12:9", "grid.seed: must be a valid tuple"),
+    Wrong("a number where a list belongs", "seed: [0]", "seed: 0", "12:9", "grid.seed: must be a list: [0]"),
+    Wrong("a name where a list belongs", "seed: [0]", "seed: [0]\n  penalty: r1", "13:12", "must be a list: [r1]"),
+    Wrong(
+        "a metric where a list belongs", "grid:", "evaluation: {metrics: kid}\ngrid:", "8:23", "must be a list: [kid]"
+    ),
+    Wrong("a mapping where a list belongs", "seed: [0]", "seed: {a: 1}", "12:9", "must be a list, got {'a': 1}"),
+    Wrong(
+        "a limit of nothing",
+        "grid:",
+        "evaluation: {collapsed: 0.3}\ngrid:",
+        "8:25",
+        "evaluation.collapsed: names a metric with its limit, such as {w1: 0.3}; got 0.3",
+    ),
+    Wrong(
+        "a penalty's parameters under its name",
+        "seed: [0]",
+        "seed: [0]\n  penalty: [r1_r2: {gamma: 1}]",
+        "13:13",
+        "needs a name: write {name: r1_r2, gamma: 1}",
+    ),
     Wrong("missing axis", "  seed: [0]\n", "", "8:1", "grid: 'seed' is missing"),
     Wrong("missing part", "problem: {name: ring}\n", "", "1:1", "'problem' is missing"),
     Wrong("tabs", "  batch: 32", "\tbatch: 32", "6:1", "a tab indents this line; use spaces"),

@@ -459,7 +459,23 @@ def test_a_grid_with_no_more_points_than_trials_is_accepted() -> None:
             "12:17: space.penalty.r7",
             "unknown penalty 'r7'.\n  Valid: ",
         ),
-        (*with_axes("  penalty: {r1: {gama: 1}}\n"), "12:17: space.penalty.r1", "penalty r1 takes gamma; got gama"),
+        (
+            *with_axes("  penalty: [r1, none]\n"),
+            "12:12: space.penalty",
+            "families with their parameters, {FAMILY: {PARAMETER: {low: ..., high: ...}}}: {r1: {}, none: {}}",
+        ),
+        (*with_axes("  penalty: {sum: [r1, r2]}\n"), "12:12: space.penalty", "a search has no sums; use r1_r2, or a"),
+        (
+            "sigma: {low: 0.01, high: 1, log: true}",
+            "sigma: {schedule: linear, start: 1, end: 0}",
+            "9:23: space.schedule.constant.sigma",
+            "the families of schedules that are tried stand under space.schedule",
+        ),
+        (
+            *with_axes("  penalty: {r1: {gama: 1}}\n"),
+            "12:17: space.penalty.r1",
+            "penalty r1 takes gamma; got gama. Did you mean 'gamma'?",
+        ),
         (*with_axes("  penalty: {none: {x: 1}}\n"), "12:19: space.penalty.none", "takes no parameters; got x"),
         (
             *with_axes("  penalty: {r1: {gamma: -1}}\n"),
@@ -471,7 +487,7 @@ def test_a_grid_with_no_more_points_than_trials_is_accepted() -> None:
         (
             *with_axes("  penalty: {r1: {gamma: {schedule: cosine, start: 1, end: 0}}}\n"),
             "12:25: space.penalty.r1.gamma",
-            "a penalty whose strength follows a schedule belongs to a grid",
+            "a number that follows a schedule belongs to a grid",
         ),
         (*with_axes("  penalty: {sum: {}}\n"), "12:18: space.penalty.sum", "r1_r2 is r1 and r2 of one gamma"),
         (*with_axes("  penalty: {sum: {sum: 1}}\n"), "12:18: space.penalty.sum", "a sum has no numbers to search"),
@@ -503,7 +519,7 @@ def test_a_grid_with_no_more_points_than_trials_is_accepted() -> None:
             "end: 0.0",
             "ende: 0.0",
             "10:13: space.schedule.linear",
-            "and may have fraction; got start, ende",
+            "and may have fraction; got start, ende. Did you mean 'end'?",
         ),
         (SEARCH, "{sampler: cmaes}\n", "13:19: search.sampler", "cmaes has one objective"),
     ],

@@ -118,6 +118,10 @@ def chooser(
             raise ValueError(f"must be the name of a {base.kind}, or a mapping with its name; got {value!r}")
         name = given.get("name")
         if name is None:
+            for only, own in given.items():
+                if len(given) == 1 and only in builtin and isinstance(own, Mapping):
+                    inner = "".join(f", {key}: {item}" for key, item in own.items())
+                    raise ValueError(f"needs a name: write {{name: {only}{inner}}}")
             raise ValueError(f"needs a name.{suggest('', builtin)}, or package.module:Name")
         if not isinstance(name, str):
             raise MistakesError([(("name",), f"unknown {base.kind} {name!r}.{suggest(name, builtin)}")])
