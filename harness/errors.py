@@ -94,6 +94,10 @@ def counted(number: int, noun: str) -> str:
 def suggest(value: object, valid: Iterable[str]) -> str:
     """``Did you mean ...?`` where a valid name is close, and always the list of valid names."""
     names = sorted(valid)
-    close = difflib.get_close_matches(str(value), names, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    return f"{hint}\n  Valid: {', '.join(names)}"
+    return f"{did_you_mean(value, names)}\n  Valid: {', '.join(names)}"
+
+
+def did_you_mean(value: object, valid: Iterable[str]) -> str:
+    """`` Did you mean ...?`` where a valid name is close, else nothing."""
+    close = difflib.get_close_matches(str(value), list(valid), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""

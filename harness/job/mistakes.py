@@ -62,6 +62,9 @@ def _explain(
         elif kind == "literal_error":
             valid = literals.get(tuple(error["loc"])) or _literals_at(error["loc"], grammar)
             yield Mistake(place, f"got {shown(value)}.{suggest(value, valid)}")
+        elif kind == "tuple_type":
+            is_scalar = isinstance(value, (str, int, float))
+            yield Mistake(place, f"must be a list: [{value}]" if is_scalar else f"must be a list, got {shown(value)}")
         elif kind == "too_short":
             yield Mistake(place, "is empty; give at least one value")
         elif kind == "value_error":

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from ..errors import did_you_mean
 from .parts.losses import LossName
 from .parts.noise import NoiseName, NoiseOn, NoiseSchedule, noise_named
-from .parts.part import find_class, validated
+from .parts.part import Part, find_class, validated
 from .parts.penalties import PENALTIES, Penalty, Sum
-from .parts.schedules import Schedule
+from .parts.schedules import SCHEDULES, Schedule, schedule_class
 from .parts.settings import Axis
 from .spec import MAX_COUNT, FiniteFloat, Spec, to_tuple
 
@@ -32,8 +34,8 @@ class Range(Spec):
     def _no_schedule(cls, value: Any) -> Any:
         if isinstance(value, dict) and "schedule" in value:
             raise ValueError(
-                "a search tries numbers: give one, or {low: ..., high: ...}; a penalty whose strength follows a "
-                "schedule belongs to a grid"
+                "a search tries numbers: give one, or {low: ..., high: ...}; a number that follows a schedule belongs "
+                "to a grid, and the families of schedules that are tried stand under space.schedule"
             )
         return value
 
@@ -44,6 +46,20 @@ class Range(Spec):
         if self.log and self.low <= 0:
             raise ValueError(f"a log scale needs low > 0, got {self.low:g}")
         return self
+
+    @property
+    def scale(self) -> str:
+        """``log`` or ``even``."""
+        return "log" if self.log else "even"
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is in the range, to the last digits of a logarithm's exponential."""
+        inside = self.low <= value <= self.high
+        return inside or math.isclose(value, self.low, rel_tol=1e-12) or math.isclose(value, self.high, rel_tol=1e-12)
+
+    def num_points(self, num: int) -> int:
+        """How many `points` there are."""
+        return num
 
     def points(self, num: int) -> list[float]:
         """`num` values from low to high, both included."""
@@ -57,6 +73,27 @@ class Range(Spec):
         return [self.low, *inner, self.high]
 
 
+class WholeRange(Range):
+    """The whole numbers of a range: what there is to search of a parameter that counts."""
+
+    @property
+    def scale(self) -> str:
+        """As of all ranges, and that its numbers are whole."""
+        return f"whole {super().scale}"
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is a whole number of the range."""
+        return super().holds(value) and value == int(value)
+
+    def num_points(self, num: int) -> int:
+        """How many `points` there are: no more than whole numbers."""
+        return len(self.points(num))
+
+    def points(self, num: int) -> list[float]:
+        """`num` whole numbers from low to high, both included; fewer where two values round to one."""
+        return sorted({round(value) for value in super().points(min(num, int(self.high - self.low) + 1))})
+
+
 Parameter: TypeAlias = Annotated[
     Annotated[FiniteFloat, Tag("number")] | Annotated[Range, Tag("range")],
     Discriminator(lambda value: "range" if isinstance(value, (dict, Range)) else "number"),
@@ -64,7 +101,22 @@ Parameter: TypeAlias = Annotated[
 """A fixed number, or a range to search."""
 
 OwnParameters: TypeAlias = dict[str, Parameter]
-_Families: TypeAlias = dict[str, OwnParameters]
+
+
+def _families(value: Any) -> Any:
+    if isinstance(value, dict):
+        if isinstance(value.get("sum"), list):
+            raise ValueError("a search has no sums; use r1_r2, or a grid")
+        return value
+    names = value if isinstance(value, list) else [value]
+    as_mapping = ", ".join(f"{name}: {{}}" for name in names)
+    raise ValueError(
+        f"must have families with their parameters, {{FAMILY: {{PARAMETER: {{low: ..., high: ...}}}}}}: "
+        f"{{{as_mapping}}} for those with none to search"
+    )
+
+
+_Families: TypeAlias = Annotated[dict[str, OwnParameters], BeforeValidator(_families)]
 
 
 def as_tuple(value: Any) -> Any:
@@ -98,10 +150,9 @@ class Space(Spec):
 
     def numbers(self, chosen: Parameters) -> dict[str, float | Range]:
         """The numeric parameters that a choice of families leaves: ``{linear.start: ..., learning_rate: ...}``."""
-        families = [(self.schedule, chosen["schedule"])]
+        own = _numbers_of(str(chosen["schedule"]), self.schedule, Schedule, SCHEDULES)
         if self.penalty is not None:
-            families.append((self.penalty, chosen["penalty"]))
-        own = {f"{name}.{key}": space for table, name in families for key, space in table[name].items()}
+            own |= _numbers_of(str(chosen["penalty"]), self.penalty, Penalty, PENALTIES)
         return own if self.learning_rate is None else {**own, "learning_rate": self.learning_rate}
 
     def points(self, num: int) -> Iterator[dict[str, Any]]:
@@ -119,7 +170,8 @@ class Space(Spec):
         choices = self.choices()
         combinations = (dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values()))
         return sum(
-            num ** sum(isinstance(space, Range) for space in self.numbers(chosen).values()) for chosen in combinations
+            math.prod(space.num_points(num) for space in self.numbers(chosen).values() if isinstance(space, Range))
+            for chosen in combinations
         )
 
     def holds(self, parameters: Parameters) -> bool:
@@ -128,24 +180,33 @@ class Space(Spec):
             return False
         numbers = self.numbers(parameters)
         return set(parameters) == {*self.choices(), *numbers} and all(
-            space.low <= parameters[name] <= space.high if isinstance(space, Range) else parameters[name] == space
+            space.holds(parameters[name]) if isinstance(space, Range) else parameters[name] == space
             for name, space in numbers.items()
         )
 
     def scales(self) -> dict[str, str]:
         """Of the parameters of all families: log or even."""
-        own = {
-            f"{family}.{name}": space
-            for table in (self.schedule, self.penalty or {})
-            for family, parameters in table.items()
-            for name, space in parameters.items()
-        }
-        numbers = {**own, "learning_rate": self.learning_rate}
-        return {
-            name: "log" if isinstance(space, Range) and space.log else "even"
-            for name, space in numbers.items()
-            if space is not None
-        }
+        numbers: dict[str, float | Range] = {}
+        for schedule, penalty in itertools.product(self.schedule, self.penalty or (None,)):
+            numbers |= self.numbers({"schedule": schedule, "penalty": penalty})
+        return {name: space.scale if isinstance(space, Range) else "even" for name, space in numbers.items()}
+
+
+def _numbers_of(
+    family: str, table: _Families, base: type[Part], builtin: Mapping[str, type[Part]]
+) -> dict[str, float | Range]:
+    """The parameters of a family by their names in a point; of those that count, ranges of whole numbers."""
+    counts = find_class(family, base, builtin).counts()
+    return {
+        f"{family}.{name}": WholeRange(**space.model_dump()) if isinstance(space, Range) and name in counts else space
+        for name, space in table[family].items()
+    }
+
+
+def _counted(found: type[Part], values: Mapping[str, float]) -> dict[str, float]:
+    """Values of which those that count are whole numbers, as far as they are."""
+    counts = found.counts()
+    return {name: int(value) if name in counts and value == int(value) else value for name, value in values.items()}
 
 
 def make_schedule(
@@ -156,7 +217,7 @@ def make_schedule(
     Raises:
       ValueError: If they do not make one.
     """
-    schedule = Schedule.of(family, values)
+    schedule = Schedule.of(family, _counted(schedule_class(family), values))
     return NoiseSchedule(schedule=schedule, noise=noise_named(noise), noise_on=noise_on)
 
 
@@ -175,9 +236,11 @@ def make_penalty(family: str, values: Mapping[str, float]) -> Penalty:
     known = found.parameters()
     for name in values:
         if name not in known:
-            raise ValueError(f"penalty {family} takes {', '.join(known) or 'no parameters'}; got {name}")
+            takes = f"penalty {family} takes {', '.join(known) or 'no parameters'}; got {name}"
+            hint = did_you_mean(name, known)
+            raise ValueError(f"{takes}.{hint}" if hint else takes)
     try:
-        return validated(found, {"name": family, **values})
+        return validated(found, {"name": family, **_counted(found, values)})
     except ValueError as error:
         raise ValueError(f"penalty {family}: {error}") from error
 

@@ -13,6 +13,8 @@ from ..identity import canonical_json
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 MAX_COUNT = 10**9
 """Of whatever a job counts: larger numbers are slips of the keyboard, and overflow what is computed with them."""
+WHOLE = "whole"
+"""Marks, in an ``Annotated`` number, that it counts something though it is a float."""
 PathInJob = tuple[str | int, ...]
 """Where in a job: ``("grid", 0, "sigma", 2)``."""
 

@@ -14,6 +14,7 @@ from .parts.metrics import FeatureMetric
 from .parts.noise import BOUNDED, NoiseOn, NoiseSchedule, noise_named
 from .parts.penalty import Penalty
 from .parts.problem import ProblemInfo
+from .parts.schedules import Schedule
 from .space import OwnParameters, Range, Space, make_penalty, make_schedule
 from .spec import MistakesError, PathInJob
 
@@ -38,8 +39,8 @@ def validate_job(job: Job) -> Found:
         for part in ("reference", "probe"):
             if getattr(job, part) is not None:
                 yield (part,), f"protocol train has no {part}; remove it, or set protocol: probe"
-    for place, penalty, losses in _penalties_of(job):
-        if (reason := why_not_with(penalty, losses)) is not None:
+    for place, with_losses, losses in _parts_with_losses(job):
+        if (reason := why_not_with(with_losses, losses)) is not None:
             yield place, f"{reason}; losses that it goes with can have a grid of their own"
     yield from _mistakes_of_networks(job, info.shape)
     yield from _mistakes_of_noise(job, math.prod(info.shape))
@@ -91,18 +92,22 @@ def _mistakes_of_collapsed(job: Job) -> Found:
         yield place, "needs the metric that counts them; add it: evaluation.metrics: [modes]"
 
 
-def _penalties_of(job: Job) -> Iterator[tuple[PathInJob, Penalty, Sequence[str]]]:
-    """Where penalties are named, and the losses they go with."""
-    if job.reference is not None and job.reference.penalty is not None:
-        yield ("reference", "penalty"), job.reference.penalty, (job.reference.loss,)
+def _parts_with_losses(job: Job) -> Iterator[tuple[PathInJob, Penalty | Schedule, Sequence[str]]]:
+    """Where penalties and schedules are named, and the losses they go with."""
+    if job.reference is not None:
+        if job.reference.penalty is not None:
+            yield ("reference", "penalty"), job.reference.penalty, (job.reference.loss,)
+        yield ("reference", "sigma"), job.reference.sigma.schedule, (job.reference.loss,)
     for number, grid in enumerate(job.grid):
         for index, penalty in enumerate(grid.penalty or ()):
             yield ("grid", number, "penalty", index), penalty, grid.loss
+        for index, sigma in enumerate(grid.sigma):
+            yield ("grid", number, "sigma", index), sigma.schedule, grid.loss
 
 
-def why_not_with(penalty: Penalty, losses: Sequence[str]) -> str | None:
-    """What keeps a penalty from going with one of the losses; None if nothing does."""
-    reasons = (penalty.why_not(find_loss(loss)) for loss in losses)
+def why_not_with(part: Penalty | Schedule, losses: Sequence[str]) -> str | None:
+    """What keeps a penalty or a schedule from going with one of the losses; None if nothing does."""
+    reasons = (part.why_not(find_loss(loss)) for loss in losses)
     return next((reason for reason in reasons if reason is not None), None)
 
 
@@ -224,7 +229,8 @@ def _mistakes_of_families(space: Space) -> Found:
                 except ValueError as error:
                     yield ("space", kind, family), str(error)
                     break
-                if isinstance(made, Penalty) and (reason := why_not_with(made, space.loss)) is not None:
+                part = made if isinstance(made, Penalty) else made.schedule
+                if (reason := why_not_with(part, space.loss)) is not None:
                     yield ("space", kind, family), f"{reason}; search such losses apart"
                     break
     rate = space.learning_rate

@@ -24,6 +24,7 @@ class TrialRecord:
       epoch, member_steps: How far it was trained, and with how many generator steps over its seeds; 0 until it ended.
       source: The job whose results told this trial; None of a trial of this search.
       suggested_by: The job whose results suggested its parameters.
+      is_in_space: Whether it is a point of the space as it is now; one that is not counts for nothing.
     """
 
     number: int
@@ -36,11 +37,21 @@ class TrialRecord:
     member_steps: int = 0
     source: str | None = None
     suggested_by: str | None = None
+    is_in_space: bool = True
 
 
 def finished(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The trials of this search that have ended; none that a warm start told."""
-    return [trial for trial in trials if trial.state not in ("waiting", "running") and trial.source is None]
+    """The trials of this search that have ended; none that a warm start told, or outside of the space as it is now."""
+    return [trial for trial in trials if trial.is_in_space and _has_ended(trial) and trial.source is None]
+
+
+def left_out(trials: Iterable[TrialRecord]) -> str | None:
+    """Says how many trials have ended outside of the space as it is now; None if none has."""
+    num = sum(trial.score is not None and not trial.is_in_space for trial in trials)
+    if not num:
+        return None
+    counted = "they count neither among search.trials nor as the best"
+    return f"trials that lie outside of the space as it is now: {num}; {counted}"
 
 
 def num_pruned(trials: Iterable[TrialRecord]) -> int:
@@ -72,7 +83,7 @@ def front(trials: Iterable[TrialRecord], names: Sequence[str]) -> list[Row]:
     """
     if len(names) == 1:
         return []
-    complete = [trial for trial in trials if trial.state == "complete"]
+    complete = [trial for trial in trials if trial.state == "complete" and trial.is_in_space]
     undominated = [t for t in complete if not any(_dominates(other.values, t.values) for other in complete)]
     rows = sorted(undominated, key=lambda trial: trial.values[0])
     return [{"trial": t.number, **dict(zip(names, t.values, strict=True)), **t.parameters} for t in rows]
@@ -142,9 +153,13 @@ def doubts(trials: Iterable[TrialRecord], job: TuneJob) -> list[str]:
     return found
 
 
+def _has_ended(trial: TrialRecord) -> bool:
+    return trial.state not in ("waiting", "running")
+
+
 def _completed(trials: Iterable[TrialRecord]) -> list[tuple[float, TrialRecord]]:
-    """Trials that came to their ends, those of a warm start too, each after its value."""
-    scored = [(trial.score, trial) for trial in trials if trial.state == "complete"]
+    """Trials of the space that came to their ends, those of a warm start too, each after its value."""
+    scored = [(trial.score, trial) for trial in trials if trial.state == "complete" and trial.is_in_space]
     return [(score.value, trial) for score, trial in scored if score is not None and score.value is not None]
 
 

@@ -12,6 +12,7 @@ from ..job.parts.losses import named_with_source
 from ..job.tune import TuneJob
 from ..planning.difference import changes
 from ..storage.store import Store
+from .analysis import left_out
 from .cells import example_cell
 from .study import OptunaStudy, Storage, without_password
 from .warm_start import start_warm
@@ -39,6 +40,8 @@ def open_study(
     """
     study = OptunaStudy(job, _sqlite(job, store) if storage is None else storage, announce=announce)
     _check_identity(job, study, where="the store" if storage is None else without_password(storage))
+    if announce is not None and (said := left_out(study.trials())) is not None:
+        announce(said)
     if warm_start is not None:
         said = start_warm(study, job, store, source=warm_start)
         if announce is not None:
@@ -57,7 +60,10 @@ def _sqlite(job: TuneJob, store: Store) -> str:
 
 
 def _check_identity(job: TuneJob, study: OptunaStudy, *, where: str) -> None:
-    """A study goes on only with what its values were made with; ranges, sampler and number of trials may change."""
+    """A study goes on only with what its values were made with; ranges, sampler and number of trials may change.
+
+    Trials that are no points of the space any more are kept and count for nothing (`analysis.left_out`).
+    """
     identity = json.loads(json.dumps(_identity(job)))  # as the storage gives it back
     known = study.kept("identity") if study.trials() else None
     if known is not None:

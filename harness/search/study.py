@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ..errors import HarnessError
 from ..identity import stream_seed
 from ..job.extensions import resolve
-from ..job.space import Parameters, Range
+from ..job.space import Parameters, Range, WholeRange
 from ..job.strategies import WithOptions, name_and_options
 from ..job.tune import TuneJob
 from .analysis import TrialRecord, finished, progress
@@ -31,6 +31,7 @@ _SCORE = ("value", "distance", "spread", "seeds", "completed", "diameter")
 _PRUNED_AT = "given_up"
 _SOURCE = "source"
 _SUGGESTED_BY = "suggested_by"
+_DROPPED = "dropped"
 
 
 class OptunaStudy:
@@ -54,14 +55,17 @@ class OptunaStudy:
 
     def ask(self) -> tuple[int, Parameters] | None:
         """A trial of a killed search, or a new one; None if there are enough."""
-        if self._begun:
-            trial = self._attached(self._begun.pop(0))
-        elif self._num_asked >= self.num_wanted:
-            return None
-        else:
-            trial = self._study.ask()
-        self._running[trial.number] = trial
-        return trial.number, _suggest(self._job, trial)
+        while self._begun or self._num_asked < self.num_wanted:
+            is_begun = bool(self._begun)
+            trial = self._attached(self._begun.pop(0)) if is_begun else self._study.ask()
+            known, holds = self.trials()[trial.number].parameters, self._job.space.holds
+            parameters = _suggest(self._job, trial) if is_begun or not known or holds(known) else known
+            if not known or holds(parameters):
+                self._running[trial.number] = trial
+                return trial.number, parameters
+            trial.set_user_attr(_DROPPED, True)  # a point of the space as it was
+            self._study.tell(trial, state=TrialState.FAIL)
+        return None
 
     def report(self, number: int, *, stage: int, value: float) -> bool:
         """The value after a stage, counted from 0; whether the trial is pruned."""
@@ -88,14 +92,14 @@ class OptunaStudy:
 
     def trials(self) -> list[TrialRecord]:
         """All that the study knows, by number."""
-        return [_record(trial) for trial in self._study.get_trials(deepcopy=False)]
+        return [_record(trial, self._job) for trial in self._study.get_trials(deepcopy=False)]
 
     @property
     def num_wanted(self) -> int:
         """How many trials make the search complete: all points of a grid, also those of a grid it had before."""
         if self._job.search.sampler != "grid":
             return self._job.search.trials
-        return sum(trial.source is None for trial in self.trials())
+        return sum(trial.source is None and trial.is_in_space for trial in self.trials())
 
     @property
     def is_complete(self) -> bool:
@@ -107,8 +111,11 @@ class OptunaStudy:
     def enqueue(self, points: Iterable[Parameters], *, suggested_by: str | None = None) -> None:
         """Points to be tried next, but for those that it has."""
         attributes = None if suggested_by is None else {_SUGGESTED_BY: suggested_by}
+        has = [trial.parameters for trial in self.trials() if trial.is_in_space]
         for point in points:
-            self._study.enqueue_trial(dict(point), user_attrs=attributes, skip_if_exists=True)
+            if point not in has:
+                self._study.enqueue_trial(dict(point), user_attrs=attributes)
+                has.append(point)
 
     def add(self, parameters: Parameters, score: TrialScore, *, seconds: float, source: str) -> None:
         """A complete trial that a job of the name `source` has computed."""
@@ -136,7 +143,7 @@ class OptunaStudy:
 
     @property
     def _num_asked(self) -> int:
-        return sum(trial.state != "waiting" and trial.source is None for trial in self.trials())
+        return sum(trial.state != "waiting" and trial.source is None and trial.is_in_space for trial in self.trials())
 
     def _attached(self, number: int) -> optuna.Trial:
         """A trial that another process asked for."""
@@ -176,13 +183,14 @@ def _open(job: TuneJob, storage: Storage) -> tuple[optuna.Study, optuna.storages
 # --- trials
 
 
-def _record(trial: FrozenTrial) -> TrialRecord:
+def _record(trial: FrozenTrial, job: TuneJob) -> TrialRecord:
     attributes = trial.user_attrs
     has_ended = trial.state.is_finished() and all(name in attributes for name in _SCORE)
+    parameters = trial.params or trial.system_attrs.get("fixed_params", {})  # as `enqueue_trial` keeps them
     return TrialRecord(
         number=trial.number,
         state=_WORDS[trial.state],
-        parameters=trial.params or trial.system_attrs.get("fixed_params", {}),  # as `enqueue_trial` keeps them
+        parameters=parameters,
         score=TrialScore(**{name: attributes[name] for name in _SCORE}) if has_ended else None,
         values=tuple(trial.values or ()),
         reports={_stage(step): value for step, value in trial.intermediate_values.items()},
@@ -190,6 +198,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         member_steps=attributes.get("member_steps", 0),
         source=attributes.get(_SOURCE),
         suggested_by=attributes.get(_SUGGESTED_BY),
+        is_in_space=_DROPPED not in attributes and job.space.holds(parameters),
     )
 
 
@@ -211,11 +220,18 @@ def _suggest(job: TuneJob, trial: optuna.Trial) -> dict[str, Any]:
     chosen = {name: trial.suggest_categorical(name, values) for name, values in job.space.choices().items()}
     for name, values in job.space.numbers(chosen).items():
         interval = _distribution(values)
-        trial.suggest_float(name, interval.low, interval.high, log=interval.log)
+        if isinstance(interval, optuna.distributions.IntDistribution):
+            trial.suggest_int(name, interval.low, interval.high, log=interval.log)
+        else:
+            trial.suggest_float(name, interval.low, interval.high, log=interval.log)
     return dict(trial.params)
 
 
-def _distribution(values: float | Range) -> optuna.distributions.FloatDistribution:
+def _distribution(
+    values: float | Range,
+) -> optuna.distributions.FloatDistribution | optuna.distributions.IntDistribution:
+    if isinstance(values, WholeRange):
+        return optuna.distributions.IntDistribution(int(values.low), int(values.high), log=values.log)
     low, high, log = (values.low, values.high, values.log) if isinstance(values, Range) else (values, values, False)
     return optuna.distributions.FloatDistribution(low, high, log=log)
 

@@ -18,6 +18,7 @@ from harness.job.parts.penalties import Roth
 from harness.job.parts.penalty import number
 from harness.job.reading import dump_job, load_job, parse_job
 from harness.planning.grid import expand
+from harness.theory.losses import LOSSES
 from tests.conftest import PROBE, TRAIN, as_job, make_job
 
 GOOD = """\
@@ -62,7 +63,26 @@ WRONG = [
     Wrong("wrong type", "batch: 32", "batch: many", "6:10", "training.batch: must be a valid integer, got 'many'"),
     Wrong("text for a number", "batch: 32", "batch: '32'", "6:10", "must be a valid integer, got '32'"),
     Wrong("empty axis", "seed: [0]", "seed: []", "12:9", "grid.seed: is empty; give at least one value"),
-    Wrong("a number where a list belongs", "seed: [0]", "seed: 0", "12:9", "grid.seed: must be a valid tuple"),
+    Wrong("a number where a list belongs", "seed: [0]", "seed: 0", "12:9", "grid.seed: must be a list: [0]"),
+    Wrong("a name where a list belongs", "seed: [0]", "seed: [0]\n  penalty: r1", "13:12", "must be a list: [r1]"),
+    Wrong(
+        "a metric where a list belongs", "grid:", "evaluation: {metrics: kid}\ngrid:", "8:23", "must be a list: [kid]"
+    ),
+    Wrong("a mapping where a list belongs", "seed: [0]", "seed: {a: 1}", "12:9", "must be a list, got {'a': 1}"),
+    Wrong(
+        "a limit of nothing",
+        "grid:",
+        "evaluation: {collapsed: 0.3}\ngrid:",
+        "8:25",
+        "evaluation.collapsed: names a metric with its limit, such as {w1: 0.3}; got 0.3",
+    ),
+    Wrong(
+        "a penalty's parameters under its name",
+        "seed: [0]",
+        "seed: [0]\n  penalty: [r1_r2: {gamma: 1}]",
+        "13:13",
+        "needs a name: write {name: r1_r2, gamma: 1}",
+    ),
     Wrong("missing axis", "  seed: [0]\n", "", "8:1", "grid: 'seed' is missing"),
     Wrong("missing part", "problem: {name: ring}\n", "", "1:1", "'problem' is missing"),
     Wrong("tabs", "  batch: 32", "\tbatch: 32", "6:1", "a tab indents this line; use spaces"),
@@ -253,6 +273,14 @@ WRONG = [
         "seed: [0]\n  penalty: [none, {sum: [r1, roth]}]",
         "13:19",
         "roth weighs gradients by sigmoid(D)",
+    ),
+    Wrong(
+        "overconfidence of logits without a threshold",
+        "[minimax, hinge]\n  sigma: [0, 0.1]",
+        "[minimax, relativistic]\n  sigma: [0, {schedule: overconfidence, rate: 1}]",
+        "10:14",
+        "grid.sigma[1]: overconfidence counts logits above a threshold, which the discriminator of loss relativistic "
+        "does not have; use adaptive, which follows P(r > f) there; losses that it goes with",
     ),
     Wrong(
         "uneven GPU share",
@@ -457,6 +485,16 @@ def test_an_empty_list_of_grids_is_refused() -> None:
 def test_an_unknown_axis_names_the_axes_there_are(text: str) -> None:
     with pytest.raises(JobError, match=r"unknown key\. Did you mean 'sigma'\?"):
         parse_job(text.replace("  sigma:", "  sgima:"))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_reference_follows_overconfidence_where_its_logits_have_a_threshold(loss: str) -> None:
+    content = {**PROBE, "reference": {"loss": loss, "sigma": {"schedule": "overconfidence", "rate": 1}}}
+    if LOSSES[loss].objective.threshold is not None:
+        assert as_job(parse_job(json.dumps(content))).reference is not None
+        return
+    with pytest.raises(JobError, match=rf"reference.sigma: overconfidence counts .* of loss {loss} does not have"):
+        parse_job(json.dumps(content))
 
 
 def test_a_schedule_in_the_second_grid_of_a_probe_is_reported_there() -> None:

@@ -15,7 +15,7 @@ from harness.job.parts.optimizers import SGD
 from harness.job.parts.penalties import R1, R1R2, Dragan, NoPenalty, WeightClip
 from harness.job.parts.schedules import Linear
 from harness.job.reading import dump_job, parse_job
-from harness.job.space import Parameters, Range, Space, schedule_text
+from harness.job.space import Parameters, Range, Space, WholeRange, schedule_text
 from harness.job.tune import TuneJob
 from harness.planning.cells import Cell
 from harness.planning.grid import expand
@@ -73,6 +73,30 @@ def test_the_points_of_a_range_end_at_its_ends_and_are_in_it() -> None:
         points = Range(low=low, high=high, log=log).points(num)
         assert (points[0], points[-1]) == (low, high)
         assert all(low <= point <= high for point in points)
+
+
+COUNTED = ("end: 0.0}", "end: 0.0}\n    overconfidence: {rate: 1, longest: {low: 100, high: 500}}")
+
+
+def test_the_points_of_what_counts_are_whole_numbers_once_each() -> None:
+    job = make(COUNTED)
+    longest = job.space.numbers({"schedule": "overconfidence"})["overconfidence.longest"]
+    assert isinstance(longest, Range)
+    assert longest.points(4) == [100, 233, 367, 500]  # thirds of 400, rounded
+    assert longest.points(1000) == list(range(100, 501))
+    few = WholeRange(low=1, high=5, log=True)
+    assert few.points(4) == [1, 2, 3, 5]  # 5^(1/3) is 1.7, 5^(2/3) 2.9
+    assert few.points(5) == [1, 2, 3, 5]  # 5^(1/4) is 1.495
+    assert [few.num_points(num) for num in (1, 4, 5, 9)] == [1, 4, 4, 4]
+    for num in (2, 3, 600):
+        assert job.space.num_points(num) == len(list(job.space.points(num)))
+
+
+def test_a_space_holds_no_fraction_of_what_counts() -> None:
+    space = make(COUNTED).space
+    point = {"schedule": "overconfidence", "loss": "minimax", "overconfidence.rate": 1.0}
+    assert space.holds({**point, "overconfidence.longest": 449})
+    assert not space.holds({**point, "overconfidence.longest": 449.5})
 
 
 # --- points of a space
@@ -435,7 +459,23 @@ def test_a_grid_with_no_more_points_than_trials_is_accepted() -> None:
             "12:17: space.penalty.r7",
             "unknown penalty 'r7'.\n  Valid: ",
         ),
-        (*with_axes("  penalty: {r1: {gama: 1}}\n"), "12:17: space.penalty.r1", "penalty r1 takes gamma; got gama"),
+        (
+            *with_axes("  penalty: [r1, none]\n"),
+            "12:12: space.penalty",
+            "families with their parameters, {FAMILY: {PARAMETER: {low: ..., high: ...}}}: {r1: {}, none: {}}",
+        ),
+        (*with_axes("  penalty: {sum: [r1, r2]}\n"), "12:12: space.penalty", "a search has no sums; use r1_r2, or a"),
+        (
+            "sigma: {low: 0.01, high: 1, log: true}",
+            "sigma: {schedule: linear, start: 1, end: 0}",
+            "9:23: space.schedule.constant.sigma",
+            "the families of schedules that are tried stand under space.schedule",
+        ),
+        (
+            *with_axes("  penalty: {r1: {gama: 1}}\n"),
+            "12:17: space.penalty.r1",
+            "penalty r1 takes gamma; got gama. Did you mean 'gamma'?",
+        ),
         (*with_axes("  penalty: {none: {x: 1}}\n"), "12:19: space.penalty.none", "takes no parameters; got x"),
         (
             *with_axes("  penalty: {r1: {gamma: -1}}\n"),
@@ -447,7 +487,7 @@ def test_a_grid_with_no_more_points_than_trials_is_accepted() -> None:
         (
             *with_axes("  penalty: {r1: {gamma: {schedule: cosine, start: 1, end: 0}}}\n"),
             "12:25: space.penalty.r1.gamma",
-            "a penalty whose strength follows a schedule belongs to a grid",
+            "a number that follows a schedule belongs to a grid",
         ),
         (*with_axes("  penalty: {sum: {}}\n"), "12:18: space.penalty.sum", "r1_r2 is r1 and r2 of one gamma"),
         (*with_axes("  penalty: {sum: {sum: 1}}\n"), "12:18: space.penalty.sum", "a sum has no numbers to search"),
@@ -457,17 +497,29 @@ def test_a_grid_with_no_more_points_than_trials_is_accepted() -> None:
             "12:29: space.penalty.roth",
             "loss hinge has another objective: use minimax or non_saturating, or another penalty; search such losses",
         ),
+        (
+            f"end: 0.0}}\n{LOSS}",
+            "end: 0.0}\n    overconfidence: {rate: 1}\n  loss: [minimax, wasserstein]\n",
+            "11:21: space.schedule.overconfidence",
+            "the discriminator of loss wasserstein does not have; use adaptive, which follows P(r > f) there; search",
+        ),
         (*with_axes("  learning_rate: {low: 0, high: 1}\n"), "12:18: space.learning_rate", "must be > 0, got 0"),
         (*with_axes("  learning_rate: 0\n"), "12:18: space.learning_rate", "must be > 0, got 0"),
         (*with_axes("  learning_rate: -1\n"), "12:18: space.learning_rate", "must be > 0, got -1"),
         ("    linear:", "    liner:", "10:12: space.schedule.liner", "Did you mean 'linear'?"),
         ("low: 0.05, high: 2", "low: -1, high: 2", "10:13: space.schedule.linear", "start must be finite and >= 0"),
+        (
+            "end: 0.0}",
+            "end: 0.0}\n    overconfidence: {rate: 1, longest: {low: 100.5, high: 500}}",
+            "11:21: space.schedule.overconfidence",
+            "longest must be a whole number of steps from 1 to 1000; got 100.5",
+        ),
         ("end: 0.0", "end: 0.0, fraction: 2", "10:13: space.schedule.linear", "fraction must be in (0, 1]"),
         (
             "end: 0.0",
             "ende: 0.0",
             "10:13: space.schedule.linear",
-            "and may have fraction; got start, ende",
+            "and may have fraction; got start, ende. Did you mean 'end'?",
         ),
         (SEARCH, "{sampler: cmaes}\n", "13:19: search.sampler", "cmaes has one objective"),
     ],

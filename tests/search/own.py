@@ -1,4 +1,4 @@
-"""A sampler and a pruner as a user brings them, and some that are none."""
+"""A sampler, a pruner and a penalty as a user brings them, and some that are none."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from pydantic import Field
+from torch import Tensor
+
+from harness.job.parts.penalties import Penalty
 
 SEEDS: list[int] = []
 """That `Steps` was given."""
@@ -43,6 +47,16 @@ class EveryOther(optuna.pruners.BasePruner):
 
     def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
         return trial.number % 2 == 1 and (trial.last_step or 0) >= self.first_step
+
+
+class Repeated(Penalty):
+    """The mean logit of real samples, so many times"""
+
+    times: int = Field(1, ge=1)
+
+    def __call__(self, discriminator: Any, real: Tensor, fake: Tensor, draws: Any) -> Tensor:
+        mean: Tensor = discriminator(real).mean(-1)
+        return self.times * mean
 
 
 def no_sampler(*, seed: int) -> str:

@@ -14,7 +14,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from harness.errors import HarnessError
-from harness.job.space import Parameters
+from harness.job.space import Parameters, penalty_of, sigma_of
 from harness.job.tune import TuneJob
 from harness.search import analysis
 from harness.search.analysis import TrialRecord, best
@@ -23,6 +23,7 @@ from harness.search.opening import open_study
 from harness.search.scoring import Ending, Result, TrialScore
 from harness.search.study import OptunaStudy, Storage
 from harness.storage.store import Store
+from tests.search.own import Repeated
 from tests.searches import HEAD, search_of
 
 TEXT = (
@@ -40,7 +41,11 @@ search: {trials: 6, seeds: 3}
 """
 )
 TRIALS = "trials: 6"
-ONE_FAMILY = ("    constant: {sigma: {low: 0.01, high: 1, log: true}}\n", "")
+CONSTANT, LINEAR = (
+    "    constant: {sigma: {low: 0.01, high: 1, log: true}}\n",
+    "    linear: {start: {low: 0.05, high: 2}, end: 0.0}\n",
+)
+ONE_FAMILY = (CONSTANT, "")
 NO_PENALTY = ("  penalty: {none: {}, r1: {gamma: {low: 1, high: 100, log: true}}}\n", "")
 ONE_LOSS = ("[minimax, hinge]", "[minimax]")
 TWO_OBJECTIVES = ("{bound: paper}", "{minimise: [bound, seconds]}")
@@ -150,6 +155,28 @@ def test_a_sampler_of_whole_spaces_models_one_family(opened: Open, sampler: str)
     assert len(points) == distinct(points) == 13
     assert all(job.space.holds(point) for point in points)
     assert min(far_from_the_middle(point) for point in points[-3:]) < 1.5
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes"])
+@pytest.mark.parametrize("log", ["", ", log: true"])
+def test_of_what_counts_whole_numbers_are_suggested(opened: Open, sampler: str, log: str) -> None:
+    schedule = f"overconfidence: {{rate: 1, longest: {{low: 100, high: 500{log}}}, target: {{low: 0, high: 0.9}}}}"
+    counting = (CONSTANT, f"    {schedule}\n"), (LINEAR, "")
+    job = make(*counting, NO_PENALTY, ONE_LOSS, (TRIALS, f"trials: 9, sampler: {sampler}"))
+    points = suggested(opened(job))
+    assert distinct(points) == 9
+    assert all(job.space.holds(point) for point in points)
+    assert {type(point["overconfidence.longest"]) for point in points} == {int}
+    for point in points:
+        assert sigma_of(point).schedule.given()["longest"] == point["overconfidence.longest"]
+
+
+def test_a_penalty_of_ones_own_that_counts_is_given_whole_numbers(opened: Open) -> None:
+    own = (NO_PENALTY[0], '  penalty: {"tests.search.own:Repeated": {times: {low: 2, high: 40}}}\n')
+    points = suggested(opened(make(own, ONE_LOSS)))
+    assert {type(point["tests.search.own:Repeated.times"]) for point in points} == {int}
+    fixed = make((NO_PENALTY[0], '  penalty: {"tests.search.own:Repeated": {times: 3}}\n'))
+    assert [penalty_of(point) for point in fixed.space.points(1)] == [Repeated(times=3)] * 4
 
 
 def test_what_is_asked_for_together_is_distinct(opened: Open) -> None:
@@ -306,10 +333,12 @@ def test_another_setting_is_another_search_and_refused(store: Store) -> None:
     ],
 )
 def test_what_leaves_values_comparable_may_change(opened: Open, old: str, new: str) -> None:
-    tell(opened(make()), 1.0, 2.0)
+    before = opened(make())
+    tell(before, 1.0, 2.0)
     job = make((old, new))
+    num_kept = sum(job.space.holds(trial.parameters) for trial in before.trials())
     points = suggested(opened(job))
-    assert len(points) == 6 - 2
+    assert len(points) == 6 - num_kept
     assert all(job.space.holds(point) for point in points)
 
 
@@ -338,11 +367,65 @@ def test_more_trials_may_be_wanted_and_fewer(opened: Open) -> None:
 def test_a_range_may_change(opened: Open) -> None:
     space = (ONE_FAMILY, NO_PENALTY, ONE_LOSS)
     before = suggested(opened(make(*space, (TRIALS, "trials: 12"))))
-    elsewhere = make(*space, (TRIALS, "trials: 20"), ("low: 0.05, high: 2", "low: 3, high: 4"))
+    elsewhere = make(*space, (TRIALS, "trials: 8"), ("low: 0.05, high: 2", "low: 3, high: 4"))
     after = suggested(opened(elsewhere))
     assert all(0.05 <= point["linear.start"] <= 2 for point in before)
     assert all(3 <= point["linear.start"] <= 4 for point in after)
     assert len(after) == distinct(after) == 8
+
+
+NARROW = make(ONE_FAMILY, NO_PENALTY, ONE_LOSS)
+ELSEWHERE = make(ONE_FAMILY, NO_PENALTY, ONE_LOSS, ("low: 0.05, high: 2", "low: 3, high: 4"))
+
+
+def test_a_search_whose_space_has_changed_is_not_answered_by_the_old_one(
+    opened: Open, store: Store, memory: Storage
+) -> None:
+    """As for fixed values, so for ranges: what was found outside is not the best, and is said to be left out."""
+    tell(opened(NARROW), *[1.0] * 6)
+    said: list[str] = []
+    study = open_study(ELSEWHERE, store, memory, announce=said.append)
+    assert said[0].startswith("trials that lie outside of the space as it is now: 6; they count neither")
+    assert num_finished(study) == 0
+    tell(study, *[2.0] * 6)
+    assert study.ask() is None
+    assert {value_of(trial) for trial in best(study.trials(), 9)} == {2.0}
+    assert num_finished(study) == 6
+    wide = make(ONE_FAMILY, NO_PENALTY, ONE_LOSS, ("low: 0.05, high: 2", "low: 0.05, high: 4"), (TRIALS, "trials: 12"))
+    said.clear()
+    both = open_study(wide, store, memory, announce=said.append)
+    assert (both.is_complete, num_finished(both), said) == (True, 12, [])
+    assert {value_of(trial) for trial in best(both.trials(), 9)} == {1.0, 2.0}
+
+
+def test_another_fixed_value_is_searched_afresh(opened: Open) -> None:
+    roth = "  penalty: {roth: {gamma: 0.01}}\n"
+    text = (ONE_FAMILY, (NO_PENALTY[0], roth), ONE_LOSS)
+    tell(opened(make(*text)), *[1.0] * 6)
+    again = opened(make(*text, ("gamma: 0.01", "gamma: 0.02")))
+    assert {point["roth.gamma"] for point in suggested(again)} == {0.02}
+    assert again.is_complete
+    assert num_finished(again) == 6
+    assert all(trial.parameters["roth.gamma"] == 0.02 for trial in best(again.trials(), 9))
+
+
+def test_what_was_under_way_in_another_space_is_dropped(opened: Open) -> None:
+    before = opened(NARROW)
+    for _ in range(3):
+        ask(before)
+    points = suggested(opened(ELSEWHERE))
+    assert len(points) == 6
+    assert all(ELSEWHERE.space.holds(point) for point in points)
+
+
+def test_points_of_a_grid_that_were_dropped_are_tried_where_the_range_comes_back(opened: Open) -> None:
+    grid = (TRIALS, "trials: 40, sampler: grid, points: 3")
+    space = (ONE_FAMILY, NO_PENALTY, ONE_LOSS, grid)
+    there, back = make(*space, ("low: 0.05, high: 2", "low: 3, high: 4")), make(*space)
+    tell(opened(back), 1.0)  # and two points wait
+    assert [point["linear.start"] for point in suggested(opened(there))] == [3, 3.5, 4]
+    assert len(suggested(opened(back))) == 2
+    assert opened(back).is_complete
 
 
 # --- what is pruned

@@ -19,6 +19,7 @@ from ..extensions import resolve
 from .datasets import existing_file
 from .part import Part, chooser
 from .problem import Problem
+from .weights import missing, no_state_dict, why_no_state_dict
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -154,7 +155,15 @@ class TorchvisionNetwork(Features):
     def why_not(self, problem: Problem) -> str | None:
         shape = problem.info().shape
         is_image = len(shape) == 3 and shape[0] in (1, 3)
-        return None if is_image else f"{self.network} needs images, problem {problem.name} has shape {list(shape)}"
+        if not is_image:
+            return f"{self.network} needs images, problem {problem.name} has shape {list(shape)}"
+        return self._why_no_weights
+
+    @functools.cached_property
+    def _why_no_weights(self) -> str | None:
+        """What can be seen of it without torch: whether the file has the last layer."""
+        needed = f"{LAST_LAYERS[self.network]}.weight"
+        return why_no_state_dict(Path(self.weights), network=self.network, needed=needed)
 
     def function(self, problem: Problem, source: Source, keep: Keep) -> Extract:
         import torch
@@ -188,9 +197,12 @@ class TorchvisionNetwork(Features):
             with torch.device("meta"):
                 model: nn.Module = models.get_model(self.network, num_classes=num_classes, **own)
             model.load_state_dict(weights, assign=True)
-        except (KeyError, RuntimeError, TypeError) as error:
-            reason = textwrap.shorten(str(error), 300)
-            raise ValueError(f"'{self.weights}' has no weights of {self.network}: {reason}") from error
+        except KeyError as error:
+            raise ValueError(no_state_dict(self.weights, self.network, missing(error.args))) from error
+        except (RuntimeError, TypeError) as error:
+            lacking = [name for name in model.state_dict() if name not in weights]
+            reason = missing(lacking) if lacking else textwrap.shorten(str(error), 300)
+            raise ValueError(no_state_dict(self.weights, self.network, reason)) from error
         owner, _, attribute = last.rpartition(".")
         setattr(model.get_submodule(owner), attribute, nn.Identity())
         return model.float().eval().requires_grad_(requires_grad=False)
@@ -209,7 +221,11 @@ class TorchvisionNetwork(Features):
         try:
             found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises whatever its reader stumbles over
-            raise ValueError(f"'{self.weights}' is no file of weights: {error}") from error
+            reason = textwrap.shorten(f"torch reads no weights from it: {error}", 300)
+            raise ValueError(no_state_dict(self.weights, self.network, reason)) from error
+        if not isinstance(found, Mapping):
+            reason = f"it holds no dictionary but a {type(found).__name__}"
+            raise ValueError(no_state_dict(self.weights, self.network, reason))
         return dict(found)
 
 

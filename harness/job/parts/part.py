@@ -12,7 +12,7 @@ from pydantic import ValidationError, model_validator
 from ...errors import suggest
 from ...identity import canonical_json
 from ..extensions import is_own, resolve, source_digest
-from ..spec import InnerError, MistakesError, Spec
+from ..spec import WHOLE, InnerError, MistakesError, Spec
 
 
 class Part(Spec):
@@ -71,6 +71,11 @@ class Part(Spec):
         return {name: field.is_required() for name, field in cls.model_fields.items() if name != "name"}
 
     @classmethod
+    def counts(cls) -> set[str]:
+        """Names of the parameters that are whole numbers."""
+        return {name for name, field in cls.model_fields.items() if field.annotation is int or WHOLE in field.metadata}
+
+    @classmethod
     def help(cls) -> str:
         """The first sentence of the docstring, and the parameters with their defaults."""
         text = (inspect.getdoc(cls) or "").splitlines()[0].replace("`", "")
@@ -113,6 +118,10 @@ def chooser(
             raise ValueError(f"must be the name of a {base.kind}, or a mapping with its name; got {value!r}")
         name = given.get("name")
         if name is None:
+            for only, own in given.items():
+                if len(given) == 1 and only in builtin and isinstance(own, Mapping):
+                    inner = "".join(f", {key}: {item}" for key, item in own.items())
+                    raise ValueError(f"needs a name: write {{name: {only}{inner}}}")
             raise ValueError(f"needs a name.{suggest('', builtin)}, or package.module:Name")
         if not isinstance(name, str):
             raise MistakesError([(("name",), f"unknown {base.kind} {name!r}.{suggest(name, builtin)}")])

@@ -245,8 +245,8 @@ class Sum(Penalty):
             if isinstance(term, (Sum, NoPenalty)):
                 text = f"{term.name} cannot be part of a sum; list the penalties that act, each once"
                 raise MistakesError([((index,), text)])
-            if term in terms[:index]:
-                text = f"{term.description} occurs twice in a sum; list it once, with the strength of both"
+            if term.name in [other.name for other in terms[:index]]:
+                text = f"{term.name} occurs twice in a sum; list it once, with the strength of both"
                 raise MistakesError([((index,), text)])
         return terms
 

@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from ..spec import exact
+from ...errors import did_you_mean
+from ..spec import WHOLE, exact
 from .part import Part, find_class, validated
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ...theory.losses import Loss
 
 MIN_SIGMA = 1e-20
 """The smallest sigma other than 0, data units: squares of smaller ones underflow."""
@@ -55,6 +58,11 @@ class Schedule(Part):
     def __call__(self, t: float) -> float:
         """sigma, data units, after this fraction of training."""
 
+    def why_not(self, loss: Loss) -> str | None:
+        """What keeps the schedule from going with a loss; None if nothing does."""
+        del loss
+        return None
+
     def given(self) -> dict[str, float]:
         """The parameters that are not their defaults, by name in the order of the alphabet."""
         fields = type(self).model_fields
@@ -84,8 +92,10 @@ class Schedule(Part):
         optional = [key for key, needed in known.items() if not needed]
         if not set(required) <= set(given) <= set(known):
             may = f" and may have {', '.join(optional)}" if optional else ""
+            slips = [did_you_mean(key, known) for key in given if key not in known]
             raise ValueError(
-                f"schedule {name} takes {', '.join(required) or 'nothing'}{may}; got {', '.join(given) or 'nothing'}"
+                f"schedule {name} takes {', '.join(required) or 'nothing'}{may}; "
+                f"got {', '.join(given) or 'nothing'}" + (f".{''.join(slips)}" if any(slips) else "")
             )
 
     @classmethod
@@ -270,7 +280,7 @@ def _whole(value: float, info: ValidationInfo) -> float:
     return value
 
 
-NumSteps = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_whole)]
+NumSteps = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_whole), WHOLE]
 
 
 class Overconfidence(Schedule):
@@ -316,6 +326,14 @@ class Overconfidence(Schedule):
     def __call__(self, t: float) -> float:
         """Where sigma begins; from there the training moves it."""
         return self.sigmas[0]
+
+    def why_not(self, loss: Loss) -> str | None:
+        if loss.objective.threshold is not None:
+            return None
+        return (
+            "overconfidence counts logits above a threshold, which the discriminator of loss "
+            f"{loss.name} does not have; use adaptive, which follows P(r > f) there"
+        )
 
     @functools.cached_property
     def sigmas(self) -> tuple[float, ...]:

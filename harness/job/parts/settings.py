@@ -83,6 +83,13 @@ class Collapsed(Spec):
     w1_sliced: FiniteFloat | None = Field(None, gt=0)
     modes: int | None = Field(None, ge=1, le=MAX_COUNT)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_mapping(cls, value: Any) -> Any:
+        if not isinstance(value, (dict, Collapsed)):
+            raise ValueError(f"names a metric with its limit, such as {{w1: 0.3}}; got {value!r}")
+        return value
+
     @model_validator(mode="after")
     def _names_one(self) -> Self:
         if len(self.given()) != 1:

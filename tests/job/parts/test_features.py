@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from harness.job.parts.features import LAST_LAYERS, AnyFeatures, Features
 from harness.job.parts.metrics import METRICS, FeatureMetric
 from harness.job.parts.problems import Ring
 from harness.job.parts.settings import Evaluation
+from harness.job.parts.weights import why_no_state_dict
 from harness.job.reading import dump_job, load_job, parse_job
 from harness.planning.plan import make_plan
 from harness.problems.sources import Source
@@ -284,11 +286,14 @@ def test_a_file_that_changes_after_the_job_was_read_is_refused(tmp_path: Path) -
 
 def test_files_without_the_networks_weights_are_refused(tmp_path: Path) -> None:
     other, _ = saved("mobilenet_v3_small", tmp_path)
-    with pytest.raises(ValueError, match=r"has no weights of resnet18: 'fc\.weight'"):
+    with pytest.raises(ValueError, match=r"is no state dict of resnet18: it lacks 'fc\.weight'; save one with torch"):
         features_of(space_of({"network": "resnet18", "weights": str(other)}), torch.zeros(2, 3, 32, 32))
     weights = torch.load(other, weights_only=True)
-    torch.save({name: value for name, value in weights.items() if name != "features.0.0.weight"}, other)
-    with pytest.raises(ValueError, match=r"has no weights of mobilenet_v3_small: .*features\.0\.0\.weight"):
+    torch.save({name: value for name, value in weights.items() if not name.startswith("features.0")}, other)
+    # a convolution and the normalisation behind it: weight, weight, bias, mean, variance and their number
+    with pytest.raises(
+        ValueError, match=r"small: it lacks 'features\.0\.0\.weight', 'features\.0\.1\.weight' and 4 more; save"
+    ):
         features_of(space_of({"network": "mobilenet_v3_small", "weights": str(other)}), torch.zeros(2, 3, 32, 32))
 
 
@@ -301,6 +306,93 @@ def test_a_file_that_cannot_be_read_is_a_mistake_in_the_job(tmp_path: Path, monk
     monkeypatch.setattr(hashlib, "file_digest", broken)
     with pytest.raises(JobError, match=r":9:13: evaluation.features: '.*resnet18.pth' cannot be read: no permission"):
         parse_job(TEXT.format(problem="digits", features=f"{{network: resnet18, weights: {path}}}", metric="recall"))
+
+
+def whole(path: Path) -> None:
+    torch.save(models.resnet18(num_classes=2), path)
+
+
+def inside(path: Path) -> None:
+    torch.save({"epoch": 3, "model": models.resnet18(num_classes=2).state_dict()}, path)
+
+
+def of_another(path: Path) -> None:
+    torch.save(models.mobilenet_v3_small(num_classes=2).state_dict(), path)
+
+
+def parallel(path: Path) -> None:
+    torch.save(nn.DataParallel(models.resnet18(num_classes=2)).state_dict(), path)
+
+
+def of_another_before_zip(path: Path) -> None:
+    weights = models.mobilenet_v3_small(num_classes=2).state_dict()
+    torch.save(weights, path, _use_new_zipfile_serialization=False)
+
+
+def one_tensor(path: Path) -> None:
+    torch.save(torch.zeros(3), path)
+
+
+def whole_by_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps(models.resnet18(num_classes=2)))
+
+
+def half(path: Path) -> None:
+    whole(path)
+    path.write_bytes(path.read_bytes()[:999])
+
+
+WHOLE = "it holds no dictionary but a torchvision.models.resnet.ResNet"
+ANOTHER = "it has no 'fc.weight' but 'features.0.0.weight', 'features.0.1.weight', ..."
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "reason"),
+    [
+        (whole, "a.pth", WHOLE),
+        (whole_by_pickle, "a.pkl", WHOLE),
+        (inside, "a.pth", "its weights are under 'model', which is to be saved alone"),
+        (of_another, "a.pth", ANOTHER),
+        (of_another_before_zip, "a.pth", ANOTHER),
+        (parallel, "a.pth", "it has no 'fc.weight' but 'module.conv1.weight', 'module.bn1.weight', ..."),
+        (one_tensor, "a.pth", "it holds no dictionary but a torch._utils._rebuild_tensor_v2"),
+        (lambda path: path.write_text("no weights\n"), "a.pth", "it is no file of torch.save"),
+        (lambda path: path.write_bytes(b""), "a.pth", "it is no file of torch.save"),
+        (half, "a.pth", "it is no file of torch.save"),
+        (lambda path: path.write_text("no weights\n"), "a.safetensors", "it is no file of safetensors"),
+        (
+            lambda path: path.write_bytes(safetensors.torch.save({"w": torch.zeros(1)}, {"by": "x"})),
+            "a.safetensors",
+            "it has no 'fc.weight' but 'w'",
+        ),
+    ],
+)
+def test_a_file_that_holds_something_else_is_a_mistake_in_the_job(
+    write: Callable[[Path], Any], name: str, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    write(path)
+    with pytest.raises(JobError) as caught:
+        parse_job(TEXT.format(problem="digits", features=f"{{network: resnet18, weights: {path}}}", metric="recall"))
+    way_out = "save one with torch.save(model.state_dict(), 'FILE'); use features: pixels, or a space of your own"
+    assert str(caught.value) == (
+        f"<job>:9:13: evaluation.features: '{path}' is no state dict of resnet18: {reason}; {way_out}"
+    )
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_state_dicts_are_seen_without_torch(is_zip: bool, tmp_path: Path) -> None:
+    for network, last in LAST_LAYERS.items():
+        own = {"init_weights": False} if network in ("googlenet", "inception_v3") else {}
+        with torch.device("meta"):
+            weights = models.get_model(network, num_classes=2, **own).state_dict()
+        small = {name: torch.zeros(1) for name in weights}
+        torch.save(small, tmp_path / "a.pth", _use_new_zipfile_serialization=is_zip)
+        needed = f"{last}.weight"
+        assert why_no_state_dict(tmp_path / "a.pth", network=network, needed=needed) is None
+        del small[needed]
+        torch.save(small, tmp_path / "a.pth", _use_new_zipfile_serialization=is_zip)
+        assert why_no_state_dict(tmp_path / "a.pth", network=network, needed=needed) is not None
 
 
 class Evil:
@@ -318,8 +410,11 @@ def test_a_file_of_weights_runs_no_code(tmp_path: Path, monkeypatch: pytest.Monk
         lambda: path.write_bytes(pickle.dumps(Evil(), protocol=2)),
     ):
         write()
-        with pytest.raises(ValueError, match=r"weights.pth' is no file of weights"):
+        with pytest.raises(
+            ValueError, match=r"weights.pth' is no state dict of resnet18: torch reads no weights from it"
+        ):
             features_of(space_of({"network": "resnet18", "weights": str(path)}), torch.zeros(2, 3, 32, 32))
+        space_of({"network": "resnet18", "weights": str(path)}).why_not(Digits())
     assert not (tmp_path / "evil").exists()
 
 
