@@ -567,7 +567,7 @@ PLANE = ("gaussian", "line", "circle", "four_lines")
         ("jobs/quickstart.yaml", 72),
         ("jobs/ring.yaml", 54),
         ("jobs/roth.yaml", 140),
-        *((f"jobs/converge_{problem}.yaml", 100) for problem in PLANE),
+        *((f"jobs/converge_{problem}.yaml", 200) for problem in PLANE),
     ],
 )
 def test_the_jobs_that_ship_are_valid(path: str, cells: int) -> None:

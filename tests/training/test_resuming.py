@@ -38,7 +38,7 @@ DIGITS: dict[str, Any] = {"problem": {"name": "digits"}, "networks": {"name": "d
 # every optimiser, penalties with and without streams, a sum and a strength by a schedule, a data set that is reshuffled
 KINDS: dict[str, dict[str, Any]] = {
     "adam": {**RING, "loss": "minimax", "penalty": "none", "optimizer": {"name": "adam"}},
-    "rmsprop": {**RING, "loss": "wasserstein", "penalty": "dragan", "optimizer": {"name": "rmsprop"}},
+    "rmsprop": {**RING, "loss": "least_squares", "penalty": "dragan", "optimizer": {"name": "rmsprop"}},
     "sgd": {**RING, "loss": "minimax", "penalty": "r1", "optimizer": {"name": "sgd"}},
     "fading": {
         **RING,
