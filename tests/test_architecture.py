@@ -39,7 +39,7 @@ LAYERS = {
     # generators and sample sets -> columns
     "evaluation": "training planning problems job storage theory errors identity",
     # the theorems as checks that can fail
-    "verification": "training stacking job theory errors",
+    "verification": "training stacking job theory errors threads",
     # the two loops, and what a pack of members needs in them
     "training": "stacking planning problems job theory errors identity",
     # k networks as one: modules -> layers that are stacked themselves
@@ -51,7 +51,7 @@ LAYERS = {
     # a job file -> checked, frozen objects; parts: one module a concept
     "job": "problems theory errors identity",
     # the samples of a problem: drawn, or read from files
-    "problems": "identity",
+    "problems": "identity threads",
     # schemas, files, queries
     "storage": "errors identity",
     # pure mathematics: arrays in, arrays out; a leaf
@@ -60,6 +60,8 @@ LAYERS = {
     "errors": "",
     # hashes and seeds
     "identity": "",
+    # how many threads torch has
+    "threads": "",
 }
 
 # Libraries that have one home each, so that the rest works (and is tested) without them.
@@ -83,7 +85,7 @@ FILES = {"os", "io", "pathlib", "shutil", "tempfile", "pyarrow", "subprocess"}
 # Modules that some systems lack: a module that imports one at its top cannot be imported there.
 PLATFORM_ONLY = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog", "msvcrt", "winreg", "winsound"}
 
-TOP = {"__init__.py", "__main__.py", "errors.py", "identity.py", "py.typed"}
+TOP = {"__init__.py", "__main__.py", "errors.py", "identity.py", "threads.py", "py.typed"}
 MAX_MODULES = 16
 MAX_LINES = 420
 

@@ -7,14 +7,13 @@ the same wherever it is trained.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from ..identity import stream_seed
+from ..threads import one_thread
 
 VERSION = 1
 """Raised when the same samples and labels give other weights, so that kept ones are not used."""
@@ -57,7 +56,7 @@ def train(samples: Tensor, labels: Tensor, *, num_classes: int, seed: int) -> di
     if not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
         raise ValueError(f"labels from {int(labels.min())} to {int(labels.max())}; needed: 0 to {num_classes - 1}")
     source = Generator().manual_seed(stream_seed("classifier", seed))
-    with _one_thread(), torch.enable_grad():
+    with one_thread(), torch.enable_grad():
         model, samples = network(tuple(samples.shape[1:]), num_classes), samples.cpu()
         _draw_weights(model, source)
         optimizer = torch.optim.Adam(model.parameters(), lr=_RATE)
@@ -85,13 +84,3 @@ def _draw_weights(model: nn.Module, source: Generator) -> None:
             parameter.zero_()
         else:
             parameter.normal_(0, math.sqrt(2 / parameter[0].numel()), generator=source)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

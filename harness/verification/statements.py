@@ -7,12 +7,12 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from ..errors import suggest
+from ..threads import one_thread
 from .findings import Assessment, Finding
 
 
@@ -87,7 +87,7 @@ def _run(statement: str, check: Check) -> Finding:
     start = time.perf_counter()
     try:
         function = check.load()
-        with _one_thread():
+        with one_thread():
             start = time.perf_counter()  # imports are not the check's time
             assessment = function()
     except Exception as error:  # noqa: BLE001 - a check exercises the whole harness, which may break in any way
@@ -109,16 +109,3 @@ def _describe(error: Exception) -> str:
     text = " ".join("".join(traceback.format_exception_only(error)).split())
     where = traceback.extract_tb(error.__traceback__)[-1]
     return f"{text} ({Path(where.filename).name}:{where.lineno})"
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The matrices are tiny: on a busy machine threads that wait for each other make them a hundred times slower."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
