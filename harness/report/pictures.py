@@ -1,0 +1,242 @@
+"""The pictures of a job's report: drawn by the functions of ``harness figure``, of rows the reader chooses from.
+
+Each picture is a specification without rows for every metric; the rows are in the page once, under the names that
+specifications use. Building it is linear in the groups of a job (cells but for their seeds) times its metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import HarnessError
+from ..figures import heatmap, lines, tables
+from ..figures.picture import Picture
+from ..figures.selection import MAX_LINES, Selected
+from ..figures.tables import AXIS_TITLES
+from ..figures.words import name_of
+from ..storage.query import Results
+from .content import Control, Option, control_of
+from .names import words
+
+MAX_GROUPS = 2_000
+"""Groups in a page; a larger job is shown at its last epoch, and if need be some of it."""
+_MAX_VALUES = 60_000  # numbers in the page: groups times metrics
+_BY = ("loss", "penalty", "batch_norm", "discriminator_steps", "learning_rate", "updates", "schedule")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture in a page.
+
+    Attributes:
+      name: Of the file a reader may save it as.
+      title, caption, description: For the reader; the last for one who does not see it.
+      specs: Vega-Lite by metric, without rows; under "" where the picture has no metric to choose.
+      follows: Controls that choose its rows.
+      is_wide: Whether it takes the whole width.
+    """
+
+    name: str
+    title: str
+    caption: str
+    description: str
+    specs: Mapping[str, Any]
+    follows: Sequence[str]
+    is_wide: bool = False
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The pictures of a job, the rows that they name, what a reader can choose, and what is said beside them."""
+
+    shown: Sequence[Shown]
+    tables: Mapping[str, Sequence[Row]]
+    controls: Sequence[Control]
+    notes: Sequence[str]
+
+
+def drawn(
+    results: Results, job: str, *, axes: Mapping[str, Sequence[Any]], metrics: Sequence[str], others: Sequence[Other]
+) -> Drawn:
+    """All pictures of a job.
+
+    Args:
+      results: The store.
+      job: Name.
+      axes: Those that tell groups apart, with their values.
+      metrics: Names, that of the first picture first.
+      others: Further pictures, see `Other`.
+    """
+    notes: list[str] = []
+    shown: list[Shown] = []
+    rows: dict[str, Sequence[Row]] = {}
+    view = _View.of(axes)
+    if metrics:
+        groups, note = _groups(results, job, view, metrics)
+        notes += [note] * bool(note)
+        rows["groups"] = groups
+        shown += _of_metrics(groups, view, metrics)
+    for other in others:
+        try:
+            picture = other.draw()
+        except HarnessError as error:
+            notes.append(f"{other.title}: {error}")
+            continue
+        shown.append(_shown(other, picture, job, rows))
+    return Drawn(shown, rows, _controls(view, metrics) if metrics else [], notes)
+
+
+@dataclass(frozen=True)
+class Other:
+    """A picture that is no matter of a metric: how it is called and drawn, and the controls it follows."""
+
+    name: str
+    title: str
+    draw: Callable[[], Picture]
+    follows: Sequence[str] = ()
+    is_wide: bool = False
+
+
+# --- what is shown by what
+
+
+@dataclass(frozen=True)
+class _View:
+    """Which axes the pictures of metrics have: lines, panels, and those that a control has one value of at a time."""
+
+    axes: Mapping[str, Sequence[Any]]
+    by: str | None
+    panels: str | None
+    further: Sequence[str]
+
+    @classmethod
+    def of(cls, axes: Mapping[str, Sequence[Any]]) -> _View:
+        several = [axis for axis in axes if axis != "epoch"]
+        by = next((axis for axis in _BY if axis in several and len(axes[axis]) <= MAX_LINES), None)
+        panels = next((axis for axis in ("schedule", *_BY) if axis in several and axis != by), None)
+        return cls(axes, by, panels, [axis for axis in several if axis not in (by, panels)])
+
+    @property
+    def epochs(self) -> Sequence[Any]:
+        return self.axes.get("epoch", ())
+
+
+def _controls(view: _View, metrics: Sequence[str]) -> list[Control]:
+    named = [Option(name, words(name), name) for name in metrics]
+    chosen = [Control("metric", "metric", named, metrics[0])]
+    for axis in (view.by, view.panels, *view.further):
+        if axis is not None:
+            values = view.axes[axis]
+            has_all = axis not in view.further
+            control = control_of(axis, values, has_all=has_all)
+            options = [o if o.value is None else replace(o, label=name_of(axis, o.value)) for o in control.options]
+            chosen.append(replace(control, options=options))
+    if len(view.epochs) > 1:
+        chosen.append(control_of("epoch", view.epochs, chosen=view.epochs[-1]))
+    return chosen
+
+
+def _groups(results: Results, job: str, view: _View, metrics: Sequence[str]) -> tuple[list[Row], str]:
+    """The groups, and how they were made fewer; a job of many is shown at its last epoch."""
+    groups = tables.groups(results, job, metrics)
+    if len(groups) <= MAX_GROUPS and len(groups) * len(metrics) <= _MAX_VALUES:
+        return groups, ""
+    total = len(groups)
+    if len(view.epochs) > 1:
+        groups = [row for row in groups if row["epoch"] == view.epochs[-1]]
+    limit = max(1, min(MAX_GROUPS, _MAX_VALUES // max(1, len(metrics))))
+    step = -(-len(groups) // limit)
+    groups = groups[::step]
+    lean = [{name: value for name, value in row.items() if not name.endswith("_values")} for row in groups]
+    return lean, (
+        f"The job has {total:,} combinations of its axes; the pictures show {len(groups):,} of them, means over seeds."
+    )
+
+
+def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> list[Shown]:
+    """A metric over training, against the noise (or what else there is several of), and as a map."""
+    shown = []
+    further = [axis for axis in (view.by, view.panels, *view.further) if axis is not None]
+    if len(view.epochs) > 1:
+        specs = {name: _lines(groups, view, name, x="epoch", by=view.by, panels=view.panels) for name in metrics}
+        shown.append(
+            Shown(
+                "over-epochs",
+                "Over training",
+                "Lines are means over seeds, bands 95 % t intervals of the mean, small points the seeds.",
+                _what(view.by, view.panels, "epochs of training"),
+                specs,
+                further,
+                is_wide=view.panels is not None,
+            )
+        )
+    x = "schedule" if "schedule" in (view.by, view.panels, *view.further) else view.by
+    if x is not None:
+        by = view.by if view.by != x else None
+        panels = view.panels if view.panels not in (x, by) else None
+        specs = {name: _lines(groups, view, name, x=x, by=by, panels=panels) for name in metrics}
+        shown.append(
+            Shown(
+                f"by-{x}",
+                f"By {words(x)}",
+                "Points are means over seeds at the chosen epoch, bars 95 % t intervals of the mean, small points the seeds.",
+                _what(by, panels, AXIS_TITLES[x]),
+                specs,
+                [*further, "epoch"],
+                is_wide=len(view.axes[x]) > 5,
+            )
+        )
+        if by is not None and len(view.axes[x]) * len(view.axes[by]) > 3:
+            specs = {name: heatmap.chart(_selected(groups, view, name, x=x, by=by, panels=panels)).to_dict() for name in metrics}
+            shown.append(
+                Shown(
+                    "map",
+                    f"{words(by).capitalize()} and {words(x)}",
+                    "Means over seeds at the chosen epoch.",
+                    _what(by, panels, AXIS_TITLES[x]),
+                    specs,
+                    [*further, "epoch"],
+                )
+            )
+    return shown
+
+
+def _what(by: str | None, panels: str | None, x: str) -> str:
+    parts = [f"The chosen metric against {x}", f"for each {words(by)}" if by else "", f"a panel for each {words(panels)}" if panels else ""]
+    return ", ".join(part for part in parts if part) + ". The numbers are in the table of cells."
+
+
+def _lines(groups: Sequence[Row], view: _View, metric: str, *, x: str, by: str | None, panels: str | None) -> Any:
+    return lines.chart(_selected(groups, view, metric, x=x, by=by, panels=panels)).to_dict()
+
+
+def _selected(groups: Sequence[Row], view: _View, metric: str, *, x: str, by: str | None, panels: str | None) -> Selected:
+    rows = [row for row in groups if row[metric] is not None]
+    epochs = sorted({row["epoch"] for row in groups if row["epoch"] is not None})
+    orders = {axis: [*view.axes.get(axis, epochs)] for axis in (x, by, panels) if axis is not None}
+    return Selected(metric, x, by, panels, rows, orders, {}, frozenset())
+
+
+def _shown(other: Other, picture: Picture, job: str, rows: dict[str, Sequence[Row]]) -> Shown:
+    """A picture whose rows are kept under a name of its own."""
+    renamed = {name: f"{other.name}-{name}" for name in picture.tables}
+    rows.update({renamed[name]: table for name, table in picture.tables.items()})
+    spec = _renamed(picture.chart.to_dict(), renamed)
+    return Shown(other.name, other.title, picture.caption, picture.description, {"": spec}, other.follows, other.is_wide)
+
+
+def _renamed(node: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(node, list):
+        return [_renamed(child, names) for child in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: {**value, "name": names[value["name"]]}
+        if key == "data" and isinstance(value, dict) and value.get("name") in names
+        else _renamed(value, names)
+        for key, value in node.items()
+    }

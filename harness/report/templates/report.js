@@ -1,0 +1,240 @@
+// The report's acts: pictures of the chosen rows, a table of them, and the way from a mark to its row.
+(() => {
+  "use strict";
+  const ALL = "";
+  let data = {jobs: [], themes: {}};
+  let jobs = [];
+
+  // --- theme
+
+  const root = document.documentElement;
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const themes = ["system", "light", "dark"];
+  const kept = {
+    get: () => { try { return localStorage.getItem("theme") || "system"; } catch { return "system"; } },
+    set: (value) => { try { localStorage.setItem("theme", value); } catch { /* a file may have no storage */ } },
+  };
+  let theme = kept.get();
+  const shade = () => (theme === "system" ? (dark.matches ? "dark" : "light") : theme);
+
+  function applyTheme() {
+    if (theme === "system") delete root.dataset.theme; else root.dataset.theme = theme;
+    root.classList.toggle("dark", shade() === "dark");  // what DataTables looks at
+    document.getElementById("theme").textContent =
+      {system: "Theme: as the system", light: "Theme: light", dark: "Theme: dark"}[theme];
+  }
+
+  // --- what is chosen
+
+  const choices = (form) => Object.fromEntries(form ? new FormData(form) : []);
+  const byKey = (job, name, key) => job.options[name].find((option) => option.key === key)?.value;
+
+  // whether a row is of what is chosen; a row without such a column is of every choice
+  function isChosen(row, job, chosen, names) {
+    return names.every((name) => {
+      if (name === "metric" || !(name in chosen) || chosen[name] === ALL || !(name in row)) return true;
+      return row[name] === byKey(job, name, chosen[name]);
+    });
+  }
+
+  // --- pictures
+
+  function withRows(node, rows) {
+    if (Array.isArray(node)) return node.map((child) => withRows(child, rows));
+    if (node === null || typeof node !== "object") return node;
+    const copy = {};
+    for (const [key, value] of Object.entries(node))
+      copy[key] = key === "data" && value && value.name in rows
+        ? {name: value.name, values: rows[value.name]} : withRows(value, rows);
+    return copy;
+  }
+
+  // lays a picture out in a width: panels in as many columns as there is room for
+  const LEAST_PANEL = 210, AXIS = 62, GAP = 18;
+  function laidOut(spec, width) {
+    if (spec.facet && !spec.facet.row && !spec.facet.column) {
+      const columns = Math.max(1, Math.min(spec.columns || 4, Math.floor(width / LEAST_PANEL)));
+      return {...spec, columns, spec: {...spec.spec, width: Math.floor((width - AXIS - 8 - GAP * (columns - 1)) / columns)}};
+    }
+    for (const kind of ["hconcat", "concat", "vconcat"]) {
+      if (!spec[kind]) continue;
+      const {[kind]: children, columns, ...rest} = spec;
+      const most = kind === "vconcat" ? 1 : kind === "hconcat" ? children.length : columns || children.length;
+      const number = Math.max(1, Math.min(most, Math.floor(width / 300)));
+      return {...rest, columns: number, concat: children.map((child) => laidOut(child, width / number - 12))};
+    }
+    return {...spec, width: Math.max(120, Math.floor(width - AXIS - 8))};
+  }
+
+  function draw(job, picture) {
+    const chosen = choices(job.form);
+    const spec = picture.specs[chosen.metric] || picture.specs[Object.keys(picture.specs)[0]];
+    const rows = {};
+    for (const [name, all] of Object.entries(job.tables))
+      rows[name] = all.filter((row) => isChosen(row, job, chosen, picture.follows));
+    const place = picture.figure.querySelector(".chart");
+    const width = place.clientWidth;
+    const whole = width < 60 ? spec : laidOut(withRows(spec, rows), width);
+    const marks = Math.max(0, ...Object.values(rows).map((some) => some.length));
+    const turn = (picture.turn = (picture.turn || 0) + 1);
+    return vegaEmbed(place, {...whole, config: data.themes[shade()]}, {
+      actions: {export: true, source: false, compiled: false, editor: false},
+      renderer: marks > 4000 ? "canvas" : "svg",
+      downloadFileName: `${job.name}-${picture.name}`,
+    }).then(({view}) => {
+      if (turn !== picture.turn) { view.finalize(); return; }
+      picture.view?.finalize();
+      picture.view = view;
+      place.querySelector("svg, canvas")?.setAttribute("aria-label", picture.description);
+      view.addEventListener("click", (event, item) => item && follow(job, item.datum));
+    });
+  }
+
+  // --- the table
+
+  const shownNumber = (value) => (typeof value === "number" && !Number.isInteger(value)
+    ? (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5 ? String(Number(value.toPrecision(4))) : value.toExponential(3)) : value);
+  const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+
+  function renderCell(column) {
+    return (value, type) => {
+      if (type !== "display") return value === null || value === undefined ? "" : value;
+      if (value === null || value === undefined) return "-";
+      if (column.name === "cell_id") return `<button type="button" class="link" data-cell="${escaped(value)}">${escaped(value.slice(0, 8))}</button>`;
+      return escaped(shownNumber(value));
+    };
+  }
+
+  function makeTable(job) {
+    const place = job.article.querySelector("table.table");
+    if (!place || !window.DataTable) return;
+    job.grid = new DataTable(place, {
+      columns: job.columns.map((column) => ({
+        data: column.name, title: escaped(column.label), render: renderCell(column), defaultContent: "-",
+        className: column.number ? "dt-right" : "dt-left",
+      })),
+      data: [], pageLength: 10, lengthMenu: [10, 25, 100, 500], scrollX: true, order: [], autoWidth: false,
+      layout: {topStart: "pageLength", topEnd: "search", bottomStart: "info", bottomEnd: "paging"},
+      rowId: (row) => `cell-${row.cell_id}`,
+      language: {search: "Filter:", emptyTable: "No cell is of what is chosen."},
+    });
+    fillTable(job);
+  }
+
+  function fillTable(job) {
+    if (!job.grid) return;
+    const chosen = choices(job.form);
+    const rows = job.rows.filter((row) => isChosen(row, job, chosen, Object.keys(chosen)));
+    job.grid.clear().rows.add(rows).draw();
+    const text = rows.length === job.rows.length ? `All ${rows.length} rows.` : `${rows.length} of ${job.rows.length} rows are of what is chosen.`;
+    job.article.querySelector(".shown").textContent = text;
+  }
+
+  // from a mark to its row, or to the rows that it is the mean of
+  function follow(job, datum) {
+    if (datum.cell_id && job.rows.some((row) => row.cell_id === datum.cell_id)) { showCell(job, datum.cell_id); return; }
+    let changed = false;
+    for (const name of Object.keys(job.options)) {
+      if (name === "metric" || !(name in datum)) continue;
+      const option = job.options[name].find((one) => one.value === datum[name] && one.key !== ALL);
+      if (option) { job.form.elements[name].value = option.key; changed = true; }
+    }
+    if (changed) { update(job); job.article.querySelector(".cells").scrollIntoView({block: "start"}); }
+  }
+
+  function showCell(job, cellId) {
+    const row = job.rows.find((one) => one.cell_id === cellId);
+    if (!row || !job.grid) return;
+    const chosen = choices(job.form);
+    if (!isChosen(row, job, chosen, Object.keys(chosen))) {
+      for (const name of Object.keys(job.options)) if (name !== "metric") job.form.elements[name].value = ALL;
+      update(job);
+    }
+    job.grid.search("");
+    const order = job.grid.rows({order: "applied", search: "applied"}).data().toArray().findIndex((one) => one.cell_id === cellId);
+    job.grid.page(Math.floor(order / job.grid.page.len())).draw("page");
+    job.article.querySelectorAll("tr.chosen").forEach((one) => one.classList.remove("chosen"));
+    const shown = document.getElementById(`cell-${cellId}`);
+    shown?.classList.add("chosen");
+    const aside = job.article.querySelector("aside.cell");
+    const parts = job.details.filter((name) => row[name] !== null && row[name] !== undefined)
+      .map((name) => `<div><dt>${escaped(name)}</dt><dd>${escaped(shownNumber(row[name]))}</dd></div>`);
+    aside.innerHTML = `<h4>Cell ${escaped(cellId)}</h4>${row.error ? `<pre>${escaped(row.error)}</pre>` : ""}<dl>${parts.join("")}</dl>`;
+    aside.hidden = false;
+    (shown || aside).scrollIntoView({block: "center"});
+    aside.focus({preventScroll: true});
+    history.replaceState(null, "", `#cell-${cellId}`);
+  }
+
+  // --- life
+
+  function update(job) {
+    for (const picture of job.pictures) draw(job, picture);
+    fillTable(job);
+  }
+
+  function open(article) {
+    const job = {...data.jobs[Number(article.dataset.job)], article, form: article.querySelector("form.controls")};
+    job.rows = job.rows.map((values) => Object.fromEntries(job.details.map((name, place) => [name, values[place]])));
+    job.pictures = job.pictures.map((picture, place) => ({...picture, figure: article.querySelector(`[data-picture="${place}"]`)}));
+    job.form?.addEventListener("change", () => update(job));
+    job.form?.addEventListener("submit", (event) => event.preventDefault());
+    job.form?.addEventListener("reset", () => setTimeout(() => update(job)));
+    article.addEventListener("click", (event) => {
+      const link = event.target.closest("button[data-cell]");
+      if (link) showCell(job, link.dataset.cell);
+    });
+    return job;
+  }
+
+  function start(fresh) {
+    data = fresh;
+    jobs = [...document.querySelectorAll("article.job")].map(open);
+    for (const job of jobs) { makeTable(job); }
+    return Promise.all(jobs.flatMap((job) => job.pictures.map((picture) => draw(job, picture))));
+  }
+
+  function fromHash() {
+    const match = /^#cell-(.+)$/.exec(location.hash);
+    if (match) for (const job of jobs) showCell(job, decodeURIComponent(match[1]));
+  }
+
+  // swaps the content, as a live page does; what the reader has chosen stays chosen
+  function replace(body, fresh) {
+    const before = jobs.map((job) => [job.name, choices(job.form)]);
+    for (const job of jobs) { job.pictures.forEach((picture) => picture.view?.finalize()); job.grid?.destroy(); }
+    const top = scrollY;
+    document.getElementById("report").innerHTML = body;
+    for (const [name, chosen] of before) {
+      const place = fresh.jobs.findIndex((job) => job.name === name);
+      const form = document.querySelector(`article[data-job="${place}"] form.controls`);
+      if (form) for (const [key, value] of Object.entries(chosen)) {
+        const select = form.elements[key];
+        if (select && [...select.options].some((option) => option.value === value)) select.value = value;
+      }
+    }
+    return start(fresh).then(() => scrollTo(0, top));
+  }
+
+  document.getElementById("theme").addEventListener("click", () => {
+    theme = themes[(themes.indexOf(theme) + 1) % themes.length];
+    kept.set(theme);
+    applyTheme();
+    jobs.forEach((job) => job.pictures.forEach((picture) => draw(job, picture)));
+  });
+  dark.addEventListener("change", () => { applyTheme(); jobs.forEach((job) => job.pictures.forEach((picture) => draw(job, picture))); });
+  let resizing;
+  let lastWidth = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth === lastWidth) return;  // a phone's address bar comes and goes
+    lastWidth = innerWidth;
+    clearTimeout(resizing);
+    resizing = setTimeout(() => jobs.forEach((job) => job.pictures.forEach((picture) => draw(job, picture))), 150);
+  });
+  addEventListener("hashchange", fromHash);
+
+  applyTheme();
+  window.report = {replace, ready: null};
+  window.report.ready = new Promise((resolve) => addEventListener("DOMContentLoaded", () =>  // after modules
+    resolve(start(JSON.parse(document.getElementById("data").textContent)).then(fromHash))));
+})();
