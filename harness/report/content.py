@@ -23,7 +23,7 @@ from ..storage.query import Results
 from ..storage.records import CELLS
 from .names import words
 
-MAX_ROWS = 2_000
+MAX_ROWS = 1_000
 """Rows of cells in a report; of larger jobs it has those that failed first, and a sample of the others."""
 MAX_CONTRASTS = 60
 

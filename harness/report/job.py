@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,7 +107,7 @@ def _metrics(table: Cells | None, *, of_discriminators: bool) -> list[str]:
     there = {name for name in table.details if any(isinstance(row.get(name), int | float) for row in table.rows)}
     own = [name for name in table.details if name not in CELLS.names and name in there]
     known = [name for name in _KNOWN if name in there]
-    if any(row.get("vacuous") for row in table.rows) and "w1_sliced" in there:  # as on images, where W1 says little
+    if 2 * sum(map(_is_vacuous, table.rows)) > len(table.rows) and "w1_sliced" in there:  # as on images
         known.sort(key=lambda name: "sliced" not in name)
     if of_discriminators:
         known.sort(key=lambda name: name not in _OF_DISCRIMINATORS)
@@ -124,6 +125,11 @@ def _contrasts(
         return None, (), []
     found = content.contrasts(results, name, by, judged[:2])
     return (None, (), [found]) if isinstance(found, str) else (*found, [])
+
+
+def _is_vacuous(row: Mapping[str, Any]) -> bool:
+    """Whether even the best full bound says nothing."""
+    return (row.get("bound_best") or 0.0) > (row.get("data_diameter") or math.inf)
 
 
 _DISTANCES = ("w1", "w1_sliced", "bound_best", "bound_sliced_best")

@@ -22,7 +22,7 @@ from .names import words
 
 MAX_GROUPS = 2_000
 """Groups in a page; a larger job is shown at its last epoch, and if need be some of it."""
-_MAX_VALUES = 60_000  # numbers in the page: groups times metrics
+_MAX_VALUES = 25_000  # numbers in the page: groups times metrics
 _BY = ("loss", "penalty", "batch_norm", "discriminator_steps", "learning_rate", "updates", "schedule")
 
 Row = Mapping[str, Any]
@@ -191,7 +191,7 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
             )
         )
         if by is not None and len(view.axes[x]) * len(view.axes[by]) > 3:
-            specs = {name: heatmap.chart(_selected(groups, view, name, x=x, by=by, panels=panels)).to_dict() for name in metrics}
+            specs = {name: heatmap.chart(_selected(groups, view, name, x=x, by=by, panels=panels)).to_dict(validate=False) for name in metrics}
             shown.append(
                 Shown(
                     "map",
@@ -211,7 +211,7 @@ def _what(by: str | None, panels: str | None, x: str) -> str:
 
 
 def _lines(groups: Sequence[Row], view: _View, metric: str, *, x: str, by: str | None, panels: str | None) -> Any:
-    return lines.chart(_selected(groups, view, metric, x=x, by=by, panels=panels)).to_dict()
+    return lines.chart(_selected(groups, view, metric, x=x, by=by, panels=panels)).to_dict(validate=False)
 
 
 def _selected(groups: Sequence[Row], view: _View, metric: str, *, x: str, by: str | None, panels: str | None) -> Selected:
@@ -225,7 +225,7 @@ def _shown(other: Other, picture: Picture, job: str, rows: dict[str, Sequence[Ro
     """A picture whose rows are kept under a name of its own."""
     renamed = {name: f"{other.name}-{name}" for name in picture.tables}
     rows.update({renamed[name]: table for name, table in picture.tables.items()})
-    spec = _renamed(picture.chart.to_dict(), renamed)
+    spec = _renamed(picture.chart.to_dict(validate=False), renamed)
     return Shown(other.name, other.title, picture.caption, picture.description, {"": spec}, other.follows, other.is_wide)
 
 

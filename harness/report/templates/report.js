@@ -234,7 +234,7 @@
   addEventListener("hashchange", fromHash);
 
   applyTheme();
-  window.report = {replace, ready: null};
+  window.report = {replace, ready: null, get jobs() { return jobs; }};
   window.report.ready = new Promise((resolve) => addEventListener("DOMContentLoaded", () =>  // after modules
     resolve(start(JSON.parse(document.getElementById("data").textContent)).then(fromHash))));
 })();
