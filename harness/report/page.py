@@ -21,6 +21,8 @@ from ..figures.picture import theme_config
 from ..storage.query import Results
 from .job import JobReport, job_report
 
+REPORT = "report.html"
+"""Name of a job's report beside its results."""
 _FONT_SIZE = 12.0  # px of text in pictures
 
 
@@ -93,12 +95,17 @@ def write_report(results: Results, jobs: Sequence[str], path: Path) -> None:
     """
     page = parts(results, jobs).page()
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}", delete=False, encoding="utf-8") as file:
-            file.write(page)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}") as folder:
+            written = Path(folder) / path.name
+            written.write_text(page, encoding="utf-8")
+            written.replace(path)
     except OSError as error:
         raise HarnessError(f"--output {path}: cannot be written: {error}") from error
+
+
+def keep_report(results: Results, job: str) -> str:
+    """Writes the report of a job beside its results, as ``report.html``; where it is."""
+    return results.store.write_text(job, REPORT, parts(results, [job]).page())
 
 
 def _data(report: JobReport) -> dict[str, Any]:
