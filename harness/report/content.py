@@ -19,6 +19,7 @@ from ..contrasts.compare import compared
 from ..contrasts.contrast import Contrast
 from ..errors import HarnessError, counted
 from ..figures.tables import orders, quoted
+from ..job.space import schedule_text, sigma_of
 from ..storage.query import Results
 from ..storage.records import CELLS
 from .names import words
@@ -78,16 +79,20 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Cells:
-    """The table of cells.
+class Table:
+    """The cells of a job, or the trials of a search.
 
     Attributes:
+      title: What the rows are.
+      key: The column that names a row.
       rows: At most `MAX_ROWS`, those that did not complete first.
       shown: The columns of the table.
-      details: All columns that say something of a cell, which the page shows of a single one.
-      total: Cells that the job has rows of.
+      details: All columns that say something of a row, which the page shows of a single one.
+      total: Rows that the job has.
     """
 
+    title: str
+    key: str
     rows: Sequence[Row]
     shown: Sequence[Column]
     details: Sequence[str]
@@ -99,8 +104,8 @@ class Cells:
         if self.total == len(self.rows):
             return ""
         return (
-            f"The job has {self.total:,} cells: the table has {len(self.rows):,} of them, those that did not complete "
-            "first and a sample of the others; pictures are of all."
+            f"The job has {self.total:,} {self.title.lower()}: the table has {len(self.rows):,} of them, those that did "
+            "not complete first and a sample of the others; pictures are of all."
         )
 
 
@@ -141,7 +146,7 @@ def failures(results: Results, job: str) -> list[Failure]:
     ]
 
 
-def cells(results: Results, job: str, *, varying: Sequence[str]) -> Cells:
+def cells(results: Results, job: str, *, varying: Sequence[str]) -> Table:
     """The rows of a job, with its own metrics as columns.
 
     Args:
@@ -167,7 +172,26 @@ def cells(results: Results, job: str, *, varying: Sequence[str]) -> Cells:
     wanted = ("cell_id", "status", *varying, "epoch", "seed", *metrics, *_HEADLINES)
     shown = [name for name in dict.fromkeys(wanted) if name in details]
     total = sum(statuses(results, job).values())
-    return Cells(rows, [Column(n, words(n), _is_number(rows, n)) for n in shown], details, total)
+    return _table("Cells", "cell_id", rows, shown, details, total)
+
+
+def trials(results: Results, job: str) -> Table:
+    """The trials of a search, each with its schedule as a job file has it."""
+    found = results.query(
+        f"""SELECT * EXCLUDE (job, cells, part) FROM trials WHERE job = {quoted(job)}
+            ORDER BY state = 'complete', value LIMIT {MAX_ROWS}"""
+    ).to_pylist()
+    rows = [
+        {
+            **{name: _plain(value) for name, value in row.items()},
+            "schedule": schedule_text(sigma_of(json.loads(row["parameters"]))),
+        }
+        for row in found
+    ]
+    rows.sort(key=lambda row: row["trial"])
+    names = ["trial", "state", "schedule", "value", "distance", "spread", "completed_seeds", "epoch", "seconds"]
+    (total,) = results.query(f"SELECT count(*) AS n FROM trials WHERE job = {quoted(job)}")["n"].to_pylist()
+    return _table("Trials", "trial", rows, names, [*names, "seeds", "parameters", "member_steps", "finished_at"], total)
 
 
 def varying_axes(results: Results, job: str) -> dict[str, list[Any]]:
@@ -291,6 +315,13 @@ def _told(results: Results, job: str) -> set[str]:
         f"SELECT {', '.join(f'count({name}) AS {name}' for name in named)} FROM cells WHERE job = {quoted(job)}"
     ).to_pylist()
     return {name for name, count in counts[0].items() if count} if counts else set()
+
+
+def _table(
+    title: str, key: str, rows: Sequence[Row], shown: Sequence[str], details: Sequence[str], total: int
+) -> Table:
+    columns = [Column(name, words(name), _is_number(rows, name)) for name in shown]
+    return Table(title, key, rows, columns, details, total)
 
 
 def _own_metrics(results: Results, job: str, cell_ids: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from ..identity import digest
 from ..storage.query import Results
 from ..storage.records import CELLS
 from . import content
-from .content import Cells, Contrasts, Control, Failure
+from .content import Contrasts, Control, Failure, Table
 from .findings import findings
 from .pictures import Other, Shown, drawn
 
@@ -51,7 +51,7 @@ class JobReport:
     tables: Mapping[str, Sequence[Mapping[str, Any]]]
     notes: Sequence[str]
     contrasts: Contrasts | None
-    table: Cells | None
+    table: Table | None
     facts: Sequence[tuple[str, str]]
     file: str
 
@@ -61,11 +61,10 @@ def job_report(results: Results, name: str) -> JobReport:
     text = content.job_file(results, name)
     job = _parsed(text)
     by_status = content.statuses(results, name)
-    axes = content.varying_axes(results, name) if by_status else {}
-    table = content.cells(results, name, varying=[axis for axis in axes if axis != "epoch"]) if by_status else None
     said = findings(results, name)
-    is_probe = isinstance(job, Job) and job.protocol == "probe"
-    metrics = _metrics(table, of_discriminators=is_probe)
+    axes, table, metrics = _cells(results, name, job) if by_status and not isinstance(job, TuneJob) else ({}, None, ())
+    if isinstance(job, TuneJob):
+        table = content.trials(results, name)
     contrasts, found, notes = _contrasts(results, name, axes, metrics)
     shown = drawn(results, name, axes=axes, metrics=metrics, others=_others(results, name, job, by_status, found))
     return JobReport(
@@ -97,13 +96,21 @@ def _parsed(text: str) -> Job | DiracJob | TuneJob | None:
         return None
 
 
-def _metrics(table: Cells | None, *, of_discriminators: bool) -> list[str]:
+def _cells(
+    results: Results, name: str, job: Job | DiracJob | None
+) -> tuple[Mapping[str, Sequence[Any]], Table, Sequence[str]]:
+    """Of a grid: its axes, its table, and the metrics that it has."""
+    axes = content.varying_axes(results, name)
+    table = content.cells(results, name, varying=[axis for axis in axes if axis != "epoch"])
+    is_probe = isinstance(job, Job) and job.protocol == "probe"
+    return axes, table, _metrics(table, of_discriminators=is_probe)
+
+
+def _metrics(table: Table, *, of_discriminators: bool) -> list[str]:
     """What pictures may show: distances, bounds, divergences, the discriminator, the job's own.
 
     The first is what says most. Probes of one generator differ in their discriminators, so theirs begin with these.
     """
-    if table is None:
-        return []
     there = {name for name in table.details if any(isinstance(row.get(name), int | float) for row in table.rows)}
     own = [name for name in table.details if name not in CELLS.names and name in there]
     known = [name for name in _KNOWN if name in there]

@@ -128,6 +128,7 @@ def _data(report: JobReport) -> dict[str, Any]:
             }
             for picture in report.pictures
         ],
+        "key": table.key if table else "",
         "details": names,
         "columns": [
             {"name": column.name, "label": column.label, "number": column.is_number}

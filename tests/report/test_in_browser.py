@@ -146,8 +146,8 @@ def test_a_mark_leads_to_its_row(tab: Tab) -> None:
     tab.page.mouse.click(point["x"], point["y"])
     chosen = tab.page.locator("tr.chosen")
     assert chosen.count() == 1
-    followed = chosen.get_attribute("id").removeprefix("cell-")
-    aside = tab.page.locator("aside.cell").first
+    followed = chosen.get_attribute("id").removeprefix("row-")
+    aside = tab.page.locator("aside.row").first
     assert followed in aside.inner_text()
     at = tab.page.evaluate("(id) => window.report.jobs[0].rows.find((row) => row.cell_id === id)", followed)
     mine = tab.page.evaluate("(id) => window.report.jobs[0].rows.find((row) => row.cell_id === id)", point["id"])
@@ -174,9 +174,9 @@ def test_ten_values_are_those_of_a_query(tab: Tab, results: Results) -> None:
     ).to_pylist()
     checked = 0
     for row in rows:
-        tab.page.evaluate("(id) => { location.hash = `cell-${id}`; }", row["cell_id"])
-        tab.page.locator("aside.cell h4", has_text=row["cell_id"]).wait_for()
-        told = dict(zip(*(tab.page.locator(f"aside.cell {tag}").all_inner_texts() for tag in ("dt", "dd")), strict=True))
+        tab.page.evaluate("(id) => { location.hash = `row-${id}`; }", row["cell_id"])
+        tab.page.locator("aside.row h4", has_text=row["cell_id"]).wait_for()
+        told = dict(zip(*(tab.page.locator(f"aside.row {tag}").all_inner_texts() for tag in ("dt", "dd")), strict=True))
         for name in ("w1", "bound_best", "accuracy"):
             assert math.isclose(float(told[name]), row[name], rel_tol=1e-3)
             assert tab.page.evaluate("([id, name]) => window.report.jobs[0].rows.find((row) => row.cell_id === id)[name]", [row["cell_id"], name]) == row[name]

@@ -96,11 +96,11 @@
     ? (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5 ? String(Number(value.toPrecision(4))) : value.toExponential(3)) : value);
   const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
-  function renderCell(column) {
+  function renderCell(column, key) {
     return (value, type) => {
       if (type !== "display") return value === null || value === undefined ? "" : value;
       if (value === null || value === undefined) return "-";
-      if (column.name === "cell_id") return `<button type="button" class="link" data-cell="${escaped(value)}">${escaped(value.slice(0, 8))}</button>`;
+      if (column.name === key) return `<button type="button" class="link" data-row="${escaped(value)}">${escaped(String(value).slice(0, 8))}</button>`;
       return escaped(shownNumber(value));
     };
   }
@@ -110,12 +110,12 @@
     if (!place || !window.DataTable) return;
     job.grid = new DataTable(place, {
       columns: job.columns.map((column) => ({
-        data: column.name, title: escaped(column.label), render: renderCell(column), defaultContent: "-",
+        data: column.name, title: escaped(column.label), render: renderCell(column, job.key), defaultContent: "-",
         className: column.number ? "dt-right" : "dt-left",
       })),
       data: [], pageLength: 10, lengthMenu: [10, 25, 100, 500], scrollX: true, order: [], autoWidth: false,
       layout: {topStart: "pageLength", topEnd: "search", bottomStart: "info", bottomEnd: "paging"},
-      rowId: (row) => `cell-${row.cell_id}`,
+      rowId: (row) => `row-${row[job.key]}`,
       language: {search: "Filter:", emptyTable: "No cell is of what is chosen."},
     });
     fillTable(job);
@@ -132,18 +132,18 @@
 
   // from a mark to its row, or to the rows that it is the mean of
   function follow(job, datum) {
-    if (datum.cell_id && job.rows.some((row) => row.cell_id === datum.cell_id)) { showCell(job, datum.cell_id); return; }
+    if (datum[job.key] !== undefined && job.rows.some((row) => row[job.key] === datum[job.key])) { showRow(job, datum[job.key]); return; }
     let changed = false;
     for (const name of Object.keys(job.options)) {
       if (name === "metric" || !(name in datum)) continue;
       const option = job.options[name].find((one) => one.value === datum[name] && one.key !== ALL);
       if (option) { job.form.elements[name].value = option.key; changed = true; }
     }
-    if (changed) { update(job); job.article.querySelector(".cells").scrollIntoView({block: "start"}); }
+    if (changed) { update(job); job.article.querySelector(".rows").scrollIntoView({block: "start"}); }
   }
 
-  function showCell(job, cellId) {
-    const row = job.rows.find((one) => one.cell_id === cellId);
+  function showRow(job, key) {
+    const row = job.rows.find((one) => String(one[job.key]) === String(key));
     if (!row || !job.grid) return;
     const chosen = choices(job.form);
     if (!isChosen(row, job, chosen, Object.keys(chosen))) {
@@ -151,19 +151,19 @@
       update(job);
     }
     job.grid.search("");
-    const order = job.grid.rows({order: "applied", search: "applied"}).data().toArray().findIndex((one) => one.cell_id === cellId);
+    const order = job.grid.rows({order: "applied", search: "applied"}).data().toArray().indexOf(row);
     job.grid.page(Math.floor(order / job.grid.page.len())).draw("page");
     job.article.querySelectorAll("tr.chosen").forEach((one) => one.classList.remove("chosen"));
-    const shown = document.getElementById(`cell-${cellId}`);
+    const shown = document.getElementById(`row-${key}`);
     shown?.classList.add("chosen");
-    const aside = job.article.querySelector("aside.cell");
+    const aside = job.article.querySelector("aside.row");
     const parts = job.details.filter((name) => row[name] !== null && row[name] !== undefined)
       .map((name) => `<div><dt>${escaped(name)}</dt><dd>${escaped(shownNumber(row[name]))}</dd></div>`);
-    aside.innerHTML = `<h4>Cell ${escaped(cellId)}</h4>${row.error ? `<pre>${escaped(row.error)}</pre>` : ""}<dl>${parts.join("")}</dl>`;
+    aside.innerHTML = `<h4>${escaped(job.key.replace("_id", ""))} ${escaped(key)}</h4>${row.error ? `<pre>${escaped(row.error)}</pre>` : ""}<dl>${parts.join("")}</dl>`;
     aside.hidden = false;
     (shown || aside).scrollIntoView({block: "center"});
     aside.focus({preventScroll: true});
-    history.replaceState(null, "", `#cell-${cellId}`);
+    history.replaceState(null, "", `#row-${encodeURIComponent(key)}`);
   }
 
   // --- life
@@ -181,8 +181,8 @@
     job.form?.addEventListener("submit", (event) => event.preventDefault());
     job.form?.addEventListener("reset", () => setTimeout(() => update(job)));
     article.addEventListener("click", (event) => {
-      const link = event.target.closest("button[data-cell]");
-      if (link) showCell(job, link.dataset.cell);
+      const link = event.target.closest("button[data-row]");
+      if (link) showRow(job, link.dataset.row);
     });
     return job;
   }
@@ -195,8 +195,8 @@
   }
 
   function fromHash() {
-    const match = /^#cell-(.+)$/.exec(location.hash);
-    if (match) for (const job of jobs) showCell(job, decodeURIComponent(match[1]));
+    const match = /^#row-(.+)$/.exec(location.hash);
+    if (match) for (const job of jobs) showRow(job, decodeURIComponent(match[1]));
   }
 
   // swaps the content, as a live page does; what the reader has chosen stays chosen
