@@ -10,8 +10,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from .driver import State
 from .durations import duration
+from .state import State
 
 _LINE_INTERVAL_SECONDS = 10.0
 
