@@ -30,7 +30,7 @@ class Headline:
 
 DISTANCE = Headline("w1", "W1", floor="real_w1")
 SLICED_DISTANCE = Headline("w1_sliced", "sliced W1", floor="real_w1_sliced")
-ACCURACY = Headline("accuracy", "accuracy", least="lowest accuracy", greatest="highest accuracy")
+ACCURACY = Headline("accuracy", "accuracy", least="lowest", greatest="highest")
 MODULUS = Headline("modulus", "modulus")
 
 
