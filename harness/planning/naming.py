@@ -75,6 +75,11 @@ def brief(values: Mapping[str, Any], axes: Collection[str]) -> str:
     return ", ".join(_said(name, values[name]) for name in shown if values.get(name) is not None)
 
 
+def axis_word(name: str) -> str:
+    """What a column that is an axis is called: ``sigma`` for ``schedule``."""
+    return _WORDS.get(name, name.replace("_", " "))
+
+
 def pack_brief(pack: Pack, axes: Collection[str]) -> str:
     """What a pack is at, in a line: ``training 4 runs, the first minimax, sigma 0``."""
     if not pack.cells and isinstance(pack, TrainingPack):
@@ -96,4 +101,4 @@ def _first_of(number: int, noun: str, first: str) -> str:
 
 def _said(name: str, value: Any) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if name in _BARE else f"{_WORDS.get(name, name.replace('_', ' '))} {text}"
+    return text if name in _BARE else f"{axis_word(name)} {text}"
