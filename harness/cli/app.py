@@ -23,7 +23,7 @@ from . import checks, cluster, compare, figure, report, stores, tune
 from .options import Address, ExecutorOption, JobFile, Quiet, Results, Retry, err, parse_statuses, say
 
 if TYPE_CHECKING:
-    from ..execution.driver import State
+    from ..execution.state import State
 
 app = typer.Typer(
     help="Benchmark GAN losses under instance noise: run grids, query results, check bounds.",

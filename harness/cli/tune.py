@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,18 +43,22 @@ def tune(
 
     parsed = load_search(job)
 
+    from ..execution.progress import ProgressDisplay
     from ..search.tune import tune as search
 
     try:
-        tuned = search(
-            parsed,
-            results=results,
-            executor=executor,
-            address=address,
-            storage=storage,
-            warm_start=warm_start,
-            announce=None if quiet else lambda text: say(f"{parsed.name}: {text}", to=err),
-        )
+        with ExitStack() as stack:
+            display = None if quiet else stack.enter_context(ProgressDisplay(err))
+            tuned = search(
+                parsed,
+                results=results,
+                executor=executor,
+                address=address,
+                storage=storage,
+                warm_start=warm_start,
+                announce=None if display is None else lambda text: display.say(f"{parsed.name}: {text}"),
+                observer=display,
+            )
     except TuneError as error:
         say(error, to=err, style="red")
         raise typer.Exit(1) from None

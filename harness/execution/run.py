@@ -21,12 +21,13 @@ from ..storage.place import PATIENCE_SECONDS
 from ..storage.store import Store
 from ..worker.messages import WorkerSettings
 from ..worker.provenance import Provenance, git_commit, versions_json
-from .driver import Driver, Observer, PackSource, State
+from .driver import Driver, Observer, PackSource
 from .durations import duration
 from .executor import Executor
 from .executors import check_executor, make_executor
 from .progress import ProgressDisplay
 from .ray.capacity import GB
+from .state import State
 
 _MAX_ROUNDS = 4  # of work; snapshots that one finds lost are trained again by the next
 
@@ -179,8 +180,13 @@ class Session:
     store: Store
     announce: Callable[[str], None]
 
-    def run(self, plan: Plan, *, observer: Observer | None = None) -> Outcome:
+    def run(self, plan: Plan, *, phase: str = "", observer: Observer | None = None) -> Outcome:
         """Computes what a plan lacks, in packs that keep all of these workers busy; what came of it says the store.
+
+        Args:
+          plan: Of the job.
+          phase: What of a search this is, for whoever watches.
+          observer: Called whenever something happened.
 
         Raises:
           StoreError: If the store lacks rows that workers have reported.
@@ -188,7 +194,7 @@ class Session:
         left = plan = plan.for_slots(self.executor.num_slots)
         started = time.monotonic()
         for _ in range(_MAX_ROUNDS):
-            state = replace(State.of(left), started=started)
+            state = replace(State.of(left, phase=phase, machine=self.executor.description), started=started)
             lost = self.driver.run(plan.job.name, left.packs, state=state, observer=observer)
             left = left.renewed(self.store)
             if not (lost and left.missing):
@@ -202,9 +208,20 @@ class Session:
             )
         return Outcome(plan, left.difference.done, len(plan.missing), state.seconds, self.executor.description)
 
-    def work_through(self, name: str, source: PackSource) -> None:
+    def work_through(self, name: str, source: PackSource, *, phase: str = "", observer: Observer | None = None) -> None:
         """Executes packs of the job of this name as they are supplied, until there are no more."""
-        self.driver.run(name, (), state=State(num_cells=0, statuses={}, work_total=0.0), source=source)
+        state = State(
+            num_cells=0,
+            statuses={},
+            work_total=source.seconds_to_come,
+            planned_rate=self.executor.num_slots,
+            name=name,
+            axes=("loss", "penalty", "schedule", "epoch", "seed"),
+            phase=phase,
+            machine=self.executor.description,
+            standing=source.standing,
+        )
+        self.driver.run(name, (), state=state, observer=observer, source=source)
 
 
 @contextmanager

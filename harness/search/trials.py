@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..execution.state import Standing
 from ..identity import digest
 from ..job.space import Parameters
 from ..job.tune import TuneJob, example_grid
 from ..planning.cells import Cell, Run
+from ..planning.grid import expand
 from ..planning.packing import groups, pack_size, training_key
 from ..planning.packs import TrainingPack
 from ..storage.records import Status
@@ -38,6 +40,10 @@ class Study(Protocol):
 
     def finish(self, number: int, result: Result) -> None:
         """The end of a trial."""
+        ...
+
+    def standing(self) -> Standing:
+        """How far the search is."""
         ...
 
 
@@ -73,6 +79,9 @@ class Trials:
 
     A worker that is free gets whatever waits: further stages of trials that were not pruned, from whatever epoch, and
     new trials in the places of those that were.
+
+    Attributes:
+      standing: How far the search is, as of the last trial that ended.
     """
 
     def __init__(self, job: TuneJob, study: Study, store: Store, *, num_slots: int) -> None:
@@ -89,6 +98,10 @@ class Trials:
         self._ended = {(row["trial"], row["cells"]): row for row in ended}
         # asking far ahead would leave the sampler and the pruner nothing to learn from
         self._max_open = max(MIN_OPEN, job.search.trials // 4, -(-num_slots // job.search.seeds))
+        self.standing = study.standing()
+        (run,) = (cell.run for cell in expand(any_training))
+        members = TrainingPack(runs=(run,) * self._pack_size, epochs=(job.epochs,))
+        self._seconds_per_epoch = members.training_seconds / self._pack_size / job.epochs  # of one run in a full pack
 
     # --- as a source of packs
 
@@ -102,6 +115,14 @@ class Trials:
         """About how many packs there may yet be."""
         invented = 0 if self._all_asked else self._job.search.trials * self._job.search.seeds
         return -(-(len(self._waiting) + invented) // self._pack_size)
+
+    @property
+    def seconds_to_come(self) -> float:
+        """Expected time of one slot for what has not been cut into packs, if nothing more is pruned."""
+        search, epochs = self._job.search, self._job.epochs
+        invented = 0 if self._all_asked else self.standing.num_wanted - self.standing.num_done - len(self._trials)
+        later = sum(epochs - self._job.stages[trial.stage] for trial in self._trials) + max(0, invented) * epochs
+        return self._seconds_per_epoch * (sum(step.length for step in self._waiting) + search.seeds * later)
 
     def packs(self, *, num_free: int) -> Sequence[TrainingPack]:
         """Packs for so many free workers, of what waits and, as long as there is room, of new trials."""
@@ -231,6 +252,7 @@ class Trials:
     def _tell(self, trial: _Trial, result: Result) -> None:
         self._study.finish(trial.number, result)
         self._trials.remove(trial)
+        self.standing = self._study.standing()
         needed = {cell.run.run_id for other in self._trials for cell in other.cells.values()}
         done = {cell.run.run_id for cell in trial.cells.values()} - needed
         self._store.states.delete({(run_id, epoch) for run_id in done for epoch in self._job.stages})

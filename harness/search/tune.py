@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import TuneError, counted
+from ..execution.driver import Observer
 from ..execution.executors import check_executor
 from ..execution.run import Session, session
 from ..job.job import Job
@@ -89,6 +90,7 @@ def tune(
     storage: str | None = None,
     warm_start: str | None = None,
     announce: Callable[[str], None] | None = None,
+    observer: Observer | None = None,
 ) -> Tuned:
     """Searches, chooses among the best on further seeds, and compares with the baselines on fresh ones.
 
@@ -100,7 +102,8 @@ def tune(
       executor, address: As in `execution.run.run`.
       storage: An Optuna URL; by default an SQLite file in the job's folder of results.
       warm_start: Name of a job with results in the store, from which the search starts.
-      announce: Told in words how far the search is.
+      announce: Told in words what happens.
+      observer: Called whenever something happened; see `execution.state.State`.
 
     Raises:
       HarnessError: If the storage is not usable or belongs to another search.
@@ -113,7 +116,7 @@ def tune(
     with store.locked(job.name), ExitStack() as stack:
         study = open_study(job, store, storage, warm_start=warm_start, announce=tell)
         store.write_job(job.name, dump_job(job))
-        context = _Context(job, store, executor, address, tell, stack)
+        context = _Context(job, store, executor, address, tell, observer, stack)
         trials = _search(context, study)
         finalists = _train_finalists(context, trials)
         best_file = _choose(context, finalists[0])
@@ -138,6 +141,9 @@ def tune(
     )
 
 
+_TRIALS = "trials"
+
+
 @dataclass(frozen=True)
 class _Context:
     """What all phases of a search share; its workers start when there is something to compute, and end with `stack`."""
@@ -147,6 +153,7 @@ class _Context:
     executor: str
     address: str | None
     tell: Callable[[str], None]
+    observer: Observer | None
     stack: ExitStack
 
     @functools.cached_property
@@ -166,7 +173,7 @@ class _Context:
         plan = make_plan(training, self.store, slots=1)
         if plan.missing:
             self.tell(what)
-            self.workers.run(plan)
+            self.workers.run(plan, phase=what, observer=self.observer)
 
 
 def _search(context: _Context, study: OptunaStudy) -> list[TrialRecord]:
@@ -174,7 +181,7 @@ def _search(context: _Context, study: OptunaStudy) -> list[TrialRecord]:
     job, store = context.job, context.store
     if not study.is_complete:
         trials = Trials(job, study, store, num_slots=context.workers.executor.num_slots)
-        context.workers.work_through(job.name, trials)
+        context.workers.work_through(job.name, trials, phase=_TRIALS, observer=context.observer)
     return study.trials()
 
 

@@ -10,6 +10,7 @@ import pytest
 import harness
 from harness.execution import driver
 from harness.execution.run import session
+from harness.execution.state import Standing
 from harness.job.space import Parameters
 from harness.job.tune import TuneJob
 from harness.planning.packs import TrainingPack
@@ -62,6 +63,9 @@ class Script:
 
     def finish(self, number: int, result: Result) -> None:
         self.results[number] = result
+
+    def standing(self) -> Standing:
+        return Standing(num_done=len(self.results), num_wanted=len(self.results) + len(self._todo))
 
 
 @pytest.fixture
