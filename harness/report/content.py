@@ -15,9 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..contrasts.compare import compared
 from ..contrasts.contrast import Contrast
-from ..errors import HarnessError, counted
 from ..figures.tables import orders, quoted
 from ..job.space import schedule_text, sigma_of
 from ..storage.query import Results
@@ -113,7 +111,6 @@ class Table:
 class Contrasts:
     """A table of contrasts, as text, and what it is of."""
 
-    title: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
     note: str
@@ -221,24 +218,19 @@ def control_of(name: str, values: Sequence[Any], *, chosen: Any = None, has_all:
     return Control(name, words("noise" if name == "schedule" else name), options, key)
 
 
-def contrasts(results: Results, job: str, by: str, metrics: Sequence[str]) -> tuple[Contrasts, list[Contrast]] | str:
-    """The contrasts of an axis, or why there are none."""
-    try:
-        found = list(compared(results, job, by=by, metrics=metrics).contrasts)
-    except HarnessError as error:
-        return f"No contrasts: {error}"
-    if len(found) > MAX_CONTRASTS:
-        return (
-            f"There are {len(found)} contrasts of {words(by)}, too many to be told apart by the seeds of one job; "
-            f"ask for those that matter: harness compare {job} --by {by} --metric {metrics[0]}"
-        )
+def contrast_table(found: Sequence[Contrast]) -> Contrasts | None:
+    """Contrasts for a person; None where there are none."""
+    if not found:
+        return None
     within = any(contrast.within for contrast in found)
-    labels = ["", *(["within"] if within else []), "metric", "mean", "against", "difference", "95 % interval", "p"]
-    labels += ["pairs", *(["collapsed"] if found[0].shares else []), "verdict"]
-    columns = [Column(label, label, label in ("mean", "against", "difference", "p", "pairs")) for label in labels]
+    collapsed = any(contrast.shares for contrast in found)
+    labels = ["", "against", *(["within"] if within else []), "metric", "mean", "other mean", "difference"]
+    labels += ["95 % interval", "p", "pairs", *(["collapsed"] if collapsed else []), "verdict"]
+    columns = [Column(label, label, label in ("mean", "other mean", "difference", "p", "pairs")) for label in labels]
     rows = [
         [
             contrast.ours,
+            contrast.theirs,
             *([contrast.within] if within else []),
             words(contrast.metric),
             number(contrast.our_mean),
@@ -247,15 +239,17 @@ def contrasts(results: Results, job: str, by: str, metrics: Sequence[str]) -> tu
             f"{number(contrast.interval[0])} to {number(contrast.interval[1])}",
             number(contrast.p, digits=2),
             str(contrast.num_pairs),
-            *([_shares(contrast)] if found[0].shares else []),
+            *([_shares(contrast)] if collapsed else []),
             contrast.verdict,
         ]
-        for contrast in found
+        for contrast in found[:MAX_CONTRASTS]
     ]
+    more = f"; {len(found) - MAX_CONTRASTS} more are left out" if len(found) > MAX_CONTRASTS else ""
     note = (
-        f"Paired t tests on the same seeds; p and intervals are corrected for {counted(len(found), 'contrast')} (Holm)."
+        "Paired t tests on the seeds that both have; p and intervals are corrected (Holm) for all contrasts of a question, "
+        f"as the sentences above say. Other metrics and axes: harness compare{more}."
     )
-    return Contrasts(f"{words(by)}, against {found[0].theirs}", columns, rows, note), found
+    return Contrasts(columns, rows, note)
 
 
 def _shares(found: Contrast) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..contrasts.contrast import Contrast
 from ..errors import HarnessError, counted
+from ..figures import bound, paths, probes, search, sigma, spectrum
+from ..figures.probes import Which
+from ..figures.selection import View
 from ..job.dirac import DiracJob
 from ..job.job import Job
 from ..job.reading import parse_job
@@ -65,8 +68,7 @@ def job_report(results: Results, name: str) -> JobReport:
     axes, table, metrics = _cells(results, name, job) if by_status and not isinstance(job, TuneJob) else ({}, None, ())
     if isinstance(job, TuneJob):
         table = content.trials(results, name)
-    contrasts, found, notes = _contrasts(results, name, axes, metrics)
-    shown = drawn(results, name, axes=axes, metrics=metrics, others=_others(results, name, job, by_status, found))
+    shown = drawn(results, name, axes=axes, metrics=metrics, others=_others(results, name, job, metrics))
     return JobReport(
         name=name,
         anchor=f"job-{digest(name)[:8]}",
@@ -77,8 +79,8 @@ def job_report(results: Results, name: str) -> JobReport:
         controls=shown.controls,
         pictures=shown.shown,
         tables=shown.tables,
-        notes=[*notes, *shown.notes],
-        contrasts=contrasts,
+        notes=shown.notes,
+        contrasts=content.contrast_table(said.contrasts),
         table=table,
         facts=content.facts(results, name),
         file=text,
@@ -121,34 +123,37 @@ def _metrics(table: Table, *, of_discriminators: bool) -> list[str]:
     return [*known, *own]
 
 
-def _contrasts(
-    results: Results, name: str, axes: Mapping[str, Sequence[Any]], metrics: Sequence[str]
-) -> tuple[Contrasts | None, Sequence[Contrast], list[str]]:
-    """The contrasts of the axis that a job is most likely about: a table, what it is of, and why there is none."""
-    by = next((axis for axis in ("schedule", "penalty", "loss", "discriminator_steps") if len(axes.get(axis, ())) > 1), "")
-    first = ("accuracy", "grad_norm") if metrics[:1] and metrics[0] in _OF_DISCRIMINATORS else _DISTANCES
-    judged = [metric for metric in first if metric in metrics]
-    if not by or not judged:
-        return None, (), []
-    found = content.contrasts(results, name, by, judged[:2])
-    return (None, (), [found]) if isinstance(found, str) else (*found, [])
-
-
 def _is_vacuous(row: Mapping[str, Any]) -> bool:
     """Whether even the best full bound says nothing."""
     return (row.get("bound_best") or 0.0) > (row.get("data_diameter") or math.inf)
 
 
-_DISTANCES = ("w1", "w1_sliced", "bound_best", "bound_sliced_best")
-
-
-def _others(
-    results: Results, name: str, job: Job | DiracJob | TuneJob | None, by_status: Mapping[str, int], found: Sequence[Contrast]
-) -> list[Other]:
+def _others(results: Results, name: str, job: Job | DiracJob | TuneJob | None, metrics: Sequence[str]) -> list[Other]:
     """The pictures that a job's protocol has, besides those of its metrics."""
-    return []
+    if isinstance(job, TuneJob):
+        return [Other("search", "The search", lambda: search.search(results, name), is_wide=True)]
+    if isinstance(job, DiracJob):
+        return [Other("paths", "Paths of the two parameters", lambda: paths.paths(results, name), is_wide=True)]
+    others = []
+    if any(metric.startswith("bound_") for metric in metrics):
+        others.append(Other("bound", "Bound and distance", lambda: bound.bound(results, name), is_wide=True))
+    if job is not None and job.protocol == "probe":
+        others += [
+            Other(f"figure-{which}", f"Figure {which}: {title}", functools.partial(probes.probes, results, name, which))
+            for which, title in _FIGURES.items()
+        ]
+    else:
+        others.append(Other("noise", "Noise over training", lambda: sigma.noise_over_training(results, name)))
+    if "grad_tail_index" in metrics:
+        others.append(Other("spectrum", "Tails of gradients", lambda: spectrum.spectrum(results, name, View(y="grad_tail_index"))))
+    return others
 
 
+_FIGURES: Mapping[Which, str] = {
+    "1": "error and accuracy of fresh discriminators",
+    "2": "the generator's gradient under log(1 - D)",
+    "3": "the generator's gradient under -log D",
+}
 _OF_DISCRIMINATORS = ("jsd_mixture", "jsd_discriminator", "accuracy", "d_loss", "grad_norm", "bound_paper")
 _KNOWN = (
     *("w1", "w1_sliced", "bound_best", "bound_sliced_best", "w1_minus_floor", "w1_sliced_minus_floor"),
