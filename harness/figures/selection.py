@@ -72,8 +72,8 @@ class Selected:
         return "; ".join(texts)
 
 
-def selected(results: Results, job: str, view: View) -> Selected:
-    """The groups that a view of a job shows.
+def selected(results: Results, job: str, view: View, *, also: Sequence[str] = ()) -> Selected:
+    """The groups that a view of a job shows, with other metrics too, whose means may be None.
 
     Raises:
       HarnessError: If a name is unknown, or rows would share a place.
@@ -87,7 +87,12 @@ def selected(results: Results, job: str, view: View) -> Selected:
     by = _other(view.by, varying, (x,), ("loss", "schedule", "penalty", "epoch"), "--by")
     panels = _other(view.panels, varying, (x, by), ("schedule", "penalty", "batch_norm", "loss", "epoch"), "--panels")
     shown = [axis for axis in (x, by, panels) if axis is not None]
-    rows = tables.groups(results, job, [view.y], where={name: value for name, value in where.items() if name != "seed"})
+    rows = tables.groups(
+        results,
+        job,
+        list(dict.fromkeys([view.y, *also])),
+        where={name: value for name, value in where.items() if name != "seed"},
+    )
     rows = [row for row in rows if row[view.y] is not None]
     if not rows:
         chosen = listed([_described(axis, value) for axis, value in where.items()])
