@@ -131,7 +131,9 @@ def sized(picture: Picture, *, width: float, theme: Theme = "light", font_size: 
             spec["height"] = round(min(0.85 * width * picture.aspect, 0.4 * width + 20))
         return spec
     shares = [view.get("width", 100) for view in views]
-    slope = spec.get("columns", 1) * shares[0] if "facet" in spec else _row_width(spec)
+    is_grid = "facet" in spec and "column" in spec["facet"]
+    num_columns = picture.num_panels if is_grid else spec.get("columns", 1)
+    slope = num_columns * shares[0] if "facet" in spec else _row_width(spec)
     factor = max((width - 60) / slope, 0.1)
     for _ in range(2):  # a legend or a long name may be what is widest
         _stretch(views, shares, factor, picture.aspect)

@@ -279,7 +279,7 @@ def _against_truth(trials: Sequence[Row], best: Sequence[Row]) -> Any:
     layers = _points(x, y, best, needs="distance")
     subtitle = "every point is to be above the distance it bounds"
     if not is_far:  # the line of what no bound can go below
-        equal = alt.Data(
+        equal = alt.InlineData(
             values=[{"distance": end, "value": end} for end in (0.9 * min(distances), 1.1 * max(distances))],
             name="equal",
         )
@@ -303,7 +303,7 @@ def _points(x: Any, y: Any, best: Sequence[Row], *, needs: str = "value") -> lis
         alt.Tooltip("distance:Q", format=".4g"),
     ]
     has = f"isValid(datum.value) && isValid(datum.{needs})"
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         "pruned": {"filled": False, "size": 20, "color": _GREY},
         "complete": {"filled": True, "size": 20, "color": _GREY},
         "best": {"filled": True, "size": 48},
@@ -332,7 +332,7 @@ def _title(text: str, subtitle: str) -> alt.TitleParams:
 
 def _say(text: str) -> Any:
     """In the place of data."""
-    empty = alt.Data(values=[{}], name="nothing")
+    empty = alt.InlineData(values=[{}], name="nothing")
     where = {"x": alt.value(alt.expr("width / 2")), "y": alt.value(alt.expr("height / 2"))}
     return alt.Chart(empty).mark_text(text=text, align="center").encode(**where)
 

@@ -23,7 +23,8 @@ def noise_over_training(results: Results, job: str) -> Picture:
       HarnessError: If the job has no runs with a noise of their own.
     """
     rows = results.query(
-        f"""SELECT schedule, step, avg(sigma) AS sigma, min(sigma) AS sigma_min, max(sigma) AS sigma_max, count(*) AS runs
+        f"""SELECT schedule, step, avg(sigma) AS sigma, min(sigma) AS sigma_min, max(sigma) AS sigma_max,
+                   count(*) AS runs
             FROM (SELECT DISTINCT schedule, t.run_id, t.step, t.sigma
                   FROM training t JOIN cells c USING (job, run_id) WHERE job = {quoted(job)} AND protocol = 'train')
             WHERE sigma IS NOT NULL GROUP BY schedule, step ORDER BY schedule, step"""
@@ -40,7 +41,9 @@ def noise_over_training(results: Results, job: str) -> Picture:
     return Picture(
         chart=chart(names, x="step", title="generator's steps"),
         tables={"noise": rows},
-        caption=f"Job {job}: noise \u03c3 over training as it was; lines are means over up to {counted(most, 'run')}{band}.",
+        caption=(
+            f"Job {job}: noise \u03c3 over training as it was; lines are means over up to {counted(most, 'run')}{band}."
+        ),
         description=_description(rows, names, "step"),
         legend=[name_of("schedule", name) for name in names],
     )
