@@ -64,7 +64,7 @@ def compare(
         job,
         other,
         by=by,
-        metrics=[name.strip() for name in _COMMA.split(metric) if name.strip()],
+        metrics=names_of(metric),
         against=against,
         epoch=epoch,
         collapsed=None if collapsed is None else _limit(collapsed),
@@ -83,6 +83,11 @@ def compare(
     if any(contrast.shares for contrast in found):
         say("p of collapsed shares are of one contrast alone.")
     _say_left_out(answer)
+
+
+def names_of(text: str) -> list[str]:
+    """Names with commas between them."""
+    return [name.strip() for name in _COMMA.split(text) if name.strip()]
 
 
 _COMMA = re.compile(r",(?![^(\[]*[)\]])")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import altair as alt
 
 from ..errors import counted
 from ..storage.query import Results
+from .axes import log_axis, log_ticks, ticked
 from .picture import COLOURS, Picture, Row, colours_of, named, shapes_of
 from .selection import Band, Selected, View, left_out_sentence, seeds_sentence, selected
 from .tables import AXIS_TITLES, NUMERIC_AXES, metric_title
@@ -37,17 +38,18 @@ def lines(results: Results, job: str, view: View, *, band: Band = "ci") -> Pictu
         chart=chart(found, band=band),
         tables={"groups": found.rows},
         caption=_caption(found, job, band, left_out_sentence(results, job)),
-        description=_description(found, job),
+        description=described(found, job),
         num_panels=len(found.values(found.panels)),
         legend=[] if found.by is None else [name_of(found.by, value) for value in found.values(found.by)],
         aspect=None if rows else 0.62 if found.panels is None else 0.85,
         height=rows,
+        narrow=2 if rows is None else 1,
     )
 
 
 def chart(found: Selected, *, band: Band = "ci") -> Any:
     """The chart of groups, whose rows are named ``groups``: pure, and the same for a page and a file."""
-    layered = alt.layer(*_layers(found, band), data=named("groups"))
+    layered = alt.layer(*layers(found, band), data=named("groups"))
     panels = found.values(found.panels)
     whole: Any = layered
     if found.panels is not None:
@@ -55,7 +57,7 @@ def chart(found: Selected, *, band: Band = "ci") -> Any:
         facet = alt.Facet(field=found.panels, type="nominal", sort=list(panels), header=header)
         whole = layered.facet(facet=facet, columns=min(4, len(panels)))
     if band != "none":
-        whole = whole.transform_calculate(**_ends(found, band))
+        whole = whole.transform_calculate(**ends(found, band))
     if _shows_seeds(found):
         # here and not in the layer of seeds: Vega-Lite would show it all cells in all panels
         values = path(f"{found.metric}_values")
@@ -66,31 +68,31 @@ def chart(found: Selected, *, band: Band = "ci") -> Any:
 # --- layers
 
 
-def _layers(found: Selected, band: Band) -> list[Any]:
+def layers(found: Selected, band: Band, *, title: str | None = None) -> list[Any]:
     """Bands or bars, seeds, lines, means; categories are rows, whose names need the room."""
     base, colour = alt.Chart(), _colour(found)
     shape = {} if found.by is None else {"shape": _shape(found)}
     own: dict[str, Any] = {} if found.by is not None else {"color": COLOURS[0]}
     if found.x == "seed":
-        cells = {**_places(found, "value"), **colour}
+        cells = {**_places(found, "value", title=title), **colour}
         return [
             base.mark_line(strokeWidth=0.7, opacity=0.5, **own).encode(**cells),
             base.mark_point(filled=True, opacity=1, size=26, **own).encode(
                 tooltip=_tooltip_of_cells(found), **cells, **shape
             ),
         ]
-    layers: list[Any] = []
+    shown: list[Any] = []
     if band != "none":
         mark = base.mark_area(opacity=0.18, **own) if _is_line(found) else base.mark_rule(strokeWidth=1.3, **own)
-        layers.append(mark.encode(**_places(found, "low", end="high"), **colour))
+        shown.append(mark.encode(**_places(found, "low", end="high", title=title), **colour))
     if _shows_seeds(found):
-        points = alt.Chart(name="seeds").mark_point(filled=True, shape="circle", size=5, opacity=0.5, **own)
-        layers.append(points.encode(tooltip=_tooltip_of_cells(found), **_places(found, "value"), **colour))
-    means = {**_places(found, path(found.metric)), **colour}
+        cells_ = alt.Chart(name="seeds").mark_point(filled=True, shape="circle", size=5, opacity=0.5, **own)
+        shown.append(cells_.encode(tooltip=_tooltip_of_cells(found), **_places(found, "value", title=title), **colour))
+    means = {**_places(found, path(found.metric), title=title), **colour}
     if _is_line(found):
-        layers.append(base.mark_line(**own).encode(**means))
-    shown = alt.Chart(name="means").mark_point(filled=True, opacity=1, size=26, **own)
-    return [*layers, shown.encode(tooltip=_tooltip(found), **means, **shape)]
+        shown.append(base.mark_line(**own).encode(**means))
+    points = alt.Chart(name="means").mark_point(filled=True, opacity=1, size=26, **own)
+    return [*shown, points.encode(tooltip=_tooltip(found), **means, **shape)]
 
 
 def _is_line(found: Selected) -> bool:
@@ -103,7 +105,7 @@ def _shows_seeds(found: Selected) -> bool:
     return any(values in row and (row["n"] > 1 or found.x == "seed") for row in found.rows)
 
 
-def _ends(found: Selected, band: Band) -> dict[str, str]:
+def ends(found: Selected, band: Band) -> dict[str, str]:
     """The ends of bands, which go no further than the axis."""
     names = ("low", "high") if band == "ci" else ("min", "max")
     low, high = (datum(f"{found.metric}_{name}") for name in names)
@@ -114,20 +116,24 @@ def _ends(found: Selected, band: Band) -> dict[str, str]:
 # --- encodings
 
 
-def _places(found: Selected, field: str, *, end: str | None = None) -> dict[str, Any]:
+def _places(found: Selected, field: str, *, title: str | None, end: str | None = None) -> dict[str, Any]:
     """Where marks are: a field of the metric along one axis, the axis of the view along the other."""
     scale, _ = _scale(found.rows, found.metric)
     about: dict[str, Any] = {
         "field": field,
         "type": "quantitative",
         "scale": scale,
-        "title": metric_title(found.metric),
+        "title": title or metric_title(found.metric),
     }
-    format_: dict[str, Any] = {"format": "~g"} if scale.to_dict().get("type") == "log" else {}
+    is_log = scale.to_dict().get("type") == "log"
+    shown = [row[f"{found.metric}_{end}"] for row in found.rows for end in ("min", "max")]
+    axis: Callable[..., alt.Axis] = (
+        functools.partial(log_axis, shown) if is_log else functools.partial(alt.Axis, tickCount=5)
+    )
     if _is_line(found):
         return {
             "x": _x(found),
-            "y": alt.Y(**about, axis=alt.Axis(tickCount=5, **format_)),
+            "y": alt.Y(**about, axis=axis()),
             **({} if end is None else {"y2": alt.Y2(field=end)}),
         }
     values = found.values(found.x)
@@ -135,7 +141,7 @@ def _places(found: Selected, field: str, *, end: str | None = None) -> dict[str,
     offset = None if found.by == found.x else found.by
     scale_of_offset = alt.Scale(paddingOuter=0.5)
     return {
-        "x": alt.X(**about, axis=alt.Axis(tickCount=5, grid=True, **format_)),
+        "x": alt.X(**about, axis=axis(grid=True)),
         **({} if end is None else {"x2": alt.X2(field=end)}),
         "y": alt.Y(field=found.x, type="nominal", sort=list(values), axis=names),
         **(
@@ -152,27 +158,17 @@ def _places(found: Selected, field: str, *, end: str | None = None) -> dict[str,
 
 def _x(found: Selected) -> alt.X:
     axis, values = found.x, found.values(found.x)
-    ticks = list(values) if len(values) <= _FEW_TICKS else None
     positive = [value for value in values if value > 0]
     scale: dict[str, Any] = {"nice": False, "zero": False, "padding": 6}
+    ticks = list(values) if len(values) <= _FEW_TICKS else None
     if positive and axis not in ("epoch", "seed") and max(positive) >= _TENS * min(positive):
         scale["type"] = "log"
+        ticks = ticks or log_ticks(min(positive), max(positive))
         if min(values) <= 0:  # room for 0 a decade below the least
             scale |= {"type": "symlog", "constant": min(positive) / 2}
-            ticks = ticks or [0, *_decades(positive)]
-    shown: dict[str, Any] = {} if ticks is None else {"values": ticks}
-    return alt.X(
-        field=axis,
-        type="quantitative",
-        scale=alt.Scale(**scale),
-        title=AXIS_TITLES[axis],
-        axis=alt.Axis(grid=False, format="~g", labelOverlap="greedy", tickCount=5, **shown),
-    )
-
-
-def _decades(positive: Sequence[float]) -> list[float]:
-    low, high = math.ceil(math.log10(min(positive))), math.floor(math.log10(max(positive)))
-    return [10.0**power for power in range(low, high + 1)]
+            ticks = ticks if 0 in ticks else [0, *ticks]
+    label = alt.Axis(grid=False, tickCount=5) if ticks is None else ticked(ticks, grid=False)
+    return alt.X(field=axis, type="quantitative", scale=alt.Scale(**scale), title=AXIS_TITLES[axis], axis=label)
 
 
 def _colour(found: Selected) -> dict[str, Any]:
@@ -255,7 +251,7 @@ def _caption(found: Selected, job: str, band: Band, left_out: str) -> str:
     return ". ".join(part[0].upper() + part[1:] for part in parts if part) + "."
 
 
-def _description(found: Selected, job: str) -> str:
+def described(found: Selected, job: str) -> str:
     """From where to where each line goes."""
     texts = []
     for panel in found.values(found.panels):

@@ -49,6 +49,7 @@ class Picture:
       legend: The names in it, if it stands above the chart, in as many columns as the width has room for.
       aspect: Height of a panel over its width; None where it does not follow the width.
       height: Of a panel instead, points; None where the chart has its own.
+      most, narrow: Panels side by side across two columns of a paper, and in one.
     """
 
     chart: Any
@@ -59,6 +60,8 @@ class Picture:
     legend: Sequence[str] = ()
     aspect: float | None = 0.62
     height: float | None = None
+    most: int = 4
+    narrow: int = 2
 
     def spec(self, *, theme: Theme = "light", font_size: float = _FONT_SIZE) -> dict[str, Any]:
         """The Vega-Lite specification, each table of rows where its name is met first."""
@@ -116,7 +119,7 @@ def sized(picture: Picture, *, width: float, theme: Theme = "light", font_size: 
         room = int((width - 30) / (0.52 * font_size * longest + 2.5 * font_size))
         spec["config"]["legend"]["columns"] = max(1, min(room, len(picture.legend)))
     if "facet" in spec and "columns" in spec:
-        spec["columns"] = _num_columns(picture.num_panels, most=4 if wide else 2)
+        spec["columns"] = _num_columns(picture.num_panels, most=picture.most if wide else picture.narrow)
     is_single = "facet" not in spec and not _CONCATS & spec.keys()
     views = [spec] if is_single else list(_views(spec))
     for view in views:
@@ -125,10 +128,12 @@ def sized(picture: Picture, *, width: float, theme: Theme = "light", font_size: 
     if is_single:
         spec |= {"width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
         if picture.aspect is not None:
-            spec["height"] = round(0.85 * width * picture.aspect)
+            spec["height"] = round(min(0.85 * width * picture.aspect, 0.4 * width + 20))
         return spec
     shares = [view.get("width", 100) for view in views]
-    slope = spec.get("columns", 1) * shares[0] if "facet" in spec else _row_width(spec)
+    is_grid = "facet" in spec and "column" in spec["facet"]
+    num_columns = picture.num_panels if is_grid else spec.get("columns", 1)
+    slope = num_columns * shares[0] if "facet" in spec else _row_width(spec)
     factor = max((width - 60) / slope, 0.1)
     for _ in range(2):  # a legend or a long name may be what is widest
         _stretch(views, shares, factor, picture.aspect)
@@ -204,7 +209,17 @@ def theme_config(theme: Theme = "light", font_size: float = _FONT_SIZE) -> dict[
             "offset": 4,
         },
         "header": {**words, "labelFontSize": font_size, "labelPadding": 4, "titlePadding": 2},
-        "title": {"color": ink["text"], "fontSize": font_size, "fontWeight": "bold", "anchor": "start", "offset": 5},
+        "title": {
+            "color": ink["text"],
+            "fontSize": font_size,
+            "fontWeight": "bold",
+            "anchor": "start",
+            "frame": "group",
+            "offset": 5,
+            "subtitleColor": ink["faint"],
+            "subtitleFontSize": small,
+            "subtitlePadding": 1,
+        },
         "view": {"stroke": None},
         "facet": {"spacing": 1.5 * font_size},
         "concat": {"spacing": 2 * font_size},

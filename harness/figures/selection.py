@@ -72,8 +72,8 @@ class Selected:
         return "; ".join(texts)
 
 
-def selected(results: Results, job: str, view: View) -> Selected:
-    """The groups that a view of a job shows.
+def selected(results: Results, job: str, view: View, *, also: Sequence[str] = ()) -> Selected:
+    """The groups that a view of a job shows, with other metrics too, whose means may be None.
 
     Raises:
       HarnessError: If a name is unknown, or rows would share a place.
@@ -81,13 +81,18 @@ def selected(results: Results, job: str, view: View) -> Selected:
     tables.check_job(results, job)
     tables.check_metric(results, job, view.y)
     orders = tables.orders(results, job)
-    where = {axis: _value(axis, text, orders) for axis, text in map(_pair, view.where.items())}
+    where = {axis: value_of(axis, text, orders) for axis, text in view.where.items()}
     varying = [axis for axis in (*AXES[:-1], "seed") if len(orders[axis]) > 1 and axis not in where]
     x = _x(view, varying)
     by = _other(view.by, varying, (x,), ("loss", "schedule", "penalty", "epoch"), "--by")
     panels = _other(view.panels, varying, (x, by), ("schedule", "penalty", "batch_norm", "loss", "epoch"), "--panels")
     shown = [axis for axis in (x, by, panels) if axis is not None]
-    rows = tables.groups(results, job, [view.y], where={name: value for name, value in where.items() if name != "seed"})
+    rows = tables.groups(
+        results,
+        job,
+        list(dict.fromkeys([view.y, *also])),
+        where={name: value for name, value in where.items() if name != "seed"},
+    )
     rows = [row for row in rows if row[view.y] is not None]
     if not rows:
         chosen = listed([_described(axis, value) for axis, value in where.items()])
@@ -104,7 +109,20 @@ def selected(results: Results, job: str, view: View) -> Selected:
     return Selected(view.y, x, by, panels, rows, there, {**where, **first}, frozenset(first), capped)
 
 
-def seeds_sentence(rows: Sequence[Row]) -> str:
+def value_of(axis: str, text: str, orders: Mapping[str, Sequence[Any]]) -> Any:
+    """The value of an axis that a text names.
+
+    Raises:
+      HarnessError: If the axis is none, or has no such value.
+    """
+    _axis(axis, "--where")
+    for value in orders[axis]:
+        if str(value) == text or (value is None and text == "none") or _same_number(value, text):
+            return value
+    raise HarnessError(f"--where {axis}={text}: no such {axis}.{suggest(text, map(str, orders[axis]))}")
+
+
+def seeds_sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     """``3 seeds``, ``2 to 3 seeds``."""
     numbers = {row["n"] for row in rows}
     low, high = min(numbers, default=0), max(numbers, default=0)
@@ -161,17 +179,6 @@ def _axis(name: str, option: str) -> str:
     if name not in AXES:
         raise HarnessError(f"{option} {name}: no such axis.{suggest(name, AXES)}")
     return name
-
-
-def _pair(pair: tuple[str, str]) -> tuple[str, str]:
-    return _axis(pair[0], "--where"), pair[1]
-
-
-def _value(axis: str, text: str, orders: Mapping[str, Sequence[Any]]) -> Any:
-    for value in orders[axis]:
-        if str(value) == text or (value is None and text == "none") or _same_number(value, text):
-            return value
-    raise HarnessError(f"--where {axis}={text}: no such {axis}.{suggest(text, map(str, orders[axis]))}")
 
 
 def _same_number(value: Any, text: str) -> bool:

@@ -36,7 +36,7 @@ def name_of(axis: str, value: Any) -> str:
         return f"rate {value:g}"
     if axis == "discriminator_steps":
         return counted(value, "step")
-    text = str(value)
+    text = f"batch norm {value}" if axis == "batch_norm" else str(value)
     return text if ":" in text else text.replace("_", " ")
 
 
@@ -47,8 +47,12 @@ def in_lines(text: str, width: int = LINE) -> str:
 
 def expression(axis: str, values: Sequence[Any], *, width: int = LINE) -> str:
     """An expression of Vega that gives each value of an axis its name."""
-    names = [in_lines(name_of(axis, value), width) for value in values]
-    return f"{json.dumps(names)}[indexof({json.dumps(list(values))}, datum.value)]"
+    return named_values(values, [in_lines(name_of(axis, value), width) for value in values])
+
+
+def named_values(values: Sequence[Any], names: Sequence[str]) -> str:
+    """An expression of Vega that gives each of some values its name."""
+    return f"{json.dumps(list(names))}[indexof({json.dumps(list(values))}, datum.value)]"
 
 
 def path(name: str) -> str:
