@@ -110,9 +110,7 @@ def _factor(first: float, last: float) -> str:
     if not first or not last:
         return ""
     ratio = last / first
-    if 0.8 < ratio < 1.25:
-        return ""
-    return f" ({ratio:.3g} times as much)" if ratio > 1 else f" (1/{1 / ratio:.3g} of it)"
+    return "" if 0.8 < ratio < 1.25 else f" ({ratio:.3g} times as much)"
 
 
 def _overlap(rows: Sequence[Row]) -> list[Finding]:

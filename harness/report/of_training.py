@@ -56,10 +56,13 @@ def findings(subject: Subject) -> Findings:
 
 
 def _groups(subject: Subject, at_epoch: str) -> tuple[list[Group], int]:
-    """The best groups at an epoch, and how many there are in all; what diverged counts with its last finite values."""
+    """The best groups at an epoch, and how many there are in all; what diverged counts with its last finite values.
+
+    Sums are compensated: groups of equal values are to have equal means.
+    """
     value, floor = subject.distance.column, subject.distance.floor
     rows = subject.ask(
-        f"""SELECT {", ".join(AXES)}, avg({value}) AS mean, stddev_samp({value}) AS spread, avg({floor}) AS floor,
+        f"""SELECT {", ".join(AXES)}, favg({value}) AS mean, stddev_samp({value}) AS spread, avg({floor}) AS floor,
                    count({value}) AS num, count(*) - count({value}) AS num_without,
                    count(*) FILTER (status = 'diverged' AND {value} IS NOT NULL) AS num_diverged,
                    count(*) OVER () AS num_groups""",
@@ -97,7 +100,7 @@ def _against_rivals(subject: Subject, groups: Sequence[Group], at_epoch: str, ax
         return []
     value = subject.distance.column
     keys = ", ".join(AXES)
-    ranked = f"""WITH wanted AS (SELECT {keys}, avg({value}) AS mean FROM cells WHERE {subject.where} AND ({at_epoch})
+    ranked = f"""WITH wanted AS (SELECT {keys}, favg({value}) AS mean FROM cells WHERE {subject.where} AND ({at_epoch})
         GROUP BY ALL HAVING count({value}) > 0 ORDER BY mean, {keys} LIMIT {len(groups)})"""
     same = " AND ".join(f"c.{axis} IS NOT DISTINCT FROM wanted.{axis}" for axis in AXES)
     rows = subject.results.query(
