@@ -57,7 +57,7 @@ def compare(
     from ..contrasts.compare import compared
     from ..contrasts.contrast import row, sentence
     from ..storage.query import open_results
-    from .rendering import to_text, write
+    from .rendering import say_prose, to_text, write
 
     answer = compared(
         open_results(results),
@@ -77,11 +77,11 @@ def compare(
         return
     _print(pa.Table.from_pylist([{name: _known(value) for name, value in line.items()} for line in rows]))
     for contrast in found:
-        say(sentence(contrast))
+        say_prose(sentence(contrast))
     number = counted(len(found), "contrast")
-    say(f"p and intervals are corrected for {number} (Holm, 5 %), which exclude 0 at a verdict.")
+    say_prose(f"p and intervals are corrected for {number} (Holm, 5 %), which exclude 0 at a verdict.")
     if any(contrast.shares for contrast in found):
-        say("p of collapsed shares are of one contrast alone.")
+        say_prose("p of collapsed shares are of one contrast alone.")
     _say_left_out(answer)
 
 

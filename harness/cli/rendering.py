@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ _FORMS: dict[str, Format] = {".json": "json", ".parquet": "parquet"}
 _GAP = 2  # between columns
 _LONGEST_LINE = 120  # of prose, where the terminal is wider
 _LEAST_TEXT = 12  # a column of text is folded to this width, no further; shorter labels stay as they are
+_INDENT = "  "
+_CONTINUED = " \\"
 _FIRST_METRICS = 3  # a terminal shows so many of a table's, if need be with numbers for labels
 
 
@@ -69,6 +72,46 @@ def write_file(table: pa.Table, path: Path, *, form: Format) -> None:
         path.write_bytes(_encoded(table, form))
     except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a name no file can have
         raise HarnessError(f"--output {path}: {_why_not(path, error)}") from error
+
+
+# --- prose and commands for people
+
+
+def say_prose(text: str) -> None:
+    """Prints a sentence or more, on a terminal in lines of its width that break between words."""
+    console = results_console()
+    if not console.is_terminal:
+        say(text)
+        return
+    width = min(console.width, _LONGEST_LINE)
+    first, *rest = (line.plain.rstrip() for line in Text(plain(text)).wrap(console, width))
+    further = Text(" ".join(rest)).wrap(console, width - len(_INDENT))
+    say("\n".join([first, *(f"{_INDENT}{line.plain.rstrip()}" for line in further if line.plain)]))
+
+
+def say_command(*words: str) -> None:
+    """Prints a command that can be pasted into a shell, on a terminal in lines of its width where it can be broken.
+
+    Args:
+      words: As a shell takes them, quoted where they must be. An SQL statement is one of them, in double quotes.
+    """
+    console = results_console()
+    if not console.is_terminal:
+        say(f"{_INDENT}{' '.join(words)}")
+        return
+    lines = [_INDENT]
+    for number, word in enumerate(words):
+        is_last = number == len(words) - 1
+        room = console.width - (0 if is_last else len(_CONTINUED))
+        if cell_len(f"{lines[-1]} {word}") > room and lines[-1].strip() and not word.startswith('"'):
+            lines[-1] += _CONTINUED
+            lines.append(2 * _INDENT)
+        pieces = _outside_quotes(word) if word.startswith('"') else [word]
+        for piece in pieces:
+            if cell_len(f"{lines[-1]} {piece}") > room and lines[-1].strip():
+                lines.append(2 * _INDENT)  # within double quotes a line may end anywhere
+            lines[-1] += piece if not lines[-1].strip() else f" {piece}"
+    say("\n".join(lines))
 
 
 # --- tables for people
@@ -132,11 +175,11 @@ def print_fitted(table: pa.Table, *, axes: Sequence[str], importance: Sequence[s
     if len(table):
         print_table(fitted.table, stack_headers=True, wrap=False)
     for key, label in legend.items():
-        say(f"{key} {label}")
+        say_prose(f"{key} {label}")
     if fitted.left_out:
         number = len(fitted.left_out)
         say(listing(fitted.left_out, first=f"{number} more column{'s' if number > 1 else ''}:", width=line))
-        say(way_out)
+        say_prose(way_out)
     return fitted.left_out
 
 
@@ -225,6 +268,12 @@ def listing(items: Iterable[str], *, first: str, width: int) -> str:
 
 
 # --- private
+
+
+def _outside_quotes(sql: str) -> list[str]:
+    """Its words; what is between single quotes stays together."""
+    return re.findall(r"(?:'[^']*'|[^\s'])+", sql)
+
 
 _INFINITY = "\x00infinity"
 

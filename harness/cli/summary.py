@@ -1,4 +1,4 @@
-"""What ``harness run`` prints at the end."""
+"""What ``harness run`` prints at the end, and how any command says what to look at next."""
 
 from __future__ import annotations
 
@@ -14,48 +14,94 @@ from ..execution.durations import duration
 from ..execution.run import Outcome
 from ..job.dirac import DiracJob
 from ..job.job import Job
+from ..planning.naming import headline
+from ..report.findings import Findings, findings
 from ..storage.query import Results
 from .options import say
-from .rendering import print_fitted
+from .rendering import print_fitted, say_command, say_prose
 
 # what matters first: in pixel space the full bound is vacuous and the sliced one is not
 _ON_IMAGES = ("w1_sliced", "real_w1_sliced", "bound_sliced_best", "real_bound_sliced_best", "w1", "bound_best")
 _ON_POINTS = ("w1", "real_w1", "bound_best", "real_bound_best", "bound_paper")
+_OF_TRAINING = ("accuracy", "grad_norm", "jsd_mixture", "real_jsd_mixture")
+_NUM_SEEN = 2
+
+Command = Sequence[str]
+"""Words of a command, quoted where a shell wants it."""
 
 
-def print_summary(outcome: Outcome, *, results: str, job_file: Path, options: str = "") -> None:
-    """Prints what came out and how to look further; `options` are those that a second run needs too."""
+def print_summary(
+    outcome: Outcome, *, results: str, job_file: Path, options: str = "", report: Path | str | None = None
+) -> None:
+    """Prints what came out and how to look further.
+
+    Args:
+      outcome: Of the run.
+      results: Root of the store.
+      job_file: What was run.
+      options: Those that a second run needs too.
+      report: Where the job's report is, if one was written.
+    """
     job = outcome.plan.job
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(outcome.statuses.items()))
     if outcome.num_computed:
         took = f"{outcome.num_computed} computed in {duration(outcome.seconds)} by {outcome.executor}"
-        say(f"{job.name}: {statuses}; {took}")
+        say_prose(f"{job.name}: {statuses}; {took}")
     else:
-        say(f"{job.name}: nothing to compute, every cell has a row ({statuses})")
+        say_prose(f"{job.name}: nothing to compute, every cell has a row ({statuses})")
     store = Results(results)
+    seen = findings(store, job.name)
+    say_seen(seen)
     overview = _games(job) if isinstance(job, DiracJob) else _means(job)
-    table = store.query(overview.sql)
     say(overview.title)
     left_out = print_fitted(
-        table,
+        store.query(overview.sql),
         axes=list(overview.axes),
         importance=overview.importance,
         way_out="Widen the terminal to see more, or ask for them by the first query below.",
     )
-    if not isinstance(job, DiracJob):
-        _print_vacuity(store, job)
-    option = "" if results == "results" else f" --results {shlex.quote(results)}"
-    _print_failures(store, job.name, option)
-    harness = _own_name()
+    for text in (*seen.on("bounds"), *seen.on("failed")):
+        if text not in seen.sentences[:_NUM_SEEN]:
+            say_prose(text)
+    _print_errors(store, job.name, store_option(results))
     if not outcome.is_complete:
-        say(f"Again:  {harness} run {shlex.quote(str(job_file))} --retry failed,diverged,timeout,lost{option}{options}")
-    points = {"dirac": "trajectories", "probe": "curves", "train": "training"}[job.protocol]
-    say(
-        "Look further:\n"
-        f'  {harness} query "{overview.rest(left_out)}"{option}\n'
-        f"  {harness} query \"SELECT * FROM {points} WHERE job = '{job.name}'\" --format csv{option}\n"
-        f"  {harness} list columns"
-    )
+        say("Again:")
+        retried = ("--retry", "failed,diverged,timeout,lost", *store_option(results), *shlex.split(options))
+        say_command(own_name(), "run", shlex.quote(str(job_file)), *retried)
+    say_report(report)
+    if outcome.statuses.get("completed"):
+        say_further(_further(job, seen, overview, left_out, results))
+
+
+def say_seen(seen: Findings) -> None:
+    """The two sentences that say most."""
+    for text in seen.sentences[:_NUM_SEEN]:
+        say_prose(text)
+
+
+def say_report(report: Path | str | None) -> None:
+    """Where a report is; nothing if there is none."""
+    if report is not None:
+        say(f"Report:  {report}")
+
+
+def say_further(commands: Sequence[Command]) -> None:
+    """What to look at next."""
+    say("Look further:")
+    for command in commands:
+        say_command(own_name(), *command)
+
+
+def store_option(results: str) -> tuple[str, ...]:
+    """Which store a printed command is to ask; nothing where it would anyway."""
+    return () if results == "results" else ("--results", shlex.quote(results))
+
+
+def own_name() -> str:
+    """How the user can call this command again."""
+    if shutil.which("harness"):
+        return "harness"
+    return "python -m harness" if sys.argv[0].endswith("__main__.py") else shlex.quote(sys.argv[0])
 
 
 def is_image_problem(job: Job) -> bool:
@@ -113,21 +159,22 @@ def _means(job: Job) -> _Overview:
         axis for axis in ("penalty", "learning_rate", "batch_norm", "discriminator_steps") if job.has_axis(axis)
     ]
     distances = _ON_IMAGES if is_image_problem(job) else _ON_POINTS
-    of_training = ("accuracy", "grad_norm", "jsd_mixture", "real_jsd_mixture")
     where = f"job = '{job.name}'"
+    # a generator is what training is for, and what a probe is asked about a generator
+    first = (*_OF_TRAINING, *distances) if job.protocol == "probe" else (*distances, *_OF_TRAINING)
     return _Overview(
         title=f"Means ± standard deviations over seeds at epoch {job.last_epoch}",
         axes={axis.replace("_", " "): axis for axis in ("loss", *optional)} | {"sigma": "schedule"},
         metrics={
             "cells": "count(*)",
-            **{name.replace("_", " "): f"avg({name})" for name in (*of_training, *distances)},
+            **{name.replace("_", " "): f"avg({name})" for name in (*_OF_TRAINING, *distances)},
             "bounds hold": "bool_and(bound_holds)",
         },
-        importance=["bounds hold", *(name.replace("_", " ") for name in (*distances, *of_training)), "cells"],
+        importance=["bounds hold", *(name.replace("_", " ") for name in first), "cells"],
         where=f"{where} AND epoch = {job.last_epoch} AND status = 'completed'",
         order=", ".join(("loss", *optional, "min(cells.sigma)")),
-        further=f"SELECT loss, sigma, epoch, avg(w1), avg(bound_best) FROM cells WHERE {where} "
-        "GROUP BY ALL ORDER BY ALL",
+        further=f"SELECT epoch, loss, schedule, avg({headline(job.protocol, job.problem.info().shape).column}) "
+        f"FROM cells WHERE {where} GROUP BY ALL ORDER BY ALL",
     )
 
 
@@ -145,37 +192,35 @@ def _games(job: DiracJob) -> _Overview:
     )
 
 
-def _own_name() -> str:
-    """How the user can call this command again."""
-    if shutil.which("harness"):
-        return "harness"
-    return "python -m harness" if sys.argv[0].endswith("__main__.py") else sys.argv[0]
-
-
-def _print_vacuity(store: Results, job: Job) -> None:
-    answer = store.query(
-        f"""SELECT count(*) AS cells, count(*) FILTER (bound_best > data_diameter) AS vacuous FROM cells
-            WHERE job = '{job.name}' AND status = 'completed'"""
-    )
-    (counts,) = answer.to_pylist()
-    if counts["vacuous"]:
-        way_out = "; the sliced bound is the one to look at" if is_image_problem(job) else ""
-        say(
-            f"In {counts['vacuous']} of {counted(counts['cells'], 'cell')} even the best full bound is vacuous: it "
-            f"exceeds the diameter of the data{way_out}."
+def _further(
+    job: Job | DiracJob, seen: Findings, overview: _Overview, left_out: Sequence[str], results: str
+) -> list[Command]:
+    """Three commands, each of which answers something."""
+    option = store_option(results)
+    rest: Command = ("query", f'"{overview.rest(left_out)}"', *option)
+    picture = f"{job.name}.png"
+    if isinstance(job, DiracJob):
+        draw: Command = ("figure", "trajectories", "--job", job.name, "-o", picture, *option)
+        slowest = (
+            f"SELECT loss, penalty, updates, verdict, modulus FROM cells WHERE {overview.where} ORDER BY modulus DESC"
         )
+        return [rest, draw, ("query", f'"{slowest} LIMIT 10"', *option)]
+    column = headline(job.protocol, job.problem.info().shape).column
+    where = f"job = '{job.name}' AND epoch = {job.last_epoch} AND {column} IS NOT NULL"
+    single = f"SELECT loss, schedule, seed, {column} FROM cells WHERE {where} ORDER BY {column} DESC LIMIT 10"
+    if job.protocol == "probe":
+        last: Command = ("figure", "fig1", "--job", job.name, "-o", picture, *option)
+    else:
+        last = ("query", f'"{single}"', *option)
+    if seen.axes:
+        return [rest, ("compare", job.name, "--by", seen.axes[0], "--metric", column, *option), last]
+    return [rest, last, ("list", "columns")]
 
 
-def _print_failures(store: Results, job: str, option: str) -> None:
-    failures = store.query(
-        f"""SELECT status, count(*) AS cells, any_value(error) AS error FROM cells
-            WHERE job = '{job}' AND status <> 'completed' GROUP BY status, split_part(error, chr(10), 1)"""
-    )
-    for row in failures.to_pylist():
-        error = str(row["error"]).strip().splitlines()
-        say(f"{row['cells']} {row['status']}: {error[-1]}")
-    if len(failures):
-        say(
-            f"Tracebacks:  {_own_name()} query \"SELECT cell_id, error FROM cells WHERE job = '{job}' "
-            f'AND error IS NOT NULL" --format json{option}'
-        )
+def _print_errors(store: Results, job: str, option: tuple[str, ...]) -> None:
+    with_errors = f"job = '{job}' AND error IS NOT NULL"
+    (row,) = store.query(f"SELECT count(*) AS cells FROM cells WHERE {with_errors}").to_pylist()
+    if row["cells"]:
+        say(f"Tracebacks of {counted(row['cells'], 'cell')}:")
+        sql = f'"SELECT cell_id, error FROM cells WHERE {with_errors} ORDER BY cell_id"'
+        say_command(own_name(), "query", sql, "--format", "json", *option)

@@ -7,36 +7,14 @@ difference where the paired t test, corrected by Holm for all contrasts that are
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
-from ..contrasts.contrast import Contrast
 from ..job.tune import TuneJob
 from ..storage.query import Results
 from . import of_games, of_probes, of_searches, of_training
-from .sentences import Finding, Topic, failures
+from .sentences import Finding, Findings, Topic, failures
 from .subject import Subject
 
-
-@dataclass(frozen=True)
-class Findings:
-    """Sentences on a job, the most useful first.
-
-    Attributes:
-      found: In order; the first two say most of the job.
-      contrasts: Those that the sentences on differences are of.
-    """
-
-    found: tuple[Finding, ...]
-    contrasts: tuple[Contrast, ...] = ()
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """All of them."""
-        return tuple(finding.text for finding in self.found)
-
-    def on(self, topic: Topic) -> tuple[str, ...]:
-        """Those on a topic, in order."""
-        return tuple(finding.text for finding in self.found if finding.topic == topic)
+__all__ = ["Finding", "Findings", "Topic", "findings"]
 
 
 def findings(results: Results, job_name: str) -> Findings:
@@ -50,7 +28,7 @@ def findings(results: Results, job_name: str) -> Findings:
     """
     subject = Subject.of(results, job_name)
     if isinstance(subject.job, TuneJob):
-        return _findings(subject, of_searches.findings)
+        return of_searches.findings(subject)
     (counts,) = subject.ask(
         "SELECT count(*) AS rows, count(*) FILTER (status = 'completed') AS completed, any_value(protocol) AS protocol"
     )
@@ -59,17 +37,11 @@ def findings(results: Results, job_name: str) -> Findings:
     if not counts["completed"]:
         nothing = Finding("best", f"None of the {counts['rows']} cells completed.")
         return Findings((nothing, *failures(subject)))
-    return _findings(subject, _OF[counts["protocol"] or "train"])
+    return _OF[counts["protocol"] or "train"](subject)
 
 
-_Made = Callable[[Subject], tuple[list[Finding], list[Contrast]]]
-_OF: Mapping[str, _Made] = {
+_OF: Mapping[str, Callable[[Subject], Findings]] = {
     "train": of_training.findings,
     "probe": of_probes.findings,
     "dirac": of_games.findings,
 }
-
-
-def _findings(subject: Subject, made: _Made) -> Findings:
-    found, contrasts = made(subject)
-    return Findings(tuple(found), tuple(contrasts))

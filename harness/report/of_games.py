@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ..contrasts.contrast import Contrast
 from ..errors import counted
 from ..planning.naming import brief
-from .sentences import Finding, failures
+from .sentences import Finding, Findings, failures
 from .subject import Subject
 
 _GAMES = ("loss", "penalty", "schedule", "learning_rate", "updates")
@@ -13,16 +12,16 @@ _MAX_NAMED = 5
 _ENDS = ("converges", "stalls", "cycles", "diverges")
 
 
-def findings(subject: Subject) -> tuple[list[Finding], list[Contrast]]:
+def findings(subject: Subject) -> Findings:
     """How the games end, the fastest, which converge whatever the order of updates, and the formulas."""
     rows = subject.ask("SELECT verdict, count(*) AS games", where="verdict IS NOT NULL", rest="GROUP BY verdict")
     ends = {row["verdict"]: row["games"] for row in rows}
     total = sum(ends.values())
     if not total:
-        return [Finding("best", "No game has a verdict."), *failures(subject)], []
+        return Findings((Finding("best", "No game has a verdict."), *failures(subject)))
     counts = ", ".join(_counted(ends[end], end) for end in _ENDS if end in ends)
     found = [Finding("best", f"Of {counted(total, 'game')} {counts}."), *_fastest(subject)]
-    return [*found, *_whatever_the_updates(subject), *_theory(subject), *failures(subject)], []
+    return Findings((*found, *_whatever_the_updates(subject), *_theory(subject), *failures(subject)))
 
 
 def _counted(number: int, end: str) -> str:

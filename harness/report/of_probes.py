@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..contrasts.contrast import Contrast
 from ..errors import counted
 from ..planning.naming import axis_word
-from .sentences import Finding, bounds, differences, failures
+from .sentences import Finding, Findings, bounds, differences, failures
 from .subject import Row, Subject
 
 OVERLAP = 0.01
@@ -21,7 +20,7 @@ _HELD = ("batch_norm", "penalty", "learning_rate", "noise")
 """Axes that are not averaged over where a loss has several of their values: the most frequent one is told."""
 
 
-def findings(subject: Subject) -> tuple[list[Finding], list[Contrast]]:
+def findings(subject: Subject) -> Findings:
     """Accuracy, gradient and overlap over sigma at the last epoch; what differs; what the bounds say; what failed."""
     epoch = subject.last_epoch()
     held = _held(subject, epoch)
@@ -36,12 +35,13 @@ def findings(subject: Subject) -> tuple[list[Finding], list[Contrast]]:
     at = f"At epoch {epoch}{''.join(f', {axis_word(name)} {value}' for name, value in held.items())}, "
     noise = [*_accuracy(rows, at), *_gradient(subject, where, at), *_overlap(rows)]
     axes = [axis for axis in subject.varying() if axis == "schedule"]
-    decided: list[Finding] = []
-    contrasts: list[Contrast] = []
-    for column, name in (("accuracy", "accuracy"), ("grad_norm", "the norm of the gradient")):
-        told, tested = differences(subject, axes, column, name=name)
-        decided, contrasts = [*decided, *told], [*contrasts, *tested]
-    return [*noise, *decided, *bounds(subject), *failures(subject)], contrasts
+    measures = (("accuracy", "accuracy"), ("grad_norm", "the norm of the gradient"))
+    told = [differences(subject, axes, column, name=name) for column, name in measures]
+    return Findings(
+        (*noise, *(one for found in told for one in found.found), *bounds(subject), *failures(subject)),
+        tuple(one for found in told for one in found.contrasts),
+        tuple(dict.fromkeys(axis for found in told for axis in found.axes)),
+    )
 
 
 def _held(subject: Subject, epoch: int | None) -> Mapping[str, Any]:
@@ -110,9 +110,7 @@ def _factor(first: float, last: float) -> str:
     if not first or not last:
         return ""
     ratio = last / first
-    if 0.8 < ratio < 1.25:
-        return ""
-    return f" ({ratio:.3g} times as much)" if ratio > 1 else f" (1/{1 / ratio:.3g} of it)"
+    return "" if 0.8 < ratio < 1.25 else f" ({ratio:.3g} times as much)"
 
 
 def _overlap(rows: Sequence[Row]) -> list[Finding]:

@@ -27,24 +27,24 @@ from ..search.finals import (
     ranked,
 )
 from ..search.scoring import TrialScore
-from .sentences import Finding, difference, failures
+from .sentences import Finding, Findings, difference, failures
 from .subject import Row, Subject
 
 _SCORE = ("value", "distance", "spread", "seeds", "completed_seeds", "diameter")
 _NAMES = {one.column: one.name for one in (DISTANCE, SLICED_DISTANCE)}
 
 
-def findings(subject: Subject) -> tuple[list[Finding], list[Contrast]]:
+def findings(subject: Subject) -> Findings:
     """The chosen schedule, the baselines, the objective against the truth, doubts, failures."""
     job = subject.job
     assert isinstance(job, TuneJob)
     records = _records(subject, job)
     ended = finished(records)
     if not ended:
-        return [Finding("search", "No trial has ended yet."), *failures(subject)], []
+        return Findings((Finding("search", "No trial has ended yet."), *failures(subject)))
     finalists = best(records, job.search.finalists)
     if not finalists:
-        return [Finding("search", f"None of {counted(len(ended), 'trial')} completed."), *failures(subject)], []
+        return Findings((Finding("search", f"None of {counted(len(ended), 'trial')} completed."), *failures(subject)))
     rows = _confirmed(subject, job, finalists, records)
     if rows is None:
         first = finalists[0]
@@ -54,17 +54,18 @@ def findings(subject: Subject) -> tuple[list[Finding], list[Contrast]]:
             f"Of {_trials(ended, job)} so far trial {first.number} is the best, {_schedule(first)}: "
             f"{job.objective.reduce} {job.bound} {first.score.value:.3g} over {counted(job.search.seeds, 'seed')}."
         )
-        return [Finding("search", so_far), *_doubts(records, job), *failures(subject)], []
+        return Findings((Finding("search", so_far), *_doubts(records, job), *failures(subject)))
     chosen, table = rows
     tested = contrasts(table, chosen.number, job)
     own = next(row for row in table if row.candidate == f"trial {chosen.number}")
-    return [
+    found = (
         _chosen(job, chosen, own, ended),
         *(_against_baselines(tested, metric, job) for metric in dict.fromkeys((job.distance, job.comparable_bound))),
         *_one_by_one(tested),
         *_doubts(records, job),
         *failures(subject),
-    ], tested
+    )
+    return Findings(found, tuple(tested))
 
 
 def _records(subject: Subject, job: TuneJob) -> list[TrialRecord]:

@@ -11,7 +11,7 @@ from ..contrasts.compare import AXES
 from ..contrasts.contrast import Contrast, Seed, contrast, corrected
 from ..errors import counted
 from ..planning.naming import brief
-from .sentences import Finding, bounds, difference, differences, failures
+from .sentences import Finding, Findings, bounds, difference, differences, failures
 from .subject import Subject
 
 MAX_RIVALS = 10
@@ -38,27 +38,31 @@ class Group:
     num_diverged: int
 
 
-def findings(subject: Subject) -> tuple[list[Finding], list[Contrast]]:
+def findings(subject: Subject) -> Findings:
     """The best row, what differs, what the bounds say, what failed."""
     epoch = subject.last_epoch()
     at_epoch = f"epoch IS NOT DISTINCT FROM {'NULL' if epoch is None else epoch}"
     groups, num_groups = _groups(subject, at_epoch)
     if not groups:
         nothing = Finding("best", f"No cell at epoch {epoch} has a {subject.distance.name}.")
-        return [nothing, *bounds(subject), *failures(subject)], []
+        return Findings((nothing, *bounds(subject), *failures(subject)))
     axes = subject.varying(where=at_epoch)
     rivals = _against_rivals(subject, groups, at_epoch, axes)
-    told, contrasts = differences(subject, axes, subject.distance.column, name=subject.distance.name)
+    told = differences(subject, axes, subject.distance.column, name=subject.distance.name)
     best = [_best(subject, groups[0], num_groups, epoch, axes)]
     best += [_rivalry(rivals, groups, num_groups, axes)] if rivals else []
-    return [*best, *told, *bounds(subject), *failures(subject)], [*rivals, *contrasts]
+    found = (*best, *told.found, *bounds(subject), *failures(subject))
+    return Findings(found, (*rivals, *told.contrasts), told.axes)
 
 
 def _groups(subject: Subject, at_epoch: str) -> tuple[list[Group], int]:
-    """The best groups at an epoch, and how many there are in all; what diverged counts with its last finite values."""
+    """The best groups at an epoch, and how many there are in all; what diverged counts with its last finite values.
+
+    Sums are compensated: groups of equal values are to have equal means.
+    """
     value, floor = subject.distance.column, subject.distance.floor
     rows = subject.ask(
-        f"""SELECT {", ".join(AXES)}, avg({value}) AS mean, stddev_samp({value}) AS spread, avg({floor}) AS floor,
+        f"""SELECT {", ".join(AXES)}, favg({value}) AS mean, stddev_samp({value}) AS spread, avg({floor}) AS floor,
                    count({value}) AS num, count(*) - count({value}) AS num_without,
                    count(*) FILTER (status = 'diverged' AND {value} IS NOT NULL) AS num_diverged,
                    count(*) OVER () AS num_groups""",
@@ -96,7 +100,7 @@ def _against_rivals(subject: Subject, groups: Sequence[Group], at_epoch: str, ax
         return []
     value = subject.distance.column
     keys = ", ".join(AXES)
-    ranked = f"""WITH wanted AS (SELECT {keys}, avg({value}) AS mean FROM cells WHERE {subject.where} AND ({at_epoch})
+    ranked = f"""WITH wanted AS (SELECT {keys}, favg({value}) AS mean FROM cells WHERE {subject.where} AND ({at_epoch})
         GROUP BY ALL HAVING count({value}) > 0 ORDER BY mean, {keys} LIMIT {len(groups)})"""
     same = " AND ".join(f"c.{axis} IS NOT DISTINCT FROM wanted.{axis}" for axis in AXES)
     rows = subject.results.query(

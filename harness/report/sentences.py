@@ -39,6 +39,30 @@ class Finding:
         object.__setattr__(self, "text", printable(self.text))  # names and errors are the user's
 
 
+@dataclass(frozen=True)
+class Findings:
+    """Sentences on a job, the most useful first.
+
+    Attributes:
+      found: In order; the first two say most of the job.
+      contrasts: Those that the sentences on differences are of.
+      axes: Along which ``harness compare`` has something to compare.
+    """
+
+    found: tuple[Finding, ...]
+    contrasts: tuple[Contrast, ...] = ()
+    axes: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(finding.text for finding in self.found)
+
+    def on(self, topic: Topic) -> tuple[str, ...]:
+        """Those on a topic, in order."""
+        return tuple(finding.text for finding in self.found if finding.topic == topic)
+
+
 def failures(subject: Subject) -> list[Finding]:
     """What did not complete, and why: one sentence for each reason, the most frequent first."""
     rows = subject.ask(
@@ -88,9 +112,7 @@ def bounds(subject: Subject) -> list[Finding]:
     return found
 
 
-def differences(
-    subject: Subject, axes: Iterable[str], metric: str, *, name: str
-) -> tuple[list[Finding], list[Contrast]]:
+def differences(subject: Subject, axes: Iterable[str], metric: str, *, name: str) -> Findings:
     """What differs in a metric along each axis, against the axis's first value, and what that leaves undecided.
 
     Args:
@@ -102,8 +124,9 @@ def differences(
     (size,) = subject.ask(f"SELECT count(*) AS cells, count({metric}) AS valued")
     found: list[Finding] = []
     all_contrasts: list[Contrast] = []
+    contrasted: list[str] = []
     if not size["valued"]:
-        return found, all_contrasts
+        return Findings(())
     for axis in axes:
         if size["cells"] > MAX_ROWS:
             found.append(_too_many(subject, axis, f"{size['cells']} cells"))
@@ -112,13 +135,15 @@ def differences(
             contrasts = compared(subject.results, subject.name, by=axis, metrics=[metric]).contrasts
         except HarnessError:  # nothing that differs in this axis alone
             continue
+        contrasted.append(axis)
         if len(contrasts) > MAX_CONTRASTS:
             found.append(_too_many(subject, axis, f"{len(contrasts)} contrasts"))
             continue
         all_contrasts += contrasts
         found += _in_words(contrasts, axis, name)
     # what is decided, along all axes, before what is not
-    return sorted(found, key=lambda finding: finding.topic == "undecided"), all_contrasts
+    ordered = sorted(found, key=lambda finding: finding.topic == "undecided")
+    return Findings(tuple(ordered), tuple(all_contrasts), tuple(contrasted))
 
 
 def difference(found: Contrast) -> str:
