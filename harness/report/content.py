@@ -31,7 +31,8 @@ ALL = ""
 
 _AXES = ("loss", "schedule", "penalty", "batch_norm", "discriminator_steps", "learning_rate", "updates", "epoch")
 _NOT_SHOWN = ("job", "identity", "part", "versions", "git_commit", "error", "sequence", "attempt")
-_HEADLINES = ("w1", "w1_sliced", "bound_best", "bound_sliced_best", "accuracy", "grad_norm", "jsd_mixture", "verdict")
+_HEADLINES = ("w1", "w1_sliced", "bound_best", "bound_sliced_best", "accuracy", "grad_norm", "jsd_mixture")
+_OF_GAMES = ("verdict", "modulus", "predicted_modulus", "steps_to_tolerance")
 _DIGITS = 12  # of numbers in the page
 
 Row = Mapping[str, Any]
@@ -166,7 +167,7 @@ def cells(results: Results, job: str, *, varying: Sequence[str]) -> Table:
         key=lambda row: [(row[name] is None, row[name]) for name in order],
     )
     details = [*columns, *metrics, "error"]
-    wanted = ("cell_id", "status", *varying, "epoch", "seed", *metrics, *_HEADLINES)
+    wanted = ("cell_id", "status", *varying, "epoch", "seed", *metrics, *_HEADLINES, *_OF_GAMES)
     shown = [name for name in dict.fromkeys(wanted) if name in details]
     total = sum(statuses(results, job).values())
     return _table("Cells", "cell_id", rows, shown, details, total)

@@ -150,9 +150,9 @@ def _others(results: Results, name: str, job: Job | DiracJob | TuneJob | None, m
 
 
 _FIGURES: Mapping[Which, str] = {
-    "1": "error and accuracy of fresh discriminators",
-    "2": "the generator's gradient under log(1 - D)",
-    "3": "the generator's gradient under -log D",
+    1: "error and accuracy of fresh discriminators",
+    2: "the generator's gradient under log(1 - D)",
+    3: "the generator's gradient under -log D",
 }
 _OF_DISCRIMINATORS = ("jsd_mixture", "jsd_discriminator", "accuracy", "d_loss", "grad_norm", "bound_paper")
 _KNOWN = (

@@ -7,7 +7,7 @@ import importlib.resources
 import json
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,12 +118,13 @@ def _data(report: JobReport) -> dict[str, Any]:
             control.name: [{"key": option.key, "value": option.value} for option in control.options]
             for control in report.controls
         },
-        "tables": report.tables,
+        "tables": {name: packed(rows) for name, rows in report.tables.items()},
         "pictures": [
             {
                 "name": picture.name,
                 "description": picture.description,
                 "follows": picture.follows,
+                "aspect": picture.aspect,
                 "specs": picture.specs,
             }
             for picture in report.pictures
@@ -136,6 +137,23 @@ def _data(report: JobReport) -> dict[str, Any]:
         ],
         "rows": [[row.get(name) for name in names] for row in (table.rows if table else ())],
     }
+
+
+def packed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Rows by column, of texts each one once: ``{"loss": {"of": ["hinge"], "at": [0, 0]}, "w1": [0.1, 0.2]}``.
+
+    A row without a column has -1 there in `at`; the script of the page unpacks it.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns: dict[str, Any] = {}
+    for name in names:
+        if all(name in row and not isinstance(row[name], str) for row in rows):
+            columns[name] = [row[name] for row in rows]
+            continue
+        of: dict[str, int] = {}
+        at = [of.setdefault(json.dumps(row[name]), len(of)) if name in row else -1 for row in rows]
+        columns[name] = {"of": [json.loads(text) for text in of], "at": at}
+    return {"length": len(rows), "columns": columns}
 
 
 @functools.cache

@@ -6,6 +6,7 @@ specifications use. Building it is linear in the groups of a job (cells but for 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,6 +38,7 @@ class Shown:
       title, caption, description: For the reader; the last for one who does not see it.
       specs: Vega-Lite by metric, without rows; under "" where the picture has no metric to choose.
       follows: Controls that choose its rows.
+      aspect: Height of a panel over its width; None where it has its height.
       is_wide: Whether it takes the whole width.
     """
 
@@ -46,6 +48,7 @@ class Shown:
     description: str
     specs: Mapping[str, Any]
     follows: Sequence[str]
+    aspect: float | None = None
     is_wide: bool = False
 
 
@@ -171,6 +174,7 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
                 _what(view.by, view.panels, "epochs of training"),
                 specs,
                 further,
+                aspect=0.62 if view.panels is None else 0.8,
                 is_wide=view.panels is not None,
             )
         )
@@ -224,9 +228,26 @@ def _selected(groups: Sequence[Row], view: _View, metric: str, *, x: str, by: st
 def _shown(other: Other, picture: Picture, job: str, rows: dict[str, Sequence[Row]]) -> Shown:
     """A picture whose rows are kept under a name of its own."""
     renamed = {name: f"{other.name}-{name}" for name in picture.tables}
-    rows.update({renamed[name]: table for name, table in picture.tables.items()})
+    rows.update({renamed[name]: _few_digits(table) for name, table in picture.tables.items()})
     spec = _renamed(picture.chart.to_dict(validate=False), renamed)
-    return Shown(other.name, other.title, picture.caption, picture.description, {"": spec}, other.follows, other.is_wide)
+    caption = re.sub(r" \(choose others with --[^)]*\)", "", picture.caption)  # which is for the command
+    return Shown(
+        other.name,
+        other.title,
+        caption,
+        picture.description,
+        {"": spec},
+        other.follows,
+        aspect=picture.aspect,
+        is_wide=other.is_wide,
+    )
+
+
+def _few_digits(rows: Sequence[Row]) -> list[Row]:
+    """Rows with numbers to as many digits as a picture has."""
+    return [
+        {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in row.items()} for row in rows
+    ]
 
 
 def _renamed(node: Any, names: Mapping[str, str]) -> Any:

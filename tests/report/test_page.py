@@ -11,7 +11,7 @@ import pytest
 from harness.contrasts.compare import compared
 from harness.errors import HarnessError
 from harness.report import content
-from harness.report.page import parts, write_report
+from harness.report.page import packed, parts, write_report
 from harness.storage.query import Results
 from harness.storage.store import Store
 from tests.in_process import harness as command
@@ -123,3 +123,15 @@ def test_a_job_without_rows_has_a_page(store: Store) -> None:
     store.write_job("empty", "name: empty\n")
     write(store)
     assert "No cell has a row yet." in parts(Results(store.root), ["empty"]).body
+
+
+def test_rows_packed_by_column_lose_nothing() -> None:
+    rows = [{"a": 1.5, "b": "x"}, {"a": None, "b": "y", "c": [1, None]}, {"a": 2, "b": "x"}]
+    assert packed(rows) == {
+        "length": 3,
+        "columns": {
+            "a": [1.5, None, 2],
+            "b": {"of": ["x", "y"], "at": [0, 1, 0]},
+            "c": {"of": [[1, None]], "at": [-1, 0, -1]},
+        },
+    }

@@ -51,19 +51,22 @@
 
   // lays a picture out in a width: panels in as many columns as there is room for
   const LEAST_PANEL = 210, AXIS = 62, GAP = 18;
-  function laidOut(spec, width) {
+  function laidOut(spec, width, aspect) {
+    const sized = (view, wide) => ({...view, width: wide, ...(aspect ? {height: Math.min(330, Math.round(wide * aspect))} : {})});
     if (spec.facet && !spec.facet.row && !spec.facet.column) {
       const columns = Math.max(1, Math.min(spec.columns || 4, Math.floor(width / LEAST_PANEL)));
-      return {...spec, columns, spec: {...spec.spec, width: Math.floor((width - AXIS - 8 - GAP * (columns - 1)) / columns)}};
+      const isOwn = spec.resolve && JSON.stringify(spec.resolve).includes("independent");  // an axis for each panel
+      const taken = isOwn ? (AXIS + GAP) * columns : AXIS + 8 + GAP * (columns - 1);
+      return {...spec, columns, spec: sized(spec.spec, Math.floor((width - taken) / columns))};
     }
     for (const kind of ["hconcat", "concat", "vconcat"]) {
       if (!spec[kind]) continue;
       const {[kind]: children, columns, ...rest} = spec;
       const most = kind === "vconcat" ? 1 : kind === "hconcat" ? children.length : columns || children.length;
       const number = Math.max(1, Math.min(most, Math.floor(width / 300)));
-      return {...rest, columns: number, concat: children.map((child) => laidOut(child, width / number - 12))};
+      return {...rest, columns: number, concat: children.map((child) => laidOut(child, width / number - 12, aspect))};
     }
-    return {...spec, width: Math.max(120, Math.floor(width - AXIS - 8))};
+    return sized(spec, Math.max(120, Math.floor(width - AXIS - 8)));
   }
 
   function draw(job, picture) {
@@ -74,7 +77,7 @@
       rows[name] = all.filter((row) => isChosen(row, job, chosen, picture.follows));
     const place = picture.figure.querySelector(".chart");
     const width = place.clientWidth;
-    const whole = width < 60 ? spec : laidOut(withRows(spec, rows), width);
+    const whole = width < 60 ? spec : laidOut(withRows(spec, rows), width, picture.aspect);
     const marks = Math.max(0, ...Object.values(rows).map((some) => some.length));
     const turn = (picture.turn = (picture.turn || 0) + 1);
     return vegaEmbed(place, {...whole, config: data.themes[shade()]}, {
@@ -173,8 +176,19 @@
     fillTable(job);
   }
 
+  // rows of a table that is kept by column, see page.py
+  function unpacked(table) {
+    const rows = Array.from({length: table.length}, () => ({}));
+    for (const [name, column] of Object.entries(table.columns)) {
+      if (Array.isArray(column)) column.forEach((value, place) => { rows[place][name] = value; });
+      else column.at.forEach((code, place) => { if (code >= 0) rows[place][name] = column.of[code]; });
+    }
+    return rows;
+  }
+
   function open(article) {
     const job = {...data.jobs[Number(article.dataset.job)], article, form: article.querySelector("form.controls")};
+    job.tables = Object.fromEntries(Object.entries(job.tables).map(([name, table]) => [name, unpacked(table)]));
     job.rows = job.rows.map((values) => Object.fromEntries(job.details.map((name, place) => [name, values[place]])));
     job.pictures = job.pictures.map((picture, place) => ({...picture, figure: article.querySelector(`[data-picture="${place}"]`)}));
     job.form?.addEventListener("change", () => update(job));
