@@ -131,9 +131,9 @@ def _is_vacuous(row: Mapping[str, Any]) -> bool:
 def _others(results: Results, name: str, job: Job | DiracJob | TuneJob | None, metrics: Sequence[str]) -> list[Other]:
     """The pictures that a job's protocol has, besides those of its metrics."""
     if isinstance(job, TuneJob):
-        return [Other("search", "The search", lambda: search.search(results, name), is_wide=True)]
+        return [Other("search", "The search", lambda: search.search(results, name), is_wide=True, is_first=True)]
     if isinstance(job, DiracJob):
-        return [Other("paths", "Paths of the two parameters", lambda: paths.paths(results, name), is_wide=True)]
+        return [Other("paths", "Paths of the two parameters", lambda: paths.paths(results, name), is_wide=True, is_first=True)]
     others = []
     if any(metric.startswith("bound_") for metric in metrics):
         others.append(Other("bound", "Bound and distance", lambda: bound.bound(results, name), is_wide=True))

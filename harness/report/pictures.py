@@ -26,6 +26,9 @@ MAX_GROUPS = 2_000
 _MAX_VALUES = 25_000  # numbers in the page: groups times metrics
 _BY = ("loss", "penalty", "batch_norm", "discriminator_steps", "learning_rate", "updates", "schedule")
 
+_SINGLE = "Each point is one cell."
+_INTERVALS = "95 % t intervals of the mean, small points the seeds."
+
 Row = Mapping[str, Any]
 
 
@@ -83,25 +86,27 @@ def drawn(
         notes += [note] * bool(note)
         rows["groups"] = groups
         shown += _of_metrics(groups, view, metrics)
+    first: list[Shown] = []
     for other in others:
         try:
             picture = other.draw()
         except HarnessError as error:
             notes.append(f"{other.title}: {error}")
             continue
-        shown.append(_shown(other, picture, job, rows))
-    return Drawn(shown, rows, _controls(view, metrics) if metrics else [], notes)
+        (first if other.is_first else shown).append(_shown(other, picture, rows))
+    return Drawn([*first, *shown], rows, _controls(view, metrics) if metrics else [], notes)
 
 
 @dataclass(frozen=True)
 class Other:
-    """A picture that is no matter of a metric: how it is called and drawn, and the controls it follows."""
+    """A picture that is no matter of a metric: how it is called and drawn, the controls it follows, and its place."""
 
     name: str
     title: str
     draw: Callable[[], Picture]
     follows: Sequence[str] = ()
     is_wide: bool = False
+    is_first: bool = False
 
 
 # --- what is shown by what
@@ -163,6 +168,7 @@ def _groups(results: Results, job: str, view: _View, metrics: Sequence[str]) -> 
 def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> list[Shown]:
     """A metric over training, against the noise (or what else there is several of), and as a map."""
     shown = []
+    is_single = all(row["n"] == 1 for row in groups)
     further = [axis for axis in (view.by, view.panels, *view.further) if axis is not None]
     if len(view.epochs) > 1:
         specs = {name: _lines(groups, view, name, x="epoch", by=view.by, panels=view.panels) for name in metrics}
@@ -170,7 +176,7 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
             Shown(
                 "over-epochs",
                 "Over training",
-                "Lines are means over seeds, bands 95 % t intervals of the mean, small points the seeds.",
+                _SINGLE if is_single else f"Lines are means over seeds, bands {_INTERVALS}",
                 _what(view.by, view.panels, "epochs of training"),
                 specs,
                 further,
@@ -187,7 +193,7 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
             Shown(
                 f"by-{x}",
                 f"By {words(x)}",
-                "Points are means over seeds at the chosen epoch, bars 95 % t intervals of the mean, small points the seeds.",
+                _SINGLE if is_single else f"Points are means over seeds at the chosen epoch, bars {_INTERVALS}",
                 _what(by, panels, AXIS_TITLES[x]),
                 specs,
                 [*further, "epoch"],
@@ -200,7 +206,7 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
                 Shown(
                     "map",
                     f"{words(by).capitalize()} and {words(x)}",
-                    "Means over seeds at the chosen epoch.",
+                    "" if is_single else "Means over seeds at the chosen epoch.",
                     _what(by, panels, AXIS_TITLES[x]),
                     specs,
                     [*further, "epoch"],
@@ -225,7 +231,7 @@ def _selected(groups: Sequence[Row], view: _View, metric: str, *, x: str, by: st
     return Selected(metric, x, by, panels, rows, orders, {}, frozenset())
 
 
-def _shown(other: Other, picture: Picture, job: str, rows: dict[str, Sequence[Row]]) -> Shown:
+def _shown(other: Other, picture: Picture, rows: dict[str, Sequence[Row]]) -> Shown:
     """A picture whose rows are kept under a name of its own."""
     renamed = {name: f"{other.name}-{name}" for name in picture.tables}
     rows.update({renamed[name]: _few_digits(table) for name, table in picture.tables.items()})
