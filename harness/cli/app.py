@@ -127,10 +127,9 @@ def run(
     statuses = parse_statuses(retry)
 
     from ..execution.run import run as run_job
-    from .summary import print_summary
 
-    # what the summary takes half a second to load is loaded while the workers work
-    loading = threading.Thread(target=importlib.import_module, args=("pyarrow.dataset",), daemon=True)
+    # what the summary takes a second to load is loaded while the workers work
+    loading = threading.Thread(target=_load_what_a_summary_needs, daemon=True)
 
     def observe(state: State) -> None:
         if loading.ident is None and state.num_running:
@@ -145,9 +144,16 @@ def run(
         progress=not quiet,
         observer=observe,
     )
+    from .summary import print_summary
+
     where = ("" if executor == "ray" else f" --executor {executor}") + (f" --address {address}" if address else "")
     print_summary(outcome, results=results, job_file=job, options=where)
     raise typer.Exit(0 if outcome.is_complete else 1)
+
+
+def _load_what_a_summary_needs() -> None:
+    for name in ("pyarrow.dataset", f"{__package__}.summary"):
+        importlib.import_module(name)
 
 
 @app.command()

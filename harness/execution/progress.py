@@ -38,7 +38,8 @@ class ProgressDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._bar.live.is_started:  # else it would print an empty line
+            self._bar.stop()
 
     def say(self, text: str) -> None:
         """Prints a line, above the bar where there is one."""

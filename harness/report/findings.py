@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..errors import counted
 from ..job.tune import TuneJob
 from ..storage.query import Results
 from . import of_games, of_probes, of_searches, of_training
@@ -35,7 +36,7 @@ def findings(results: Results, job_name: str) -> Findings:
     if not counts["rows"]:
         return Findings((Finding("best", "No cell has a row yet."),))
     if not counts["completed"]:
-        nothing = Finding("best", f"None of the {counts['rows']} cells completed.")
+        nothing = Finding("best", f"None of {counted(counts['rows'], 'cell')} completed.")
         return Findings((nothing, *failures(subject)))
     return _OF[counts["protocol"] or "train"](subject)
 

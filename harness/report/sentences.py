@@ -135,7 +135,8 @@ def differences(subject: Subject, axes: Iterable[str], metric: str, *, name: str
             contrasts = compared(subject.results, subject.name, by=axis, metrics=[metric]).contrasts
         except HarnessError:  # nothing that differs in this axis alone
             continue
-        contrasted.append(axis)
+        if not all(math.isnan(one.t_p) for one in contrasts):
+            contrasted.append(axis)
         if len(contrasts) > MAX_CONTRASTS:
             found.append(_too_many(subject, axis, f"{len(contrasts)} contrasts"))
             continue

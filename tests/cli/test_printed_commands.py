@@ -40,7 +40,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def printed(answer: Answer) -> list[str]:
     """The commands in an output: each is the end of its line."""
-    return re.findall(r"(?:^|:|\s)\s\s?(harness (?:run|plan|query|list|figure|tune|logs) .*)$", f"{answer.stdout}{answer.stderr}", re.M)  # fmt: skip # noqa: E501
+    names = "run|plan|query|list|figure|tune|logs|compare"
+    return re.findall(rf"(?:^|:|\s)\s\s?(harness (?:{names}) .*)$", f"{answer.stdout}{answer.stderr}", re.MULTILINE)
 
 
 def pasted(command: str) -> subprocess.CompletedProcess[str]:
@@ -74,7 +75,7 @@ def test_those_of_a_search(folder: Path) -> None:
     answer = harness("tune", "search.yaml", "--results", RESULTS, "--executor", "serial")
     assert answer.returncode == 0, answer.stderr
     commands = printed(answer)
-    assert {command.split()[1] for command in commands} == {"run", "figure"}
+    assert {command.split()[1] for command in commands} == {"run", "figure", "query"}
     for command in commands:
         if " run " in command:
             command = f"{command} --executor serial"
