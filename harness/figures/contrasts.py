@@ -17,7 +17,7 @@ from .tables import metric_title
 from .words import in_lines, name_of, named_values
 
 MAX_CONTRASTS = 60
-_ROW = 17  # points
+_ROW, _LINE = 17, 9  # points of a contrast, and of each further line of its name
 # verdicts by shape and fill, and by colour for those who see it
 _VERDICTS = {
     "better": ("triangle-up", "#009E73"),
@@ -45,25 +45,36 @@ def contrasts(
       HarnessError: As `contrasts.compare.compared`.
     """
     answer = compared(results, job, other, by=by, metrics=metrics, against=against, epoch=epoch)
-    found = list(answer.contrasts)
+    sides = " and ".join(part for part in (job, other) if part is not None)
+    left_out = sum(map(len, answer.left_out.values()))
+    return picture_of(answer.contrasts, sides, num_left_out=left_out)
+
+
+def picture_of(found: Sequence[Contrast], sides: str, *, num_left_out: int = 0) -> Picture:
+    """The picture of contrasts that are there already.
+
+    Args:
+      found: At least one; of several questions where they are against several values.
+      sides: What they are of, for a person.
+      num_left_out: Combinations that had no counterpart.
+    """
     shown = found[:MAX_CONTRASTS]
     rows = rows_of(shown)
     names = list(dict.fromkeys(one["contrast"] for one in rows))
     there = list(dict.fromkeys(one["metric"] for one in rows))
-    sides = " and ".join(part for part in (job, other) if part is not None)
+    against = f" against {shown[0].theirs}" if len({one.theirs for one in shown}) == 1 else ""
     pairs = sorted({one.num_pairs for one in shown})
     paired = f"{pairs[0]} to {pairs[-1]} pairs" if pairs[0] != pairs[-1] else counted(pairs[0], "pair")
     unpaired = "" if all(one.is_paired for one in shown) else ", or where seeds are not the same of all"
     caption = (
-        f"Job {sides}: difference of the means against {shown[0].theirs}, of {paired} of seeds{unpaired}. Bars are t "
-        f"intervals corrected for {counted(len(found), 'contrast')} (Holm, 5 %), which exclude 0 at a verdict: a "
+        f"Job {sides}: difference of the means{against}, of {paired} of seeds{unpaired}. Bars are t "
+        f"intervals corrected for {_number(found)} (Holm, 5 %), which exclude 0 at a verdict: a "
         "triangle; discs are undecided."
     )
     if len(found) > len(shown):
         caption += f" The first {len(shown)} of {len(found)} are shown; choose others with --metric, --by, --epoch."
-    left_out = sum(map(len, answer.left_out.values()))
-    if left_out:
-        caption += f" {counted(left_out, 'combination')} without a counterpart left out."
+    if num_left_out:
+        caption += f" {counted(num_left_out, 'combination')} without a counterpart left out."
     return Picture(
         chart=chart(names, there, rows),
         tables={_KIND: rows},
@@ -72,7 +83,7 @@ def contrasts(
         num_panels=len(there),
         legend=list(dict.fromkeys(one["verdict"] for one in rows)),
         aspect=None,
-        height=max(2, len(names)) * _ROW,
+        height=max(2, len(names)) * (_ROW + _LINE * max((name.count("\n") for name in names), default=0)),
         most=3,
         narrow=1,
     )
@@ -81,12 +92,20 @@ def contrasts(
 def rows_of(found: Sequence[Contrast]) -> list[dict[str, Any]]:
     """Rows of contrasts as `contrasts.contrast.row`, with a name of each; ends that are not known are None."""
     rows = []
+    several = len({one.theirs for one in found}) > 1
     for one in found:
         name = in_lines(name_of("schedule", one.ours), 40)
+        if several:
+            name += "\n" + in_lines(f"against {name_of('schedule', one.theirs)}", 40)
         within = f"{name} ({one.within.replace('_', ' ')})" if one.within else name
         known = {key: _finite(value) for key, value in row(one).items()}
         rows.append({**known, "contrast": within, "sentence": sentence(one)})
     return rows
+
+
+def _number(found: Sequence[Contrast]) -> str:
+    several = len({one.theirs for one in found}) > 1
+    return "all those of a question" if several else counted(len(found), "contrast")
 
 
 def chart(names: Sequence[str], metrics: Sequence[str], rows: Sequence[dict[str, Any]]) -> Any:

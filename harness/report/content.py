@@ -103,8 +103,8 @@ class Table:
         if self.total == len(self.rows):
             return ""
         return (
-            f"The job has {self.total:,} {self.title.lower()}: the table has {len(self.rows):,} of them, those that did "
-            "not complete first and a sample of the others; pictures are of all."
+            f"The job has {self.total:,} {self.title.lower()}: the table has {len(self.rows):,} of them, those that "
+            "did not complete first and a sample of the others; pictures are of all."
         )
 
 
@@ -200,7 +200,9 @@ def varying_axes(results: Results, job: str) -> dict[str, list[Any]]:
     places = results.query(f"SELECT DISTINCT {', '.join(_AXES)} FROM cells WHERE job = {quoted(job)}").to_pylist()
     kept: list[str] = []
     for axis in _AXES:
-        if len({tuple(row[name] for name in (*kept, axis)) for row in places}) > max(1, len({tuple(row[name] for name in kept) for row in places})):
+        if len({tuple(row[name] for name in (*kept, axis)) for row in places}) > max(
+            1, len({tuple(row[name] for name in kept) for row in places})
+        ):
             kept.append(axis)
     ordered = orders(results, job)
     found = {}
@@ -227,7 +229,10 @@ def contrast_table(found: Sequence[Contrast]) -> Contrasts | None:
     collapsed = any(contrast.shares for contrast in found)
     labels = ["", "against", *(["within"] if within else []), "metric", "mean", "other mean", "difference"]
     labels += ["95 % interval", "p", "pairs", *(["collapsed"] if collapsed else []), "verdict"]
-    columns = [Column(label, label, label in ("mean", "other mean", "difference", "p", "pairs")) for label in labels]
+    columns = [
+        Column(label, label, label in ("mean", "other mean", "difference", "95 % interval", "p", "pairs"))
+        for label in labels
+    ]
     rows = [
         [
             contrast.ours,
@@ -247,8 +252,8 @@ def contrast_table(found: Sequence[Contrast]) -> Contrasts | None:
     ]
     more = f"; {len(found) - MAX_CONTRASTS} more are left out" if len(found) > MAX_CONTRASTS else ""
     note = (
-        "Paired t tests on the seeds that both have; p and intervals are corrected (Holm) for all contrasts of a question, "
-        f"as the sentences above say. Other metrics and axes: harness compare{more}."
+        "Paired t tests on the seeds that both have; p and intervals are corrected (Holm) for all contrasts of a "
+        f"question, as the sentences above say. Other metrics and axes: harness compare{more}."
     )
     return Contrasts(columns, rows, note)
 
@@ -264,7 +269,8 @@ def _shares(found: Contrast) -> str:
 def facts(results: Results, job: str) -> list[tuple[str, str]]:
     """Machine, versions, times and cost, for a person."""
     found = results.query(
-        f"""SELECT list(DISTINCT hostname) AS hosts, list(DISTINCT device) AS devices, list(DISTINCT versions) AS versions,
+        f"""SELECT list(DISTINCT hostname) AS hosts, list(DISTINCT device) AS devices,
+                   list(DISTINCT versions) AS versions,
                    list(DISTINCT git_commit) AS commits, min(started_at) AS first, max(finished_at) AS last,
                    sum(seconds) AS seconds, max(peak_memory_bytes) AS memory
             FROM cells WHERE job = {quoted(job)}"""

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..contrasts.contrast import Contrast
 from ..errors import HarnessError, counted
-from ..figures import bound, paths, probes, search, sigma, spectrum
+from ..figures import bound, contrasts, paths, probes, samples, search, sigma, spectrum
 from ..figures.probes import Which
 from ..figures.selection import View
+from ..identity import digest
 from ..job.dirac import DiracJob
 from ..job.job import Job
 from ..job.reading import parse_job
 from ..job.tune import TuneJob
-from ..identity import digest
 from ..storage.query import Results
 from ..storage.records import CELLS
 from . import content
@@ -68,7 +69,9 @@ def job_report(results: Results, name: str) -> JobReport:
     axes, table, metrics = _cells(results, name, job) if by_status and not isinstance(job, TuneJob) else ({}, None, ())
     if isinstance(job, TuneJob):
         table = content.trials(results, name)
-    shown = drawn(results, name, axes=axes, metrics=metrics, others=_others(results, name, job, metrics))
+    shown = drawn(
+        results, name, axes=axes, metrics=metrics, others=_others(results, name, job, metrics, said.contrasts)
+    )
     return JobReport(
         name=name,
         anchor=f"job-{digest(name)[:8]}",
@@ -128,24 +131,41 @@ def _is_vacuous(row: Mapping[str, Any]) -> bool:
     return (row.get("bound_best") or 0.0) > (row.get("data_diameter") or math.inf)
 
 
-def _others(results: Results, name: str, job: Job | DiracJob | TuneJob | None, metrics: Sequence[str]) -> list[Other]:
+def _others(
+    results: Results, name: str, job: Job | DiracJob | TuneJob | None, metrics: Sequence[str], found: Sequence[Contrast]
+) -> list[Other]:
     """The pictures that a job's protocol has, besides those of its metrics."""
     if isinstance(job, TuneJob):
-        return [Other("search", "The search", lambda: search.search(results, name), is_wide=True, is_first=True)]
+        searched = Other("search", "The search", lambda: search.search(results, name), is_wide=True, is_first=True)
+        confirmed = Other("contrasts", "Confirmation", lambda: contrasts.picture_of(found, name), is_wide=True)
+        return [searched, *([confirmed] if found else [])]
     if isinstance(job, DiracJob):
-        return [Other("paths", "Paths of the two parameters", lambda: paths.paths(results, name), is_wide=True, is_first=True)]
-    others = []
-    if any(metric.startswith("bound_") for metric in metrics):
-        others.append(Other("bound", "Bound and distance", lambda: bound.bound(results, name), is_wide=True))
+        return [
+            Other(
+                "paths", "Paths of the two parameters", lambda: paths.paths(results, name), is_wide=True, is_first=True
+            )
+        ]
+    others = [Other("samples", "Samples", lambda: samples.samples(results, name), is_wide=True)]
+    if found:
+        others.append(Other("contrasts", "Contrasts", lambda: contrasts.picture_of(found, name), is_wide=True))
     if job is not None and job.protocol == "probe":
         others += [
-            Other(f"figure-{which}", f"Figure {which}: {title}", functools.partial(probes.probes, results, name, which))
-            for which, title in _FIGURES.items()
+            Other("bound", "Bound and distance", lambda: bound.bound(results, name), is_wide=True),
+            *(
+                Other(
+                    f"figure-{which}",
+                    f"Figure {which}: {title}",
+                    functools.partial(probes.probes, results, name, which),
+                )
+                for which, title in _FIGURES.items()
+            ),
         ]
     else:
         others.append(Other("noise", "Noise over training", lambda: sigma.noise_over_training(results, name)))
     if "grad_tail_index" in metrics:
-        others.append(Other("spectrum", "Tails of gradients", lambda: spectrum.spectrum(results, name, View(y="grad_tail_index"))))
+        others.append(
+            Other("spectrum", "Tails of gradients", lambda: spectrum.spectrum(results, name, View(y="grad_tail_index")))
+        )
     return others
 
 
@@ -170,4 +190,6 @@ def _counts(statuses: Mapping[str, int]) -> str:
         return "No cell has a row yet."
     if set(statuses) == {"completed"}:
         return f"All of its {counted(total, 'cell')} with a row completed."
-    return f"{counted(total, 'cell')}: " + ", ".join(f"{number:,} {status}" for status, number in statuses.items()) + "."
+    return (
+        f"{counted(total, 'cell')}: " + ", ".join(f"{number:,} {status}" for status, number in statuses.items()) + "."
+    )

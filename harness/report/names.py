@@ -22,4 +22,3 @@ _WORDS = {
 def words(name: str) -> str:
     """A column's name for a person."""
     return _WORDS.get(name, name if "(" in name else name.replace("_", " "))
-

@@ -21,6 +21,7 @@ from ..figures.picture import theme_config
 from ..storage.query import Results
 from .job import JobReport, job_report
 
+_GLOBALS = "window.vegaEmbed = vegaEmbed;"
 REPORT = "report.html"
 """Name of a job's report beside its results."""
 _FONT_SIZE = 12.0  # px of text in pictures
@@ -46,16 +47,20 @@ class Parts:
         Args:
           above: HTML that a live page has above the report.
         """
-        return _environment().get_template("page.html").render(
-            title=self.title,
-            body=Markup(self.body),  # noqa: S704 - rendered with escaping
-            data=Markup(self.data.replace("<", "\\u003c")),
-            above=Markup(above),
-            css=Markup(_text("report.css")),
-            script=Markup(_text("report.js")),
-            table_css=Markup(_itables("dt_bundle.css")),
-            datatables=Markup(_datatables()),
-            vega=Markup(_vega()),
+        return (
+            _environment()
+            .get_template("page.html")
+            .render(
+                title=self.title,
+                body=Markup(self.body),
+                data=Markup(self.data.replace("<", "\\u003c")),
+                above=Markup(above),
+                css=Markup(_text("report.css")),
+                script=Markup(_text("report.js")),
+                table_css=Markup(_itables("dt_bundle.css")),
+                datatables=Markup(_datatables()),
+                vega=Markup(_vega()),
+            )
         )
 
 
@@ -75,10 +80,14 @@ def parts(results: Results, jobs: Sequence[str] = ()) -> Parts:
             raise HarnessError(f"no job '{name}' in {results.store.root}.{suggest(name, known)}")
     reports = [job_report(results, name) for name in jobs or known]
     title = " and ".join(jobs) if 0 < len(jobs) <= 2 else f"{len(reports)} jobs of {results.store.root}"
-    body = _environment().get_template("body.html").render(
-        title=title,
-        subtitle=f"{results.store.root}, read {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        jobs=reports,
+    body = (
+        _environment()
+        .get_template("body.html")
+        .render(
+            title=title,
+            subtitle=f"{results.store.root}, read {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+            jobs=reports,
+        )
     )
     data = {
         "jobs": [_data(report) for report in reports],
@@ -109,7 +118,7 @@ def keep_report(results: Results, job: str) -> str:
 
 
 def _data(report: JobReport) -> dict[str, Any]:
-    """What the page's script needs of a job: rows as lists, in the order of their names, so that these are there once."""
+    """What the page's script needs of a job: rows as lists, in the order of their names, which are there once."""
     table = report.table
     names = list(table.details) if table else []
     return {
@@ -125,6 +134,8 @@ def _data(report: JobReport) -> dict[str, Any]:
                 "description": picture.description,
                 "follows": picture.follows,
                 "aspect": picture.aspect,
+                "height": picture.height,
+                "columns": picture.num_columns,
                 "specs": picture.specs,
             }
             for picture in report.pictures
@@ -180,7 +191,7 @@ def _vega() -> str:
     """Vega, Vega-Lite and their embedding, which set themselves as names of the window."""
     import vl_convert
 
-    return _harmless(vl_convert.javascript_bundle())
+    return _harmless(vl_convert.javascript_bundle(_GLOBALS))
 
 
 @functools.cache
@@ -189,7 +200,9 @@ def _datatables() -> str:
     module = _itables("dt_bundle.js")
     export = re.search(r"export\{[^}]*?([\w$]+) as default", module)
     if export is None:
-        raise HarnessError("the installed itables has no table script as this version knows it: pip install 'itables<3'")
+        raise HarnessError(
+            "the installed itables has no table script as this version knows it: pip install 'itables<3'"
+        )
     return _harmless(f"{module}\nwindow.DataTable = {export[1]};")
 
 

@@ -29,7 +29,7 @@ _BY = ("loss", "penalty", "batch_norm", "discriminator_steps", "learning_rate", 
 _SINGLE = "Each point is one cell."
 _INTERVALS = "95 % t intervals of the mean, small points the seeds."
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Shown:
       title, caption, description: For the reader; the last for one who does not see it.
       specs: Vega-Lite by metric, without rows; under "" where the picture has no metric to choose.
       follows: Controls that choose its rows.
-      aspect: Height of a panel over its width; None where it has its height.
+      aspect, height: Height of a panel, over its width or in points of a file; None where the chart has its own.
+      num_columns: Panels side by side, where a picture has rows and columns of them.
       is_wide: Whether it takes the whole width.
     """
 
@@ -52,6 +53,8 @@ class Shown:
     specs: Mapping[str, Any]
     follows: Sequence[str]
     aspect: float | None = None
+    height: float | None = None
+    num_columns: int = 1
     is_wide: bool = False
 
 
@@ -201,7 +204,10 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
             )
         )
         if by is not None and len(view.axes[x]) * len(view.axes[by]) > 3:
-            specs = {name: heatmap.chart(_selected(groups, view, name, x=x, by=by, panels=panels)).to_dict(validate=False) for name in metrics}
+            specs = {
+                name: heatmap.chart(_selected(groups, view, name, x=x, by=by, panels=panels)).to_dict(validate=False)
+                for name in metrics
+            }
             shown.append(
                 Shown(
                     "map",
@@ -216,7 +222,11 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
 
 
 def _what(by: str | None, panels: str | None, x: str) -> str:
-    parts = [f"The chosen metric against {x}", f"for each {words(by)}" if by else "", f"a panel for each {words(panels)}" if panels else ""]
+    parts = [
+        f"The chosen metric against {x}",
+        f"for each {words(by)}" if by else "",
+        f"a panel for each {words(panels)}" if panels else "",
+    ]
     return ", ".join(part for part in parts if part) + ". The numbers are in the table of cells."
 
 
@@ -224,7 +234,9 @@ def _lines(groups: Sequence[Row], view: _View, metric: str, *, x: str, by: str |
     return lines.chart(_selected(groups, view, metric, x=x, by=by, panels=panels)).to_dict(validate=False)
 
 
-def _selected(groups: Sequence[Row], view: _View, metric: str, *, x: str, by: str | None, panels: str | None) -> Selected:
+def _selected(
+    groups: Sequence[Row], view: _View, metric: str, *, x: str, by: str | None, panels: str | None
+) -> Selected:
     rows = [row for row in groups if row[metric] is not None]
     epochs = sorted({row["epoch"] for row in groups if row["epoch"] is not None})
     orders = {axis: [*view.axes.get(axis, epochs)] for axis in (x, by, panels) if axis is not None}
@@ -245,6 +257,8 @@ def _shown(other: Other, picture: Picture, rows: dict[str, Sequence[Row]]) -> Sh
         {"": spec},
         other.follows,
         aspect=picture.aspect,
+        height=picture.height,
+        num_columns=picture.num_panels,
         is_wide=other.is_wide,
     )
 
@@ -252,7 +266,8 @@ def _shown(other: Other, picture: Picture, rows: dict[str, Sequence[Row]]) -> Sh
 def _few_digits(rows: Sequence[Row]) -> list[Row]:
     """Rows with numbers to as many digits as a picture has."""
     return [
-        {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in row.items()} for row in rows
+        {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in row.items()}
+        for row in rows
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,7 +100,9 @@ def drawn(tab: Tab, picture: str) -> list[dict[str, Any]]:
 def test_a_choice_of_loss_is_followed_everywhere(tab: Tab) -> None:
     before = {row["loss"] for row in drawn(tab, "over-epochs")}
     control(tab, "loss").select_option(label="hinge")
-    tab.page.wait_for_function("window.report.jobs[0].pictures[0].view.data('groups').every((row) => row.loss === 'hinge')")
+    tab.page.wait_for_function(
+        "window.report.jobs[0].pictures[0].view.data('groups').every((row) => row.loss === 'hinge')"
+    )
     assert before == {"minimax", "hinge"}
     assert {row["loss"] for row in drawn(tab, "by-schedule")} == {"hinge"}
     assert {row["loss"] for row in shown_rows(tab)} == {"hinge"}
@@ -119,7 +120,9 @@ def test_a_choice_of_epoch_is_followed_by_what_is_of_one_epoch(tab: Tab) -> None
 def test_another_metric_is_another_axis(tab: Tab) -> None:
     texts = tab.page.locator("article").first.locator("figure").first.locator("svg.marks")
     assert "w1, data units" in texts.text_content()
-    control(tab, "metric").select_option(value=control(tab, "metric").locator("option", has_text="bound, best").first.get_attribute("value"))
+    control(tab, "metric").select_option(
+        value=control(tab, "metric").locator("option", has_text="bound, best").first.get_attribute("value")
+    )
     tab.page.wait_for_function("document.querySelector('figure svg.marks').textContent.includes('bound best')")
     assert "w1, data units" not in texts.text_content()
 
@@ -138,10 +141,11 @@ def test_the_table_sorts_and_filters(tab: Tab, results: Results) -> None:
 def test_a_mark_leads_to_its_row(tab: Tab) -> None:
     """A real click on a small point, which is one cell."""
     point = tab.page.evaluate(
-        """() => { const points = [...document.querySelectorAll('figure svg.marks path')].filter((one) => one.__data__?.datum?.cell_id);
-                   points[4].scrollIntoView({block: 'center'});
-                   const box = points[4].getBoundingClientRect();
-                   return {id: points[4].__data__.datum.cell_id, x: box.x + box.width / 2, y: box.y + box.height / 2}; }"""
+        """() => { const marks = [...document.querySelectorAll('figure svg.marks path')];
+                   const point = marks.filter((one) => one.__data__?.datum?.cell_id)[4];
+                   point.scrollIntoView({block: 'center'});
+                   const box = point.getBoundingClientRect();
+                   return {id: point.__data__.datum.cell_id, x: box.x + box.width / 2, y: box.y + box.height / 2}; }"""
     )
     tab.page.mouse.click(point["x"], point["y"])
     chosen = tab.page.locator("tr.chosen")
@@ -151,12 +155,15 @@ def test_a_mark_leads_to_its_row(tab: Tab) -> None:
     assert followed in aside.inner_text()
     at = tab.page.evaluate("(id) => window.report.jobs[0].rows.find((row) => row.cell_id === id)", followed)
     mine = tab.page.evaluate("(id) => window.report.jobs[0].rows.find((row) => row.cell_id === id)", point["id"])
-    assert {name: at[name] for name in ("loss", "schedule", "epoch")} == {name: mine[name] for name in ("loss", "schedule", "epoch")}
+    assert {name: at[name] for name in ("loss", "schedule", "epoch")} == {
+        name: mine[name] for name in ("loss", "schedule", "epoch")
+    }
 
 
 def test_the_theme_changes_page_and_pictures(tab: Tab) -> None:
     page = tab.page
-    look = "[getComputedStyle(document.body).backgroundColor, document.querySelector('figure svg.marks text').getAttribute('fill')]"
+    text = "document.querySelector('figure svg.marks text').getAttribute('fill')"
+    look = f"[getComputedStyle(document.body).backgroundColor, {text}]"
     light = page.evaluate(look)
     page.locator("#theme").focus()
     page.keyboard.press("Enter")  # system -> light
@@ -179,7 +186,13 @@ def test_ten_values_are_those_of_a_query(tab: Tab, results: Results) -> None:
         told = dict(zip(*(tab.page.locator(f"aside.row {tag}").all_inner_texts() for tag in ("dt", "dd")), strict=True))
         for name in ("w1", "bound_best", "accuracy"):
             assert math.isclose(float(told[name]), row[name], rel_tol=1e-3)
-            assert tab.page.evaluate("([id, name]) => window.report.jobs[0].rows.find((row) => row.cell_id === id)[name]", [row["cell_id"], name]) == row[name]
+            assert (
+                tab.page.evaluate(
+                    "([id, name]) => window.report.jobs[0].rows.find((row) => row.cell_id === id)[name]",
+                    [row["cell_id"], name],
+                )
+                == row[name]
+            )
             checked += 1
     assert checked >= 10
 

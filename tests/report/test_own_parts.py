@@ -20,7 +20,10 @@ def test_a_loss_a_problem_and_metrics_of_the_users_own_are_in_the_report(tmp_pat
     assert {row["loss"] for row in rows} == {"hinge", "noiselab.parts:squared_hinge"}
     assert all("noiselab.data:Spiral" in row["problem"] for row in rows)
     told = results.query("SELECT cell_id, name, value FROM metrics ORDER BY name, cell_id").to_pylist()
-    assert {metric["name"].split("(")[0] for metric in told} == {"noiselab.metrics:mean_shift", "noiselab.metrics:ShareBeyond"}
+    assert {metric["name"].split("(")[0] for metric in told} == {
+        "noiselab.metrics:mean_shift",
+        "noiselab.metrics:ShareBeyond",
+    }
     by_cell = {row["cell_id"]: row for row in rows}
     for metric in told:
         shown = by_cell[metric["cell_id"]][metric["name"]]

@@ -18,7 +18,7 @@ from tests.in_process import harness as command
 from tests.storage.test_store import cell
 
 
-def write(store: Store, job: str = "j", num_seeds: int = 4, **columns: object) -> None:
+def write(store: Store, job: str = "j", num_seeds: int = 4) -> None:
     rows = [
         cell(
             cell_id=f"{job}-{loss}-{schedule}-{seed}",
@@ -29,7 +29,6 @@ def write(store: Store, job: str = "j", num_seeds: int = 4, **columns: object) -
             seed=seed,
             w1=0.3 + 0.01 * seed * len(loss) + float(schedule),
             bound_best=1.0 + 0.02 * seed,
-            **columns,
         )
         for loss in ("minimax", "wasserstein")
         for schedule in ("0", "0.1")
@@ -64,7 +63,7 @@ def test_failures_are_one_line_for_each_reason(store: Store) -> None:
     rows = [cell(cell_id=f"c{n}", seed=n, status="failed", error=error) for n, error in enumerate(errors)]
     store.write_part("j", "cells", rows, part="p")
     found = content.failures(Results(store.root), "j")
-    assert [(one.cells, one.reason) for one in found][0] == (2, "ValueError: a")
+    assert (found[0].cells, found[0].reason) == (2, "ValueError: a")
     assert {one.reason for one in found} == {"ValueError: a", "KeyError: 'b'", "no reason is known"}
 
 
@@ -126,7 +125,7 @@ def test_a_job_without_rows_has_a_page(store: Store) -> None:
 
 
 def test_rows_packed_by_column_lose_nothing() -> None:
-    rows = [{"a": 1.5, "b": "x"}, {"a": None, "b": "y", "c": [1, None]}, {"a": 2, "b": "x"}]
+    rows: list[dict[str, object]] = [{"a": 1.5, "b": "x"}, {"a": None, "b": "y", "c": [1, None]}, {"a": 2, "b": "x"}]
     assert packed(rows) == {
         "length": 3,
         "columns": {

@@ -51,20 +51,25 @@
 
   // lays a picture out in a width: panels in as many columns as there is room for
   const LEAST_PANEL = 210, AXIS = 62, GAP = 18;
-  function laidOut(spec, width, aspect) {
-    const sized = (view, wide) => ({...view, width: wide, ...(aspect ? {height: Math.min(330, Math.round(wide * aspect))} : {})});
+  function laidOut(spec, width, {aspect, height, columns: across}) {
+    const high = (wide) => (height ? {height: 1.5 * height} : aspect ? {height: Math.min(330, Math.round(wide * aspect))} : {});
+    const sized = (view, wide) => ({...view, width: wide, ...high(wide)});
     if (spec.facet && !spec.facet.row && !spec.facet.column) {
       const columns = Math.max(1, Math.min(spec.columns || 4, Math.floor(width / LEAST_PANEL)));
       const isOwn = spec.resolve && JSON.stringify(spec.resolve).includes("independent");  // an axis for each panel
       const taken = isOwn ? (AXIS + GAP) * columns : AXIS + 8 + GAP * (columns - 1);
       return {...spec, columns, spec: sized(spec.spec, Math.floor((width - taken) / columns))};
     }
+    if (spec.facet) {  // rows and columns, as many as there are; on a narrow screen they are scrolled to
+      const inner = Math.floor((width - AXIS - 20) / across) - GAP;
+      return {...spec, spec: sized(spec.spec, Math.max(90, Math.min(230, inner)))};
+    }
     for (const kind of ["hconcat", "concat", "vconcat"]) {
       if (!spec[kind]) continue;
       const {[kind]: children, columns, ...rest} = spec;
       const most = kind === "vconcat" ? 1 : kind === "hconcat" ? children.length : columns || children.length;
       const number = Math.max(1, Math.min(most, Math.floor(width / 300)));
-      return {...rest, columns: number, concat: children.map((child) => laidOut(child, width / number - 12, aspect))};
+      return {...rest, columns: number, concat: children.map((child) => laidOut(child, width / number - 12, {aspect, height, columns: across}))};
     }
     return sized(spec, Math.max(120, Math.floor(width - AXIS - 8)));
   }
@@ -77,7 +82,7 @@
       rows[name] = all.filter((row) => isChosen(row, job, chosen, picture.follows));
     const place = picture.figure.querySelector(".chart");
     const width = place.clientWidth;
-    const whole = width < 60 ? spec : laidOut(withRows(spec, rows), width, picture.aspect);
+    const whole = width < 60 ? spec : laidOut(withRows(spec, rows), width, picture);
     const marks = Math.max(0, ...Object.values(rows).map((some) => some.length));
     const turn = (picture.turn = (picture.turn || 0) + 1);
     return vegaEmbed(place, {...whole, config: data.themes[shade()]}, {
