@@ -15,6 +15,7 @@ from ..identity import digest
 from ..job.space import Parameters
 from ..job.tune import TuneJob, example_grid
 from ..planning.cells import Cell, Run
+from ..planning.costs import evaluation_seconds
 from ..planning.grid import expand
 from ..planning.packing import groups, pack_size, training_key
 from ..planning.packs import TrainingPack
@@ -82,6 +83,7 @@ class Trials:
 
     Attributes:
       standing: How far the search is, as of the last trial that ended.
+      seconds_to_come: Expected time of one slot for what has not been cut into packs, if nothing more is pruned.
     """
 
     def __init__(self, job: TuneJob, study: Study, store: Store, *, num_slots: int) -> None:
@@ -99,9 +101,11 @@ class Trials:
         # asking far ahead would leave the sampler and the pruner nothing to learn from
         self._max_open = max(MIN_OPEN, job.search.trials // 4, -(-num_slots // job.search.seeds))
         self.standing = study.standing()
-        (run,) = (cell.run for cell in expand(any_training))
-        members = TrainingPack(runs=(run,) * self._pack_size, epochs=(job.epochs,))
+        (cell,) = expand(any_training)
+        members = TrainingPack(runs=(cell.run,) * self._pack_size, epochs=(job.epochs,))
         self._seconds_per_epoch = members.training_seconds / self._pack_size / job.epochs  # of one run in a full pack
+        self._seconds_per_cell = evaluation_seconds([cell])
+        self.seconds_to_come = self._to_come()
 
     # --- as a source of packs
 
@@ -116,14 +120,6 @@ class Trials:
         invented = 0 if self._all_asked else self._job.search.trials * self._job.search.seeds
         return -(-(len(self._waiting) + invented) // self._pack_size)
 
-    @property
-    def seconds_to_come(self) -> float:
-        """Expected time of one slot for what has not been cut into packs, if nothing more is pruned."""
-        search, epochs = self._job.search, self._job.epochs
-        invented = 0 if self._all_asked else self.standing.num_wanted - self.standing.num_done - len(self._trials)
-        later = sum(epochs - self._job.stages[trial.stage] for trial in self._trials) + max(0, invented) * epochs
-        return self._seconds_per_epoch * (sum(step.length for step in self._waiting) + search.seeds * later)
-
     def packs(self, *, num_free: int) -> Sequence[TrainingPack]:
         """Packs for so many free workers, of what waits and, as long as there is room, of new trials."""
         self._read_rows()
@@ -135,7 +131,9 @@ class Trials:
                 self._all_asked = True
             else:
                 self._begin(*asked)
-        return list(self._cut(num_free))
+        cut = list(self._cut(num_free))
+        self.seconds_to_come = self._to_come()
+        return cut
 
     def note(self, statuses: Mapping[str, Status]) -> None:
         """Takes the trials of these cells further."""
@@ -144,6 +142,7 @@ class Trials:
         for trial in list(self._trials):
             if any(cell.cell_id in statuses for cell in trial.cells.values()):
                 self._advance(trial)
+        self.seconds_to_come = self._to_come()
 
     def _cut(self, num_free: int) -> Iterator[TrainingPack]:
         """Packs from the largest group of steps that can go together; the furthest trials first."""
@@ -162,6 +161,16 @@ class Trials:
                 starts=tuple(step.start for step in steps),
                 stage=steps[0].length,
             )
+
+    def _to_come(self) -> float:
+        seeds, stages = self._job.search.seeds, self._job.stages
+        invented = 0 if self._all_asked else self.standing.num_wanted - self.standing.num_done - len(self._trials)
+        whole = max(0, invented)
+        epochs = sum(stages[-1] - stages[trial.stage] for trial in self._trials) + whole * stages[-1]
+        cells = sum(len(stages) - 1 - trial.stage for trial in self._trials) + whole * len(stages)
+        trained = sum(step.length for step in self._waiting) + seeds * epochs
+        measured = len(self._waiting) + seeds * cells
+        return self._seconds_per_epoch * trained + self._seconds_per_cell * measured
 
     # --- trials
 

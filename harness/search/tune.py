@@ -141,7 +141,7 @@ def tune(
     )
 
 
-_TRIALS = "trials"
+_TRIALS = "searching"
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ def test_a_pack_of_which_nothing_is_heard_is_named_and_in_the_end_given_up(
     train_job: JobMaker, store: Store, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The job has no limit of its own."""
-    monkeypatch.setattr(harness.execution.state, "SILENT_SECONDS", 4.0)
+    monkeypatch.setattr("harness.execution.state.SILENT_SECONDS", 4.0)
     monkeypatch.setattr(harness.execution.ray.calls, "_LOST", (10.0, 1.0))
     grid = {"loss": ["minimax", "tests.custom:hanging"], "sigma": [0], "epoch": [1], "seed": [0]}
     outcome = harness.run(train_job(grid=grid, resources={"pack": 1}), results=store.root, progress=True)
