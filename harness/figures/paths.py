@@ -21,9 +21,9 @@ def trajectories(results: Results, job: str) -> Figure:
       HarnessError: If the job has no trajectories.
     """
     rows = results.query(
-        f"""SELECT loss, penalty, sigma, learning_rate, updates, verdict, iteration, theta, psi
-            FROM trajectories JOIN cells USING (job, cell_id) WHERE job = {quoted(job)}
-            ORDER BY sigma, penalty = 'none' DESC, loss, penalty, learning_rate, updates, iteration"""
+        f"""SELECT t.loss, t.penalty, t.sigma, t.learning_rate, t.updates, verdict, iteration, theta, psi
+            FROM trajectories t JOIN cells USING (job, cell_id) WHERE job = {quoted(job)}
+            ORDER BY t.sigma, t.penalty = 'none' DESC, t.loss, t.penalty, t.learning_rate, t.updates, iteration"""
     ).to_pylist()
     if not rows:
         check_job(results, job)

@@ -80,9 +80,9 @@ def _curves(results: Results, job: str, selection: Selection, *, loss: str = "mi
     chosen = _chosen(results, job, selection, loss)
     where += [f"{axis} IS NOT DISTINCT FROM {literal(value)}" for axis, value in chosen.items()]
     rows = results.query(
-        f"""SELECT {selection.by} AS line, seed, iteration, u.d_loss, u.accuracy, u.grad_norm_minimax,
-                   u.grad_norm_non_saturating, u.grad_variance
-            FROM curves u JOIN cells c USING (job, cell_id) WHERE {" AND ".join(where)}
+        f"""SELECT {selection.by} AS line, seed, iteration, d_loss, accuracy, grad_norm_minimax,
+                   grad_norm_non_saturating, grad_variance
+            FROM curves WHERE {" AND ".join(where)}
             ORDER BY {selection.by}, iteration, seed"""
     ).to_pylist()
     lines: list[_Line] = []

@@ -22,9 +22,8 @@ def noise_over_training(results: Results, job: str) -> Figure:
       HarnessError: If the job has no runs with a noise of their own.
     """
     rows = results.query(
-        f"""SELECT DISTINCT schedule, t.run_id, t.step, t.sigma
-            FROM training t JOIN cells c USING (job, run_id)
-            WHERE job = {quoted(job)} AND protocol = 'train' ORDER BY t.run_id, t.step"""
+        f"""SELECT schedule, run_id, step, sigma FROM training
+            WHERE job = {quoted(job)} AND protocol = 'train' ORDER BY run_id, step"""
     ).to_pylist()
     if not rows:
         check_job(results, job)
