@@ -24,6 +24,8 @@ LAYERS = {
     "__init__": "search contrasts execution evaluation verification planning job storage errors",
     # python -m harness
     "__main__": "cli",
+    # job files that come with the package: a link to jobs/
+    "examples": "",
     # the commands: reads options, prints answers
     "cli": "report figures search contrasts execution evaluation planning job storage verification theory errors",
     # a job's rows -> sentences, and pages

@@ -19,7 +19,7 @@ import typer
 
 from .. import __version__
 from ..errors import HarnessError, StoreWarning
-from . import checks, cluster, compare, figure, report, stores, tune
+from . import checks, cluster, compare, figure, report, stores, tune, ways
 from .options import Address, ExecutorOption, JobFile, Quiet, Results, Retry, err, parse_statuses, say
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (tune, compare, report, cluster, stores, checks):
+for group in (tune, compare, report, ways, cluster, stores, checks):
     app.add_typer(group.app)
 app.add_typer(figure.app, name="figure")
 
@@ -179,12 +179,14 @@ def query(
     ],
     results: Results = "results",
     form: Annotated[
-        Literal["table", "json", "csv", "parquet"] | None,
+        Literal["table", "json", "csv", "markdown", "latex", "parquet"] | None,
         typer.Option("--format", help="Of the answer; without it a table, or what the name of --output ends in."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A file instead of standard output: .json, .parquet, or else CSV."),
+        typer.Option(
+            "--output", "-o", help="A file instead of standard output: .json, .md, .tex, .parquet, or else CSV."
+        ),
     ] = None,
 ) -> None:
     """Answer an SQL statement from the result store (DuckDB). DESCRIBE cells lists the columns."""
@@ -196,53 +198,7 @@ def query(
     answer = open_results(results).query(sql)
     if output is not None:
         write_file(answer, output, form=form or form_of(output))
-    elif form in ("json", "csv"):
-        write(to_text(answer, form=form))
-    else:
+    elif form is None or form == "table" or form == "parquet":
         print_table(answer)
-
-
-@app.command("list")
-def list_(
-    kind: Annotated[
-        Literal[
-            "losses",
-            "problems",
-            "networks",
-            "optimizers",
-            "penalties",
-            "schedules",
-            "noises",
-            "metrics",
-            "features",
-            "samplers",
-            "pruners",
-            "executors",
-            "statuses",
-            "columns",
-        ],
-        typer.Argument(help="What to list."),
-    ],
-) -> None:
-    """List what a job file can name, or the columns of the tables, each with what it means."""
-    from .catalogue import entries
-
-    listed = entries(kind)
-    width = max(len(name) for name, _ in listed)
-    for name, meaning in listed:
-        say(f"{name:<{width}}  {meaning}")
-
-
-@app.command()
-def info(json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
-    """Show versions and the devices of this machine."""
-    import json
-
-    from .catalogue import machine
-
-    facts = machine()
-    if json_:
-        sys.stdout.write(json.dumps(facts, indent=2) + "\n")
-        return
-    for name, value in facts.items():
-        say(f"{name:<12} {value}")
+    else:
+        write(to_text(answer, form=form))

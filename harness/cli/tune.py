@@ -25,9 +25,7 @@ app = typer.Typer()
 
 @app.command()
 def tune(
-    job: Annotated[
-        Path, typer.Argument(metavar="JOB", help="A job file of protocol tune, such as jobs/tune_ring.yaml.")
-    ],
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="A job file of protocol tune, or example:tune_ring.")],
     results: Results = "results",
     executor: ExecutorOption = "ray",
     address: Address = None,

@@ -25,10 +25,10 @@ def paths(results: Results, job: str) -> Picture:
       HarnessError: If the job has no trajectories.
     """
     rows = results.query(
-        f"""SELECT cell_id, loss, penalty, sigma, learning_rate, updates, verdict,
+        f"""SELECT cell_id, c.loss, c.penalty, c.sigma, c.learning_rate, c.updates, verdict,
                    list(iteration ORDER BY iteration) AS iteration, list(theta ORDER BY iteration) AS theta,
                    list(psi ORDER BY iteration) AS psi
-            FROM trajectories JOIN cells USING (job, cell_id) WHERE job = {quoted(job)} GROUP BY ALL"""
+            FROM trajectories JOIN cells c USING (job, cell_id) WHERE job = {quoted(job)} GROUP BY ALL"""
     ).to_pylist()
     rows.sort(key=lambda row: (row["sigma"], row["penalty"] != "none", *_method(row), *_rank(row["updates"])))
     if not rows:

@@ -25,9 +25,8 @@ def noise_over_training(results: Results, job: str) -> Picture:
     rows = results.query(
         f"""SELECT schedule, step, avg(sigma) AS sigma, min(sigma) AS sigma_min, max(sigma) AS sigma_max,
                    count(*) AS runs
-            FROM (SELECT DISTINCT schedule, t.run_id, t.step, t.sigma
-                  FROM training t JOIN cells c USING (job, run_id) WHERE job = {quoted(job)} AND protocol = 'train')
-            WHERE sigma IS NOT NULL GROUP BY schedule, step ORDER BY schedule, step"""
+            FROM training WHERE job = {quoted(job)} AND protocol = 'train' AND sigma IS NOT NULL
+            GROUP BY schedule, step ORDER BY schedule, step"""
     ).to_pylist()
     if not rows:
         check_job(results, job)

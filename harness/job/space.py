@@ -9,7 +9,6 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from ..errors import did_you_mean
 from .parts.losses import LossName
 from .parts.noise import NoiseName, NoiseOn, NoiseSchedule, noise_named
 from .parts.part import Part, find_class, validated
@@ -17,6 +16,7 @@ from .parts.penalties import PENALTIES, Penalty, Sum
 from .parts.schedules import SCHEDULES, Schedule, schedule_class
 from .parts.settings import Axis
 from .spec import MAX_COUNT, FiniteFloat, Spec, to_tuple
+from .synonyms import key_hint
 
 Parameters: TypeAlias = Mapping[str, Any]
 """One point of a space: ``{schedule: linear, linear.start: 0.5, ..., loss: minimax, penalty: r1, r1.gamma: 1.0}``."""
@@ -237,7 +237,7 @@ def make_penalty(family: str, values: Mapping[str, float]) -> Penalty:
     for name in values:
         if name not in known:
             takes = f"penalty {family} takes {', '.join(known) or 'no parameters'}; got {name}"
-            hint = did_you_mean(name, known)
+            hint = key_hint(name, known)
             raise ValueError(f"{takes}.{hint}" if hint else takes)
     try:
         return validated(found, {"name": family, **_counted(found, values)})

@@ -263,7 +263,7 @@ def _shown(other: Other, picture: Picture, rows: dict[str, Sequence[Row]]) -> Sh
     )
 
 
-def _few_digits(rows: Sequence[Row]) -> list[Row]:
+def _few_digits(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
     """Rows with numbers to as many digits as a picture has."""
     return [
         {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in row.items()}
