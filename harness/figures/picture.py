@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -93,7 +95,7 @@ def save(picture: Picture, path: Path, *, width: Width = "double", theme: Theme 
         if kind == ".png":
             content = vlc.vegalite_to_png(spec, scale=1, ppi=72 * _SCALE)
         elif kind == ".pdf":
-            content = vlc.vegalite_to_pdf(spec)
+            content = _in_order(vlc.vegalite_to_pdf(spec))
         else:
             content = vlc.vegalite_to_svg(spec).encode()
     try:
@@ -299,14 +301,33 @@ def _fill(part: Any, tables: dict[str, Sequence[Row]]) -> None:
 
 
 def _page(picture: Picture, theme: Theme) -> bytes:
-    """A page that asks no network for anything."""
-    import html
-
+    """A page that asks no network for anything; names and texts of a job are text in it, whatever they hold."""
     import vl_convert as vlc
 
     spec = sized(picture, width=900, theme=theme, font_size=12)
     ink = _INK[theme]
-    page: str = vlc.vegalite_to_html(spec, bundle=True)
-    style = f"body{{background:{ink['page']};color:{ink['text']};font:14px {FONT};max-width:960px;margin:2em auto}}"
-    page = page.replace("</head>", f"<style>{style}</style></head>", 1)
-    return page.replace("</body>", f"<p>{html.escape(picture.caption)}</p></body>", 1).encode()
+    style = f"body{{background:{ink['page']};color:{ink['text']};font:14px {FONT};max-width:920px;margin:2em auto}}"
+    shown = json.dumps(spec).replace("<", "\\u003c")  # no end of the script is in it
+    return _PAGE.format(
+        title=html.escape(picture.description[:80]),
+        style=style,
+        bundle=vlc.javascript_bundle(),
+        spec=shown,
+        caption=html.escape(picture.caption),
+    ).encode()
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{style}</style>
+<script>{bundle}</script></head>
+<body><div id="picture"></div><p>{caption}</p>
+<script>vegaEmbed("#picture", {spec}, {{renderer: "svg", actions: false}});</script></body></html>
+"""
+
+
+def _in_order(pdf: bytes) -> bytes:
+    """A PDF whose lists of resources are sorted: in vl-convert's they have a new order each time."""
+    return _RESOURCES.sub(lambda found: found[1] + b"".join(sorted(found[2].splitlines(keepends=True))), pdf)
+
+
+_RESOURCES = re.compile(rb"(/(?:XObject|ExtGState|Font|Shading|Pattern|ColorSpace) <<\n)((?:\s*/\S+ \d+ 0 R\n)+)")

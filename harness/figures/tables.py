@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..errors import HarnessError, JobError, suggest
 from ..job.dirac import DiracJob
@@ -13,7 +15,12 @@ from ..job.reading import parse_job
 from ..storage.query import Results
 from ..storage.records import CELLS, CellKey
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Row = dict[str, Any]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 PLACE = tuple(name for name in CellKey._fields if name != "seed")
 """The axes that tell groups apart; sigma and noise follow from the schedule and the epoch."""
@@ -111,21 +118,35 @@ def groups(
       ``seeds`` and ``cell_ids`` are beside them. Shares of cells, such as ``vacuous``, are metrics too.
     """
     names = list(metric_names(results, job) if metrics is None else metrics)
-    columns = [name for name in names if name in CELLS.names]
-    parts = ", ".join(_aggregates(name, f'c."{name}"') for name in columns)
-    place = ", ".join(f'c."{axis}"' for axis in PLACE)
-    few = f"CASE WHEN count(*) <= {MAX_SEEDS_SHOWN} THEN"
-    rows = results.query(
-        f"""SELECT {place}, avg(sigma) AS sigma, any_value(noise) AS noise, avg(epoch) AS _epoch, count(*) AS n,
-                   {few} list(seed ORDER BY seed, cell_id) END AS seeds,
-                   {few} list(cell_id ORDER BY seed, cell_id) END AS cell_ids{", " if parts else ""}{parts}
-            FROM cells c WHERE {_completed(job)} {_conditions(where)} GROUP BY {place}"""
-    ).to_pylist()
-    own = [name for name in names if name not in CELLS.names]
-    beside = _own_metrics(results, job, own, where) if own else {}
     order = {axis: {value: rank for rank, value in enumerate(found)} for axis, found in orders(results, job).items()}
+    place, about = _quoted_names(PLACE), _quoted_names((*AXES, "cell_id"))
+    columns = "".join(f', CAST("{name}" AS DOUBLE) AS "{name}"' for name in names if name in CELLS.names)
+    table = results.query(
+        f"""SELECT {about}{columns}, dense_rank() OVER (ORDER BY {place}) AS _group FROM cells c
+            WHERE {_completed(job)} {_conditions(where)} ORDER BY _group, seed, cell_id"""
+    )
+    own = _own_metrics(results, job, table["cell_id"].to_pylist(), [name for name in names if name not in CELLS.names])
+    values = {name: own[name] if name in own else _numbers(table[name]) for name in names}
+    starts = np.flatnonzero(np.diff(np.asarray(table["_group"]), prepend=0))
+    if not len(starts):
+        return []
+    firsts = table.select([axis for axis in AXES if axis not in ("seed", "sigma")]).take(starts).to_pylist()
+    sigmas = _summaries("sigma", _numbers(table["sigma"]), starts)  # an adaptive schedule's differ between seeds
+    summaries = [_summaries(name, values[name], starts) for name in names]
+    ends = [*starts[1:], len(table)]
+    rows = []
+    for index, (first, start, end) in enumerate(zip(firsts, starts, ends, strict=True)):
+        row = {axis: sigmas[index]["sigma"] if axis == "sigma" else first[axis] for axis in AXES if axis != "seed"}
+        row["n"] = int(end - start)
+        for summary in summaries:
+            row |= summary[index]
+        if row["n"] <= MAX_SEEDS_SHOWN:
+            own_rows = table.slice(start, end - start)
+            row |= {"seeds": own_rows["seed"].to_pylist(), "cell_ids": own_rows["cell_id"].to_pylist()}
+            row |= {f"{name}_values": [_plain(float(value)) for value in values[name][start:end]] for name in names}
+        rows.append(row)
     rows.sort(key=lambda row: [order[axis].get(row[axis], -1) for axis in PLACE])
-    return [_group(row, columns, own, beside.get(tuple(row[axis] for axis in PLACE), {})) for row in rows]
+    return rows
 
 
 def cells(
@@ -139,14 +160,11 @@ def cells(
     rows = results.query(
         f"SELECT {chosen} FROM cells c WHERE {_completed(job)} {_conditions(where)} ORDER BY {place} LIMIT {MAX_CELLS}"
     ).to_pylist()
-    own = [name for name in names if name not in CELLS.names]
-    if own:
-        there = ", ".join(map(quoted, own))
-        found = results.query(
-            f"SELECT cell_id, name, value FROM metrics WHERE job = {quoted(job)} AND name IN ({there})"
-        ).to_pylist()
-        values = {(row["cell_id"], row["name"]): row["value"] for row in found}
-        rows = [{**row, **{name: values.get((row["cell_id"], name)) for name in own}} for row in rows]
+    own = _own_metrics(
+        results, job, [row["cell_id"] for row in rows], [name for name in names if name not in CELLS.names]
+    )
+    for name, values in own.items():
+        rows = [{**row, name: float(value)} for row, value in zip(rows, values, strict=True)]
     return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 
@@ -170,56 +188,58 @@ def _conditions(where: Mapping[str, Any] | None) -> str:
     return "".join(f' AND c."{axis}" IS NOT DISTINCT FROM {literal(value)}' for axis, value in (where or {}).items())
 
 
-def _aggregates(name: str, value: str) -> str:
-    number = f"CAST({value} AS DOUBLE)"
-    return (
-        f'count({value}) AS "{name}_count", avg({number}) AS "{name}", stddev_samp({number}) AS "{name}_sd", '
-        f'min({number}) AS "{name}_min", max({number}) AS "{name}_max", '
-        f'CASE WHEN count(*) <= {MAX_SEEDS_SHOWN} THEN list({number} ORDER BY seed, c.cell_id) END AS "{name}_values"'
-    )
+def _quoted_names(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
-def _own_metrics(
-    results: Results, job: str, names: Sequence[str], where: Mapping[str, Any] | None
-) -> dict[tuple[Any, ...], dict[str, Row]]:
-    """By place and name: the same aggregates of what is in the table ``metrics``."""
-    place = ", ".join(f'c."{axis}"' for axis in PLACE)
-    rows = results.query(
-        f"""SELECT {place}, m.name AS metric, {_aggregates("m", "m.value")}
-            FROM metrics m JOIN cells c USING (job, cell_id)
-            WHERE {_completed(job)} AND m.name IN ({", ".join(map(quoted, names))}) {_conditions(where)}
-            GROUP BY {place}, m.name"""
+def _numbers(column: pa.ChunkedArray) -> Floats:
+    """A column's values, NaN where there is none."""
+    return np.asarray(column.to_numpy(), dtype=np.float64)
+
+
+def _own_metrics(results: Results, job: str, cell_ids: Sequence[str], names: Sequence[str]) -> dict[str, Floats]:
+    """The values of metrics in the table ``metrics``, for cells in their order."""
+    if not names:
+        return {}
+    index = {cell_id: place for place, cell_id in enumerate(cell_ids)}
+    values = {name: np.full(len(cell_ids), math.nan) for name in names}
+    found = results.query(
+        f"SELECT cell_id, name, value FROM metrics WHERE job = {quoted(job)} AND value IS NOT NULL "
+        f"AND name IN ({', '.join(map(quoted, names))})"
     ).to_pylist()
-    found: dict[tuple[Any, ...], dict[str, Row]] = {}
-    for row in rows:
-        found.setdefault(tuple(row[axis] for axis in PLACE), {})[row["metric"]] = row
-    return found
+    for row in found:
+        if row["cell_id"] in index:
+            values[row["name"]][index[row["cell_id"]]] = row["value"]
+    return values
 
 
-def _group(row: Row, columns: Sequence[str], own: Sequence[str], beside: Mapping[str, Row]) -> Row:
-    group = {axis: row[axis] for axis in AXES if axis != "seed"} | {"n": row["n"]}
-    if row["seeds"] is not None:
-        group |= {"seeds": row["seeds"], "cell_ids": row["cell_ids"]}
-    for name in columns:
-        group |= _summary(name, row, name)
-    for name in own:
-        group |= _summary(name, beside.get(name, {}), "m")
-    return group
+def _summaries(name: str, values: Floats, starts: Integers) -> list[Row]:
+    """Of a metric in each group, whose values lie side by side; what is no finite number does not count.
 
-
-def _summary(name: str, row: Row, key: str) -> Row:
-    """Of a metric in a group; of values that are no finite numbers there is none."""
-    number, mean, sd = row.get(f"{key}_count") or 0, _plain(row.get(key)), _plain(row.get(f"{key}_sd"))
-    half = None if number < 2 or sd is None or mean is None else _t_factor(number) * sd
-    found = {
-        name: mean,
-        f"{name}_low": None if half is None or mean is None else mean - half,
-        f"{name}_high": None if half is None or mean is None else mean + half,
-        f"{name}_min": _plain(row.get(f"{key}_min")),
-        f"{name}_max": _plain(row.get(f"{key}_max")),
-    }
-    values = row.get(f"{key}_values")
-    return found if values is None else {**found, f"{name}_values": [_plain(value) for value in values]}
+    In numpy and not in DuckDB, whose threads add in any order: the same results are to give the same files.
+    """
+    known = np.isfinite(values)
+    numbers = np.add.reduceat(known.astype(np.int64), starts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.add.reduceat(np.where(known, values, 0.0), starts) / numbers
+        deviations = np.where(known, values - np.repeat(means, np.diff([*starts, len(values)])), 0.0)
+        spreads = np.sqrt(np.add.reduceat(np.square(deviations), starts) / (numbers - 1))
+    least = np.minimum.reduceat(np.where(known, values, math.inf), starts)
+    most = np.maximum.reduceat(np.where(known, values, -math.inf), starts)
+    rows = []
+    for number, mean, spread, low, high in zip(
+        *(part.tolist() for part in (numbers, means, spreads, least, most)), strict=True
+    ):
+        half = _t_factor(number) * spread if number > 1 else math.nan
+        ends = {
+            name: mean,
+            f"{name}_low": mean - half,
+            f"{name}_high": mean + half,
+            f"{name}_min": low,
+            f"{name}_max": high,
+        }
+        rows.append({key: _plain(value) for key, value in ends.items()})
+    return rows
 
 
 _T_FACTORS: dict[int, float] = {}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.figures.style import save
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -17,7 +18,6 @@ from matplotlib.transforms import Bbox
 
 from harness.errors import HarnessError
 from harness.figures.search import search
-from harness.figures.style import save
 from harness.search import importance as study
 from harness.storage.query import Results
 from harness.storage.store import Store
