@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -10,14 +11,22 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
 
 _log = logging.getLogger(__name__)
+_THIN = '<mspace width="0.17em"></mspace>'
 
 
 def _mathml(node: Any, *, as_block: bool = False) -> str:
     try:
-        return str(tex2mathml(node.astext(), as_block=as_block))
+        return _spaced(tex2mathml(node.astext(), as_block=as_block))
     except MathError as error:
         _log.warning("%s in the formula %s", error, node.astext(), location=node)
         return ""
+
+
+def _spaced(mathml: str) -> str:
+    """With TeX's spaces: thin ones about the names of functions, none within bars."""
+    mathml = re.sub(r"<mi>(log|min|max)</mi>(?!\s*<mo[^>]*>[(\[])", rf"<mi>\1</mi>{_THIN}", mathml)
+    mathml = re.sub(r"(</m\w+>\s*)(?=<mi>log</mi>)", rf"\1{_THIN}", mathml)
+    return re.sub(r"<mo([^>]*)>([|\u2223])</mo>", r'<mo\1 lspace="0" rspace="0">\2</mo>', mathml)
 
 
 def _inline(translator: Any, node: Any) -> None:
