@@ -36,5 +36,7 @@ html_css_files = ["own.css"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_inherit_docstrings = False
+default_role = "literal"  # single backticks of docstrings
+highlight_language = "sh"  # of blocks without one
 pygments_style = "default"
 pygments_dark_style = "monokai"
