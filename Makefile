@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test test-slow lint format docs bench bench-full clean
+.PHONY: run test test-slow lint format docs gallery bench bench-full clean
 
 run: $(VENV)/.ready
 	$(BIN)/harness run jobs/quickstart.yaml
@@ -20,6 +20,10 @@ docs: $(VENV)/.ready
 	$(BIN)/python docs/_generate.py
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+# reports of the shipped jobs that have results here, which `make docs` puts into the site
+gallery: $(VENV)/.ready
+	$(BIN)/python docs/_gallery.py
 
 # each comparison once; `bench-full`: medians of 5. BEFORE is a checkout of the commit to compare with (2d32b23)
 bench: $(VENV)/.bench

@@ -12,7 +12,7 @@ import typer.main
 from ruamel.yaml import YAML
 
 import harness
-from docs import _generate
+from docs import _gallery, _generate
 from harness.cli.app import app
 from tests import documents
 from tests.documents import DOCS, ROOT, Block
@@ -154,6 +154,17 @@ def test_the_index_lists_every_page() -> None:
     (tree,) = re.findall(r"<!-- pages -->(.*)\Z", PAGES["docs/index.md"], re.DOTALL)
     listed = {f"docs/{name}.md" for name in re.findall(r"^([\w/-]+)$", tree, re.MULTILINE)}
     assert listed == {page for page in PAGES if page not in ("README.md", "docs/index.md")}
+
+
+def test_the_gallery_links_reports_that_are_there_and_says_how_to_make_the_others(tmp_path: Path) -> None:
+    for name in ("ring.html", "ring.png"):
+        (tmp_path / name).write_bytes(b"")
+    shown = _gallery.listing(tmp_path)
+    assert shown.count("<li>") == len(_gallery.JOBS) == 6
+    assert re.findall(r'href="([^"]+)"', shown) == ["reports/ring.html"]
+    assert re.findall(r'<img src="([^"]+)" alt="([^"]+)"', shown) == [("reports/ring.png", "Top of the report of ring")]
+    assert "harness report dirac -o dirac.html" in shown
+    assert all((ROOT / "jobs" / f"{name}.yaml").exists() for name in _gallery.JOBS)
 
 
 def test_theory_names_every_column_that_is_measured() -> None:
