@@ -29,7 +29,7 @@ LAYERS = {
     # the commands: reads options, prints answers
     "cli": "report figures search contrasts execution evaluation planning job storage verification theory errors",
     # a job's rows -> sentences, and pages
-    "report": "search contrasts planning job storage errors",
+    "report": "figures search contrasts planning job storage errors identity",
     # tables -> pictures
     "figures": "search contrasts evaluation job storage errors",
     # searches: a study asks for trials, trials become packs, rows become objectives

@@ -20,7 +20,7 @@ import typer
 from .. import __version__
 from ..errors import HarnessError, StoreWarning
 from . import checks, cluster, compare, figure, report, stores, tune, ways
-from .options import Address, ExecutorOption, JobFile, Quiet, Results, Retry, err, parse_statuses, say
+from .options import Address, ExecutorOption, JobFile, NoReport, Quiet, Results, Retry, err, parse_statuses, say
 
 if TYPE_CHECKING:
     from ..execution.state import State
@@ -118,6 +118,7 @@ def run(
     executor: ExecutorOption = "ray",
     address: Address = None,
     retry: Retry = "",
+    no_report: NoReport = False,
     quiet: Quiet = False,
 ) -> None:
     """Compute the cells of a job that the store does not have yet; run it again to go on after a crash."""
@@ -147,12 +148,13 @@ def run(
     from .summary import print_summary
 
     where = ("" if executor == "ray" else f" --executor {executor}") + (f" --address {address}" if address else "")
-    print_summary(outcome, results=results, job_file=job, options=where)
+    written = None if no_report else report.kept_report(results, parsed.name, has_changed=outcome.num_computed > 0)
+    print_summary(outcome, results=results, job_file=job, options=where, report=written)
     raise typer.Exit(0 if outcome.is_complete else 1)
 
 
 def _load_what_a_summary_needs() -> None:
-    for name in ("pyarrow.dataset", f"{__package__}.summary"):
+    for name in ("pyarrow.dataset", f"{__package__}.summary", "vl_convert", "harness.report.page"):
         importlib.import_module(name)
 
 

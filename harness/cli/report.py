@@ -8,11 +8,30 @@ from typing import Annotated
 import typer
 
 from ..errors import HarnessError
-from .options import Results, say
+from .options import Results, err, say
 
 app = typer.Typer()
 
 OUTPUT = Path("report.html")
+
+
+def kept_report(results: str, job: str, *, has_changed: bool) -> str | None:
+    """Writes the report that ``run`` and ``tune`` end with, where there is none or there are new rows; where it is.
+
+    A report that cannot be written is no failure of a run: its cells are there, and a line says why.
+    """
+    from ..report.page import REPORT, keep_report
+    from ..storage.query import open_results
+
+    opened = open_results(results)
+    place = opened.store.place
+    if not has_changed and place.has(f"{job}/{REPORT}"):
+        return place.address(f"{job}/{REPORT}")
+    try:
+        return keep_report(opened, job)
+    except HarnessError as error:
+        say(f"no report: {error}", to=err)
+        return None
 
 
 @app.command()

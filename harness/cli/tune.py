@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import TuneError, counted
-from .options import STORAGE_HELP, Address, ExecutorOption, Quiet, Results, WarmStart, err, say
+from .options import STORAGE_HELP, Address, ExecutorOption, NoReport, Quiet, Results, WarmStart, err, say
 
 if TYPE_CHECKING:
     from ..job.tune import TuneJob
@@ -34,6 +34,7 @@ def tune(
         typer.Option("--storage", metavar="URL", envvar="HARNESS_STORAGE", help=STORAGE_HELP),
     ] = None,
     warm_start: WarmStart = None,
+    no_report: NoReport = False,
     quiet: Quiet = False,
 ) -> None:
     """Search the noise schedule of least Wasserstein bound; run it again to go on after a crash."""
@@ -60,7 +61,11 @@ def tune(
     except TuneError as error:
         say(error, to=err, style="red")
         raise typer.Exit(1) from None
-    print_tuned(tuned, parsed, results)
+    from .report import kept_report
+
+    print_tuned(
+        tuned, parsed, results, report=None if no_report else kept_report(results, parsed.name, has_changed=True)
+    )
 
 
 def print_tuned(tuned: Tuned, job: TuneJob, results: str, *, report: Path | str | None = None) -> None:
