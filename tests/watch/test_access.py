@@ -32,7 +32,9 @@ def test_this_machine_under_its_own_name(client: str, host: str, is_answered: bo
     assert (OWN.refusal(client=client, host=host, token="") is None) is is_answered
 
 
-@pytest.mark.parametrize(("token", "is_answered"), [("right", True), ("", False), ("righ", False), ("rıght", False)])
+@pytest.mark.parametrize(
+    ("token", "is_answered"), [("right", True), ("", False), ("righ", False), ("r\u0131ght", False)]
+)
 def test_others_with_the_token(token: str, is_answered: bool) -> None:
     for client in ("192.0.2.7", "127.0.0.1"):
         assert (OPEN.refusal(client=client, host="node7:8000", token=token) is None) is is_answered
