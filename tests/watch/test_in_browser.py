@@ -54,9 +54,7 @@ def test_rows_appear_and_a_killed_run_is_said_to_be(
             chosen = page.input_value("select[name=metric]")
             first = page.evaluate(COUNT)
             page.wait_for_function(f"({COUNT})() > {first}")
-            assert (
-                page.eval_on_selector("select[name=loss]", "(select) => select.selectedOptions[0].label") == "minimax"
-            )
+            assert page.input_value("select[name=metric]") == chosen
             run.kill()
             run.wait()
             page.wait_for_function("document.querySelector('#live .standing').textContent === 'killed'")
