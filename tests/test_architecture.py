@@ -27,7 +27,9 @@ LAYERS = {
     # job files that come with the package: a link to jobs/
     "examples": "",
     # the commands: reads options, prints answers
-    "cli": "report figures search contrasts execution evaluation planning job storage verification theory errors",
+    "cli": "watch report figures search contrasts execution evaluation planning job storage verification theory errors",
+    # a store as a live page: its runs, and the report of what is there
+    "watch": "report execution planning job storage errors",
     # a job's rows -> sentences, and pages
     "report": "figures search contrasts planning job storage errors identity",
     # tables -> pictures

@@ -19,7 +19,7 @@ import typer
 
 from .. import __version__
 from ..errors import HarnessError, StoreWarning
-from . import checks, cluster, compare, figure, report, stores, tune, ways
+from . import checks, cluster, compare, figure, report, stores, tune, watch, ways
 from .options import Address, ExecutorOption, JobFile, NoReport, Quiet, Results, Retry, err, parse_statuses, say
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (tune, compare, report, ways, cluster, stores, checks):
+for group in (tune, compare, report, watch, ways, cluster, stores, checks):
     app.add_typer(group.app)
 app.add_typer(figure.app, name="figure")
 
