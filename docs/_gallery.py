@@ -96,7 +96,7 @@ def _photograph(reports: list[Path]) -> None:
         browser = playwright.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-background-networking"]
         )
-        tab = browser.new_page(viewport={"width": 1000, "height": 800}, device_scale_factor=0.64)
+        tab = browser.new_page(viewport={"width": 1000, "height": 1100}, device_scale_factor=0.64)
         for report in (path for path in reports if path.exists()):
             tab.goto(report.as_uri())
             tab.wait_for_load_state("networkidle")

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SHELLS = ("", "sh", "console", "bash")
 """Languages of blocks that a reader pastes into a terminal: none, as a rule."""
-_MARKER = re.compile(r"<!-- (not run|run: slow)(?:: |, )(.+) -->")
+MARKER = re.compile(r"<!-- (not run|run: slow)(?:: |, )(.+) -->")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def blocks(page: str, text: str) -> list[Block]:
         if start is None:
             start = number
             continue
-        marker = _MARKER.fullmatch(above.strip())
+        marker = MARKER.fullmatch(above.strip())
         info = lines[start].strip().removeprefix("```").strip()
         inner = "\n".join(item.strip() if info in SHELLS else item for item in lines[start + 1 : number])
         found.append(Block(page, start + 1, info, inner, marker.group(1) if marker else ""))

@@ -102,7 +102,7 @@ def test_blocks_that_are_not_run_give_a_reason() -> None:
     """A comment that is nearly a marker would leave its block among those that run."""
     for page, text in PAGES.items():
         near = [line for line in text.splitlines() if re.match(r"\s*<!-- *(not run|run|slow)", line)]
-        assert [line for line in near if not documents._MARKER.fullmatch(line.strip())] == [], page
+        assert [line for line in near if not documents.MARKER.fullmatch(line.strip())] == [], page
 
 
 def test_the_python_names_of_pages_are_public() -> None:
