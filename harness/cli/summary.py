@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import counted
 from ..execution.durations import duration
 from ..execution.run import Outcome
 from ..job.dirac import DiracJob
@@ -63,7 +62,8 @@ def print_summary(
     for text in (*seen.on("bounds"), *seen.on("failed")):
         if text not in seen.sentences[:_NUM_SEEN]:
             say_prose(text)
-    _print_errors(store, job.name, store_option(results))
+    if seen.on("failed"):
+        _say_where_errors_are(job.name, store_option(results))
     if not outcome.is_complete:
         say("Again:")
         retried = ("--retry", "failed,diverged,timeout,lost", *store_option(results), *shlex.split(options))
@@ -217,10 +217,7 @@ def _further(
     return [rest, last, ("list", "columns")]
 
 
-def _print_errors(store: Results, job: str, option: tuple[str, ...]) -> None:
-    with_errors = f"job = '{job}' AND error IS NOT NULL"
-    (row,) = store.query(f"SELECT count(*) AS cells FROM cells WHERE {with_errors}").to_pylist()
-    if row["cells"]:
-        say(f"Tracebacks of {counted(row['cells'], 'cell')}:")
-        sql = f'"SELECT cell_id, error FROM cells WHERE {with_errors} ORDER BY cell_id"'
-        say_command(own_name(), "query", sql, "--format", "json", *option)
+def _say_where_errors_are(job: str, option: tuple[str, ...]) -> None:
+    say("Tracebacks:")
+    sql = f"\"SELECT cell_id, error FROM cells WHERE job = '{job}' AND error IS NOT NULL ORDER BY cell_id\""
+    say_command(own_name(), "query", sql, "--format", "json", *option)

@@ -70,7 +70,7 @@ def findings(subject: Subject) -> Findings:
 
 def _records(subject: Subject, job: TuneJob) -> list[TrialRecord]:
     """The trials of the store; those of a warm start are in another job's."""
-    rows = subject.results.query(f"SELECT * FROM trials WHERE {subject.where} ORDER BY trial").to_pylist()
+    rows = subject.results.query(f"SELECT * FROM trials WHERE {subject.of_job} ORDER BY trial").to_pylist()
     return [_record(row, job) for row in rows]
 
 

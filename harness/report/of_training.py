@@ -100,12 +100,12 @@ def _against_rivals(subject: Subject, groups: Sequence[Group], at_epoch: str, ax
         return []
     value = subject.distance.column
     keys = ", ".join(AXES)
-    ranked = f"""WITH wanted AS (SELECT {keys}, favg({value}) AS mean FROM cells WHERE {subject.where} AND ({at_epoch})
+    ranked = f"""WITH wanted AS (SELECT {keys}, favg({value}) AS mean FROM cells WHERE {at_epoch}
         GROUP BY ALL HAVING count({value}) > 0 ORDER BY mean, {keys} LIMIT {len(groups)})"""
     same = " AND ".join(f"c.{axis} IS NOT DISTINCT FROM wanted.{axis}" for axis in AXES)
-    rows = subject.results.query(
+    rows = subject.cells.query(
         f"""{ranked} SELECT {", ".join(f"c.{axis}" for axis in AXES)}, c.seed, c.status, c.{value} AS value
-            FROM cells c JOIN wanted ON {same} WHERE c.{subject.where} AND (c.{at_epoch})"""
+            FROM cells c JOIN wanted ON {same} WHERE c.{at_epoch}"""
     ).to_pylist()
     seeds: dict[tuple[Any, ...], dict[int, Seed]] = {}
     for row in rows:
@@ -126,7 +126,8 @@ def _rivalry(rivals: Sequence[Contrast], groups: Sequence[Group], num_groups: in
     num, others = len(rivals), num_groups - 1
     all_of_them = "the other" if others == 1 else f"each of the {others} others"
     of = f"the {num} others" if num == others else f"the next {num} of the {others} others"
-    tested = f"paired t test{', Holm over ' + str(num) if num > 1 else ''}"
+    test = "paired t test" if all(one.is_paired for one in rivals) else "t test"
+    tested = f"{test}{f', Holm over {num}' if num > 1 else ''}"
     gap = f"{brief(second.axes, axes)} ({second.mean:.3g})"
     if all(math.isnan(one.t_p) for one in rivals):
         return Finding("best", f"One pair of seeds cannot tell it from the next, {gap}: 2 pairs are the least.")

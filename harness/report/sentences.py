@@ -12,7 +12,7 @@ from typing import Literal
 from ..contrasts.compare import AXES, compared
 from ..contrasts.contrast import Contrast, seeds_needed
 from ..errors import HarnessError, counted, printable
-from ..planning.naming import axis_word, last_line
+from ..planning.naming import axis_word
 from .subject import Subject
 
 Topic = Literal["best", "noise", "differs", "undecided", "bounds", "failed", "search"]
@@ -66,13 +66,12 @@ class Findings:
 def failures(subject: Subject) -> list[Finding]:
     """What did not complete, and why: one sentence for each reason, the most frequent first."""
     rows = subject.ask(
-        "SELECT status, count(*) AS cells, any_value(error) AS error",
+        "SELECT status, error, count(*) AS cells",
         where="status <> 'completed'",
-        # a traceback begins alike whatever was raised, and ends with it
-        rest="GROUP BY status, regexp_extract(trim(error, chr(10)), '[^\\n]*$') ORDER BY cells DESC, status, error",
+        rest="GROUP BY status, error ORDER BY cells DESC, status, error",
     )
     found = [
-        Finding("failed", f"{counted(row['cells'], 'cell')} {row['status']}: {last_line(row['error']) or 'no reason'}")
+        Finding("failed", f"{counted(row['cells'], 'cell')} {row['status']}: {row['error'] or 'no reason'}")
         for row in rows[:_MAX_REASONS]
     ]
     if others := rows[_MAX_REASONS:]:

@@ -13,9 +13,19 @@ from ..job.job import Job
 from ..job.reading import AnyJob, parse_job
 from ..job.tune import TuneJob
 from ..planning.naming import DISTANCE, SLICED_DISTANCE, Headline
+from ..storage.held import HeldCells
 from ..storage.query import Results
 
 Row = Mapping[str, Any]
+
+_NAMES = (
+    *(*AXES, "updates", "noise", "sigma", "epoch", "seed", "status", "protocol"),
+    *("w1", "real_w1", "w1_sliced", "real_w1_sliced", "bound_best", "data_diameter", "bound_holds"),
+    *("accuracy", "grad_norm", "jsd_mixture", "jsd_mixture_se", "real_jsd_mixture"),
+    *("verdict", "modulus", "predicted_modulus", "steps_to_tolerance"),
+)
+# a traceback begins alike whatever was raised, and ends with it
+_COLUMNS = {name: name for name in _NAMES} | {"error": "regexp_extract(trim(error, chr(10)), '[^\\n]*$')"}
 
 
 @dataclass(frozen=True)
@@ -24,24 +34,27 @@ class Subject:
 
     Attributes:
       job: As it was computed; None where its file is not there, or is not of this version.
+      cells: Its latest rows, with the last lines of their errors.
     """
 
     results: Results
     name: str
     job: AnyJob | TuneJob | None
+    cells: HeldCells
 
     @staticmethod
     def of(results: Results, name: str) -> Subject:
         """The job of this name."""
         text = results.store.place.content(f"{name}/job.yaml")
         try:
-            return Subject(results, name, None if text is None else parse_job(text.decode()))
+            job = None if text is None else parse_job(text.decode())
         except JobError:
-            return Subject(results, name, None)
+            job = None
+        return Subject(results, name, job, HeldCells(results, name, _COLUMNS))
 
     @property
-    def where(self) -> str:
-        """SQL: the job's rows."""
+    def of_job(self) -> str:
+        """SQL: the job's rows in a table of the store."""
         return f"job = '{self.name.replace(chr(39), 2 * chr(39))}'"
 
     @functools.cached_property
@@ -52,9 +65,7 @@ class Subject:
 
     def ask(self, select: str, *, where: str = "true", rest: str = "") -> list[Row]:
         """Rows of a statement over the job's cells."""
-        found: list[Row] = self.results.query(
-            f"{select} FROM cells WHERE {self.where} AND ({where}) {rest}"
-        ).to_pylist()
+        found: list[Row] = self.cells.query(f"{select} FROM cells WHERE {where} {rest}").to_pylist()
         return found
 
     def last_epoch(self) -> int | None:
