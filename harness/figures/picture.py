@@ -97,7 +97,7 @@ def save(picture: Picture, path: Path, *, width: Width = "double", theme: Theme 
         elif kind == ".pdf":
             content = _in_order(vlc.vegalite_to_pdf(spec))
         else:
-            content = vlc.vegalite_to_svg(spec).encode()
+            content = _numbered(vlc.vegalite_to_svg(spec)).encode()
     try:
         path.write_bytes(content)
     except OSError as error:
@@ -330,4 +330,11 @@ def _in_order(pdf: bytes) -> bytes:
     return _RESOURCES.sub(lambda found: found[1] + b"".join(sorted(found[2].splitlines(keepends=True))), pdf)
 
 
+def _numbered(svg: str) -> str:
+    """An SVG whose clips and gradients are counted from 0; Vega counts on from one picture to the next."""
+    names = dict.fromkeys(_NAMED.findall(svg))
+    return _NAMED.sub(lambda found: f"{found[1]}{list(names).index((found[1], found[2]))}", svg)
+
+
+_NAMED = re.compile(r"\b(clip|gradient_?)(\d+)\b")
 _RESOURCES = re.compile(rb"(/(?:XObject|ExtGState|Font|Shading|Pattern|ColorSpace) <<\n)((?:\s*/\S+ \d+ 0 R\n)+)")

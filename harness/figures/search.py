@@ -26,6 +26,7 @@ _GREY = "#8C8C8C"  # of a trial that is not among the best
 _NUM_TIMES = 101
 _KEY_ROW, _HEIGHT, _WIDTH = 10, 140.0, 215.0  # points
 _MOST_PARAMETERS = 8
+_HALF = 54  # characters that half of the width has room for
 _DISTANCE = "exact distance, data units"
 _OBJECTIVE = "objective (a bound), data units"
 
@@ -80,7 +81,7 @@ def with_numbers(trials: Sequence[Row], *columns: str, states: Sequence[str] = (
 def schedule_rows(best: Sequence[Row]) -> list[dict[str, Any]]:
     """sigma over t of the best; of a schedule that is no function of t a single row without sigma."""
     rows: list[dict[str, Any]] = []
-    for rank, row in reversed(list(enumerate(best))):  # the best on top
+    for rank, row in reversed(list(enumerate(best))):  # the better on top
         sigma = sigma_of(json.loads(row["parameters"])).schedule
         own = {"trial": row["trial"], "rank": rank, "value": row["value"]}
         if sigma.adapts:
@@ -93,14 +94,16 @@ def schedule_rows(best: Sequence[Row]) -> list[dict[str, Any]]:
 
 def key_rows(best: Sequence[Row]) -> list[dict[str, Any]]:
     """The best with their place in the key above the panels, and what is said of them there."""
-    num_rows = -(-len(best) // 2)
-    rows = []
-    for rank, row in enumerate(best):
+    labels = []
+    for row in best:
         parameters = json.loads(row["parameters"])
         note = " (no function of t)" if sigma_of(parameters).schedule.adapts else ""
-        label = f"{row['trial']}: {row['value']:.4g}, {short(parameters)}{note}"
-        rows.append({"trial": row["trial"], "label": label, "column": rank // num_rows, "row": rank % num_rows})
-    return rows
+        labels.append(f"{row['trial']}: {row['value']:.4g}, {short(parameters)}{note}")
+    num_rows = len(best) if max(map(len, labels), default=0) > _HALF else -(-len(best) // 2)
+    return [
+        {"trial": row["trial"], "label": label, "column": rank // num_rows, "row": rank % num_rows}
+        for rank, (row, label) in enumerate(zip(best, labels, strict=True))
+    ]
 
 
 def least_rows(trials: Sequence[Row]) -> list[dict[str, Any]]:
@@ -177,7 +180,7 @@ def chart(tables: Mapping[str, Sequence[Row]], best: Sequence[Row], trials: Sequ
 
 def _key(best: Sequence[Row]) -> Any:
     """Which colour is which trial, across the whole width."""
-    num_rows = -(-len(best) // 2)
+    num_rows = 1 + max(row["row"] for row in key_rows(best))
     x = alt.X("column:Q", scale=alt.Scale(domain=[0, 2], nice=False), axis=None)
     y = alt.Y("row:Q", scale=alt.Scale(domain=[num_rows - 0.5, -0.5], nice=False), axis=None)
     strokes = alt.Chart().mark_point(shape="stroke", size=160, strokeWidth=2, xOffset=8, opacity=1)
@@ -204,9 +207,11 @@ def _best_schedules(rows: Sequence[Row], best: Sequence[Row]) -> Any:
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(grid=False, tickCount=5),
     )
-    width = alt.condition("datum.rank == 0", alt.value(2.6), alt.value(1.2))
-    base = alt.Chart().mark_line().encode(x=x, y=y, color=_colour(best), strokeWidth=width)
-    panel = alt.layer(base, *([] if best else [_say("no trial completed")]), data=named("best"))
+    lines = [
+        alt.Chart().transform_filter(chosen).mark_line(strokeWidth=width).encode(x=x, y=y, color=_colour(best))
+        for chosen, width in (("datum.rank > 0", 1.2), ("datum.rank == 0", 2.6))
+    ]
+    panel = alt.layer(*lines, *([] if best else [_say("no trial completed")]), data=named("best"))
     return panel.properties(
         title=_title("a   the best schedules", "coloured as in b and d"), height=_HEIGHT, width=_WIDTH
     )

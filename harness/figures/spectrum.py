@@ -62,12 +62,13 @@ def _references(metric: str) -> list[Any]:
     layers: list[Any] = []
     for name, value in REFERENCES[metric].items():
         at = alt.YDatum(value)
-        layers.append(alt.Chart().mark_rule(style="reference").encode(y=at))
+        once = alt.InlineData(values=[{}], name="references")  # and not for each of the rows
+        layers.append(alt.Chart(once).mark_rule(style="reference").encode(y=at))
         if name != "even":
             below: dict[str, Any] = (
                 {"baseline": "bottom", "dy": -1} if metric == INDEX else {"baseline": "top", "dy": 2}
             )
-            note = alt.Chart().mark_text(style="mark-note", text=name, align="right", dx=-2, **below)
+            note = alt.Chart(once).mark_text(style="mark-note", text=name, align="right", dx=-2, **below)
             layers.append(note.encode(y=at, x=alt.value("width")))
     return layers
 

@@ -85,7 +85,7 @@ def check_metric(results: Results, job: str, metric: str) -> None:
     known = metric_names(results, job)
     if metric not in known:
         if not known:
-            raise HarnessError(f"job '{job}' has no completed cell to draw")
+            raise HarnessError(f"job '{job}' has no completed cell with a value to draw")
         raise HarnessError(f"--y {metric}: job '{job}' has no values of it.{suggest(metric, known)}")
 
 
@@ -214,7 +214,7 @@ def _own_metrics(results: Results, job: str, cell_ids: Sequence[str], names: Seq
 
 
 def _summaries(name: str, values: Floats, starts: Integers) -> list[Row]:
-    """Of a metric in each group, whose values lie side by side; what is no finite number does not count.
+    """Of a metric in each group, whose values lie side by side; those that are not there do not count.
 
     In numpy and not in DuckDB, whose threads add in any order: the same results are to give the same files.
     """
@@ -224,6 +224,7 @@ def _summaries(name: str, values: Floats, starts: Integers) -> list[Row]:
         means = np.add.reduceat(np.where(known, values, 0.0), starts) / numbers
         deviations = np.where(known, values - np.repeat(means, np.diff([*starts, len(values)])), 0.0)
         spreads = np.sqrt(np.add.reduceat(np.square(deviations), starts) / (numbers - 1))
+    means[np.logical_or.reduceat(np.isinf(values), starts)] = math.nan  # as a divergence is: then it has no mean
     least = np.minimum.reduceat(np.where(known, values, math.inf), starts)
     most = np.maximum.reduceat(np.where(known, values, -math.inf), starts)
     rows = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ DIRAC: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session")
-def real_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def real_root(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Of a store with the jobs ``tiny`` (train), ``probed`` and ``dirac``."""
     root: Path = tmp_path_factory.mktemp("figures") / "results"
     evaluation = {"samples": 40, "draws": 50, "sigmas": [0.3], "directions": 10}
@@ -35,7 +34,7 @@ def real_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     for job in (train, probe, DIRAC):
         harness.run(job, results=root, executor="serial", progress=False)
-    yield str(root)
+    return str(root)
 
 
 @pytest.fixture(scope="session")
