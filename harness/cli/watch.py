@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from typing import Annotated
@@ -12,6 +13,8 @@ from ..errors import HarnessError, suggest
 from .options import Results, err, say
 
 app = typer.Typer()
+
+_PATIENCE_SECONDS = 3.0
 
 
 @app.command()
@@ -48,7 +51,8 @@ def watch(
     from ..watch.site import Site
 
     access = Access.to(host, with_token=token)
-    server = Server(host, port, access=access, site=Site(results, chosen, PAGES))
+    site = Site(results, chosen, PAGES)
+    server = Server(host, port, access=access, site=site)
     ended = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):  # the way to end it, so no error
         signal.signal(signum, lambda *_: ended.set())
@@ -62,6 +66,8 @@ def watch(
     ended.wait()
     server.shutdown()
     server.server_close()
+    if not site.close(seconds=_PATIENCE_SECONDS):
+        os._exit(0)  # a store that does not answer keeps nobody waiting; there is nothing to be put in order
 
 
 def _open(url: str) -> None:

@@ -48,6 +48,7 @@
     section.dataset.standing = run.standing;
     set(one(".standing", section), {unknown: "stored"}[run.standing] || run.standing);
     set(one(".sentence", section), run.sentence);
+    set(one(".again", section), run.again);
     const bar = one("progress", section);
     show(one(".amount", section), run.num_total !== null || run.num_done !== null);
     show(bar, run.share !== null);
@@ -65,11 +66,12 @@
       return fact;
     }));
     const packs = one(".packs", section), failures = one(".failures", section);
-    show(packs, run.packs.length);
+    show(packs, run.standing === "running");
     set(one("summary", packs), `${counted(run.num_packs, "pack")} under way` +
       (run.packs.length < run.num_packs ? `; the ${run.packs.length} that were heard of longest ago` : ""));
     rows(one("tbody", packs), run.packs.map((pack) =>
       [[pack.what, pack.where, pack.since, `${pack.heard} ago${pack.is_silent ? ": silent" : ""}`], pack.is_silent]), "silent");
+    if (!packs.hidden && packs.open) packs.style.minHeight = `${packs.offsetHeight}px`;  // so that what is below stays where it is
     show(failures, run.failures.length);
     set(one("summary", failures), `${counted(run.num_failed, "cell")} did not complete` +
       (run.failures.length < run.num_failed ? `; the first ${run.failures.length}` : ""));
@@ -79,7 +81,7 @@
   // for those who listen: changes, and every tenth of the work; not every second
   function say(all) {
     const text = all.map((run) => `${run.job}: ${run.standing === "running"
-      ? `running, ${run.share === null ? "" : `${10 * Math.floor(10 * run.share)} % done`}` : run.sentence}` +
+      ? `running, ${run.share === null ? "" : `${10 * Math.floor(10 * run.share)} % done`}` : `${run.sentence} ${run.again}`}` +
       (run.num_failed ? `, ${counted(run.num_failed, "failure")}` : "")).join(" ");
     if (text !== said && !isList) set(one(".said"), text);
     said = text;

@@ -8,6 +8,7 @@ import importlib.resources
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -22,7 +23,8 @@ from .view import Content, View
 
 _HTML, _JSON, _TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
 _SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<script>.*?)</script>", re.DOTALL | re.IGNORECASE)
-_READING = Content("Reading the store", '<p class="note">The store is being read.</p>', '{"jobs":[],"themes":{}}')
+_NO_DATA = '{"jobs":[],"themes":{}}'
+_READING = Content("Reading the store", '<p class="note">The store is being read.</p>', _NO_DATA)
 
 SAFE: Mapping[str, str] = {
     "Cache-Control": "no-store",
@@ -100,6 +102,13 @@ class Site:
             return refused(HTTPStatus.NOT_FOUND, "there is no such job here; all are at /")
         return routes[parts.path](view)
 
+    def close(self, *, seconds: float) -> bool:
+        """Reads the store no more; whether what was under way has ended within some seconds."""
+        with self._guard:
+            views = list(self._views.values())
+        deadline = time.monotonic() + seconds
+        return all(view.close(seconds=max(0.0, deadline - time.monotonic())) for view in views)
+
     def _only_job(self) -> str | None:
         """Of the store, where there is one alone, and nobody has chosen others."""
         jobs = () if self._given else self._store.jobs()
@@ -154,7 +163,8 @@ def _json(value: object) -> Answer:
 
 def _list(results: Results, jobs: Sequence[str]) -> Content:
     """What is below the list of jobs, which the script makes of where they are."""
-    return Content(f"Jobs of {results.store.root}", f"<h1>Jobs of {escape(results.store.root)}</h1>", _READING.data)
+    title = f"Jobs of {results.store.root}"
+    return Content(title, f'<h1>{escape(title)}</h1><p class="note">Each name leads to its report.</p>', _NO_DATA)
 
 
 def _above(*, version: str, is_list: bool) -> str:

@@ -22,7 +22,8 @@ class Strip:
 
     Attributes:
       standing: ``running``, ``ended`` or ``killed``; ``unknown`` where no run has told of itself.
-      sentence: That in words, with the way out.
+      sentence: That in words.
+      again: The command that goes on with it; empty where there is none to say.
       num_done, num_total: Cells with a row, and of the job; trials of a search. None where that is not known.
       share: Of the work, in [0, 1]; None where that is not known.
       facts: Names and values.
@@ -35,6 +36,7 @@ class Strip:
     job: str
     standing: str
     sentence: str
+    again: str
     num_done: int | None
     num_total: int | None
     share: float | None
@@ -60,10 +62,11 @@ def strip(job: str, seen: Seen | None, *, num_rows: int | None, again: str, now:
     """
     if seen is None:
         there = "" if num_rows is None else f" {counted(num_rows, 'cell')} {_is(num_rows)} there."
-        return Strip(job, "unknown", f"No run has told of itself.{there}", num_rows, None, None)
+        return Strip(job, "unknown", f"No run has told of itself.{there}", "", num_rows, None, None)
     state = seen.live.state
+    again = "" if seen.standing == "running" or seen.live.ended == "complete" else again
     if not state:  # it had not begun
-        return Strip(job, seen.standing, _sentence(seen, num_rows, None, again, now), num_rows, None, None)
+        return Strip(job, seen.standing, _sentence(seen, num_rows, None, now), again, num_rows, None, None)
     search = state["search"]
     if search is not None:
         num_done, num_total = search["done"], search["wanted"]
@@ -75,7 +78,8 @@ def strip(job: str, seen: Seen | None, *, num_rows: int | None, again: str, now:
     common = {
         "job": job,
         "standing": seen.standing,
-        "sentence": _sentence(seen, num_done, num_total, again, now, noun="trial" if search is not None else "cell"),
+        "sentence": _sentence(seen, num_done, num_total, now, noun="trial" if search is not None else "cell"),
+        "again": again,
         "num_done": num_done,
         "num_total": num_total,
         "share": 1.0 if is_whole else min(1.0, max(0.0, float(state["share_of_work"]))),
@@ -105,27 +109,24 @@ def strip(job: str, seen: Seen | None, *, num_rows: int | None, again: str, now:
     return Strip(**common, facts=(*_pace(state, seen), *_found(state)), packs=packs, num_packs=int(state["num_packs"]))
 
 
-def _sentence(
-    seen: Seen, num_done: int | None, num_total: int | None, again: str, now: datetime, *, noun: str = "cell"
-) -> str:
+def _sentence(seen: Seen, num_done: int | None, num_total: int | None, now: datetime, *, noun: str = "cell") -> str:
     live, state = seen.live, seen.live.state
     if num_total:
         there = f"{num_done or 0} of {counted(num_total, noun)} {_is(num_done or 0)} there"
     else:
         there = "no cell is there" if not num_done else f"{counted(num_done, noun)} {_is(num_done)} there"
-    go_on = f"{there}; run it again: {again}"
     at = _moment(live.updated, now)
     if seen.standing == "killed":
-        return f"The run was killed at {at}: {go_on}"
+        return f"The run was killed at {at}, {there}; run it again:"
     if live.ended == "interrupted":
-        return f"The run was interrupted at {at}: {go_on}"
+        return f"The run was interrupted at {at}, {there}; run it again:"
     if live.ended == "failed":
         error = (live.error.splitlines() or ["for no reason that it knew"])[0].rstrip(".")
-        return f"The run failed at {at}: {error}. {go_on[0].upper()}{go_on[1:]}"
+        return f"The run failed at {at}, {there}: {error}. Run it again:"
     if live.ended == "complete":
         took = f" in {duration(float(state['seconds']))}" if state else ""
         failed = f", {state['num_failed']} of which did not complete" if state and state["num_failed"] else ""
-        return f"The run ended at {at}{took}: {there}{failed}."
+        return f"The run ended at {at}{took}, {there}{failed}."
     if not state:
         return f"The run has begun at {_moment(live.started, now)}: its workers start."
     phase = f", {state['phase']}" if state["phase"] else ""

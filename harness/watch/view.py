@@ -95,7 +95,7 @@ class View:
         self._readers: dict[str, LiveReader] = {}
         self._commands: dict[str, str] = {}
         self._asked = time.monotonic()
-        self._guard = threading.Lock()
+        self._guard, self._closed = threading.Lock(), threading.Event()
         self._looking: threading.Thread | None = None
         self._making: threading.Thread | None = None
         self._look: _Look | None = None
@@ -113,7 +113,8 @@ class View:
         """Where all is, as a small object of JSON; it is what was seen last, and has the store looked at again."""
         with self._guard:
             self._asked = time.monotonic()
-            if self._looking is None or not self._looking.is_alive():
+            is_looking = self._looking is not None and self._looking.is_alive()
+            if not is_looking and not self._closed.is_set():
                 self._looking = threading.Thread(target=self._keep_looking, name="watch", daemon=True)
                 self._looking.start()
         look, made = self._look, self._made
@@ -125,6 +126,15 @@ class View:
             "reading": self._reading(look, made),
         }
 
+    def close(self, *, seconds: float) -> bool:
+        """Looks no more; whether what was under way has ended within some seconds."""
+        self._closed.set()
+        threads = [thread for thread in (self._looking, self._making) if thread is not None]
+        deadline = time.monotonic() + seconds
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
+
     # --- what is said
 
     def _strip(self, job: str, seen: Seen | None, made: Made | None) -> Strip:
@@ -134,13 +144,13 @@ class View:
             return strip(job, seen, num_rows=num_rows, again=again, now=now)
         except (KeyError, TypeError, ValueError, AttributeError):  # a file in a store may say anything
             problem = "What the run tells of itself is of another version of the harness, and not understood here."
-            return Strip(job, "unknown", problem, num_rows, None, None)
+            return Strip(job, "unknown", problem, "", num_rows, None, None)
 
     def _reading(self, look: _Look | None, made: Made | None) -> str:
         """The cost, in words."""
         if made is None:
             return "The store is being read."
-        text = f"The report was read in {made.seconds:.1f} s, {duration(time.monotonic() - made.at)} ago"
+        text = f"Read in {made.seconds:.1f} s, {duration(time.monotonic() - made.at)} ago"
         if look is None or look.version == made.version:
             return f"{text}; nothing is new since."
         left = self._rest_until - time.monotonic()
@@ -149,7 +159,7 @@ class View:
     # --- reading
 
     def _keep_looking(self) -> None:
-        while time.monotonic() - self._asked < _ASKED_SECONDS:
+        while time.monotonic() - self._asked < _ASKED_SECONDS and not self._closed.is_set():
             began = time.monotonic()
             try:
                 self._look = self._looked()
@@ -157,7 +167,7 @@ class View:
             except StoreError as error:
                 self._problem_of_store = str(error)
             self._make_if_due()
-            time.sleep(max(self._interval, _PATIENT_TIMES * (time.monotonic() - began)))
+            self._closed.wait(max(self._interval, _PATIENT_TIMES * (time.monotonic() - began)))
 
     def _looked(self) -> _Look:
         jobs = self.jobs or tuple(self._store.jobs())
