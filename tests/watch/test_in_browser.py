@@ -43,6 +43,7 @@ def test_rows_appear_and_a_killed_run_is_said_to_be(
 ) -> None:
     job = train_job(training={"steps_per_epoch": 300}, grid={"seed": list(range(20))}, resources={"pack": 2})
     run = started(job, store.root, tmp_path)
+    server = None
     try:
         wait_for(lambda: bool(store.jobs() and store.parts("cells", job="tiny")), seconds=60, process=run)
         server, url = watching("tiny", "--results", store.root)
@@ -74,3 +75,5 @@ def test_rows_appear_and_a_killed_run_is_said_to_be(
             assert "The server of this page does not answer" in page.inner_text("#live .problem")
     finally:
         run.kill()
+        if server is not None:
+            server.kill()
