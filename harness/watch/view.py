@@ -102,6 +102,7 @@ class View:
         self._made: Made | None = None
         self._problem_of_store = self._problem_of_report = ""
         self._tried = ""
+        self._began = self._asked
         self._rest_until = 0.0
 
     @property
@@ -149,7 +150,8 @@ class View:
     def _reading(self, look: _Look | None, made: Made | None) -> str:
         """The cost, in words."""
         if made is None:
-            return "The store is being read."
+            took = time.monotonic() - self._began
+            return f"The store is being read{f', for {duration(took)}' if took > 1 else ''}."
         text = f"Read in {made.seconds:.1f} s, {duration(time.monotonic() - made.at)} ago"
         if look is None or look.version == made.version:
             return f"{text}; nothing is new since."
@@ -199,7 +201,7 @@ class View:
         self._making.start()
 
     def _make_report(self, look: _Look) -> None:
-        began = time.monotonic()
+        began = self._began = time.monotonic()
         try:
             results = Results(self._store.root)
             rows = results.query("SELECT job, count(*) AS num FROM cells GROUP BY job").to_pylist()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 
 from harness.job.job import Job
 from harness.storage.query import Results
@@ -36,11 +37,13 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, said
 
 
+@pytest.mark.slow
 def test_rows_appear_and_a_killed_run_is_said_to_be(
     train_job: Callable[..., Job], store: Store, tmp_path: Path
 ) -> None:
     job = train_job(training={"steps_per_epoch": 300}, grid={"seed": list(range(20))}, resources={"pack": 2})
     run = started(job, store.root, tmp_path)
+    server = None
     try:
         wait_for(lambda: bool(store.jobs() and store.parts("cells", job="tiny")), seconds=60, process=run)
         server, url = watching("tiny", "--results", store.root)
@@ -72,3 +75,5 @@ def test_rows_appear_and_a_killed_run_is_said_to_be(
             assert "The server of this page does not answer" in page.inner_text("#live .problem")
     finally:
         run.kill()
+        if server is not None:
+            server.kill()

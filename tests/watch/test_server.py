@@ -362,7 +362,7 @@ def test_a_bucket_that_is_down_is_said_until_it_is_back(remote: s3.Proxy, monkey
         assert first["body"] == "first"
         remote.forbids = True
         state = wait_for(lambda: (now := Reply(server, "/state").json)["problem"] and now)
-        assert "cannot be read" in state["problem"]
+        assert state["problem"].startswith(f"--results {store.root}: cannot ")
         assert "a-secret-of-theirs" not in state["problem"]
         assert Reply(server, "/report").json == first
         assert Reply(server).status == 200
