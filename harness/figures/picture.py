@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import json
 import re
@@ -302,8 +303,6 @@ def _fill(part: Any, tables: dict[str, Sequence[Row]]) -> None:
 
 def _page(picture: Picture, theme: Theme) -> bytes:
     """A page that asks no network for anything; names and texts of a job are text in it, whatever they hold."""
-    import vl_convert as vlc
-
     spec = sized(picture, width=900, theme=theme, font_size=12)
     ink = _INK[theme]
     style = f"body{{background:{ink['page']};color:{ink['text']};font:14px {FONT};max-width:920px;margin:2em auto}}"
@@ -311,7 +310,7 @@ def _page(picture: Picture, theme: Theme) -> bytes:
     return _PAGE.format(
         title=html.escape(picture.description[:80]),
         style=style,
-        bundle=vlc.javascript_bundle(),
+        bundle=vega_script(),
         spec=shown,
         caption=html.escape(picture.caption),
     ).encode()
@@ -323,6 +322,19 @@ _PAGE = """<!DOCTYPE html>
 <body><div id="picture"></div><p>{caption}</p>
 <script>vegaEmbed("#picture", {spec}, {{renderer: "svg", actions: false}});</script></body></html>
 """
+
+
+@functools.cache
+def vega_script() -> str:
+    """The script that draws in a page: ``vegaEmbed``, of Vega and Vega-Lite; nothing in it ends its element."""
+    import vl_convert as vlc
+
+    return harmless(vlc.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def harmless(script: str) -> str:
+    """A script that may stand in a page: nothing in it ends its element."""
+    return re.sub(r"</(script)", r"<\\/\1", script, flags=re.IGNORECASE).replace("<!--", "<\\!--")
 
 
 def _in_order(pdf: bytes) -> bytes:

@@ -17,11 +17,10 @@ import jinja2
 from markupsafe import Markup
 
 from ..errors import HarnessError, suggest
-from ..figures.picture import theme_config
+from ..figures.picture import harmless, theme_config, vega_script
 from ..storage.query import Results
 from .job import JobReport, job_report
 
-_GLOBALS = "window.vegaEmbed = vegaEmbed;"
 REPORT = "report.html"
 """Name of a job's report beside its results."""
 _FONT_SIZE = 12.0  # px of text in pictures
@@ -59,7 +58,7 @@ class Parts:
                 script=Markup(_text("report.js")),
                 table_css=Markup(_itables("dt_bundle.css")),
                 datatables=Markup(_datatables()),
-                vega=Markup(_vega()),
+                vega=Markup(vega_script()),
             )
         )
 
@@ -187,14 +186,6 @@ def _itables(name: str) -> str:
 
 
 @functools.cache
-def _vega() -> str:
-    """Vega, Vega-Lite and their embedding, which set themselves as names of the window."""
-    import vl_convert
-
-    return _harmless(vl_convert.javascript_bundle(_GLOBALS))
-
-
-@functools.cache
 def _datatables() -> str:
     """The script of tables, a module, with its default export as a name of the window."""
     module = _itables("dt_bundle.js")
@@ -203,9 +194,4 @@ def _datatables() -> str:
         raise HarnessError(
             "the installed itables has no table script as this version knows it: pip install 'itables<3'"
         )
-    return _harmless(f"{module}\nwindow.DataTable = {export[1]};")
-
-
-def _harmless(script: str) -> str:
-    """A script that may stand in a page: nothing in it ends its element."""
-    return re.sub(r"</(script)", r"<\\/\1", script, flags=re.IGNORECASE).replace("<!--", "<\\!--")
+    return harmless(f"{module}\nwindow.DataTable = {export[1]};")
