@@ -311,7 +311,7 @@ def _page(picture: Picture, theme: Theme) -> bytes:
     return _PAGE.format(
         title=html.escape(picture.description[:80]),
         style=style,
-        bundle=vlc.javascript_bundle(),
+        bundle=vlc.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
         spec=shown,
         caption=html.escape(picture.caption),
     ).encode()
