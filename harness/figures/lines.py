@@ -33,7 +33,7 @@ def lines(results: Results, job: str, view: View, *, band: Band = "ci") -> Pictu
     """
     found = selected(results, job, view)
     in_a_row = 1 if found.by in (None, found.x) else len(found.values(found.by))
-    rows = None if _is_line(found) else len(found.values(found.x)) * (12 + 8 * in_a_row)
+    rows = None if is_line(found) else len(found.values(found.x)) * (12 + 8 * in_a_row)
     return Picture(
         chart=chart(found, band=band),
         tables={"groups": found.rows},
@@ -83,19 +83,19 @@ def layers(found: Selected, band: Band, *, title: str | None = None) -> list[Any
         ]
     shown: list[Any] = []
     if band != "none":
-        mark = base.mark_area(opacity=0.18, **own) if _is_line(found) else base.mark_rule(strokeWidth=1.3, **own)
+        mark = base.mark_area(opacity=0.18, **own) if is_line(found) else base.mark_rule(strokeWidth=1.3, **own)
         shown.append(mark.encode(**_places(found, "low", end="high", title=title), **colour))
     if _shows_seeds(found):
         cells_ = alt.Chart(name="seeds").mark_point(filled=True, shape="circle", size=5, opacity=0.5, **own)
         shown.append(cells_.encode(tooltip=_tooltip_of_cells(found), **_places(found, "value", title=title), **colour))
     means = {**_places(found, path(found.metric), title=title), **colour}
-    if _is_line(found):
+    if is_line(found):
         shown.append(base.mark_line(**own).encode(**means))
     points = alt.Chart(name="means").mark_point(filled=True, opacity=1, size=26, **own)
     return [*shown, points.encode(tooltip=_tooltip(found), **means, **shape)]
 
 
-def _is_line(found: Selected) -> bool:
+def is_line(found: Selected) -> bool:
     return found.x in NUMERIC_AXES and len(found.values(found.x)) > 1
 
 
@@ -130,7 +130,7 @@ def _places(found: Selected, field: str, *, title: str | None, end: str | None =
     axis: Callable[..., alt.Axis] = (
         functools.partial(log_axis, shown) if is_log else functools.partial(alt.Axis, tickCount=5)
     )
-    if _is_line(found):
+    if is_line(found):
         return {
             "x": _x(found),
             "y": alt.Y(**about, axis=axis()),
@@ -236,15 +236,15 @@ def _caption(found: Selected, job: str, band: Band, left_out: str) -> str:
     what = f"{metric_title(found.metric)}, over {AXIS_TITLES[found.x]}"
     if found.panels is not None:
         what += f", a panel for each {found.panels.replace('_', ' ')}"
-    is_line, seeds = _is_line(found), seeds_sentence(found.rows)
+    has_lines, seeds = is_line(found), seeds_sentence(found.rows)
     if found.x == "seed":
         how = "each point is a cell"
     elif max((row["n"] for row in found.rows), default=0) < 2:
         how = f"{seeds} each, so without intervals"
     else:
-        how = f"{'lines' if is_line else 'points'} are means over {seeds}"
+        how = f"{'lines' if has_lines else 'points'} are means over {seeds}"
         if band != "none":
-            how += f", {'bands' if is_line else 'bars'} {_BANDS[band]}"
+            how += f", {'bands' if has_lines else 'bars'} {_BANDS[band]}"
         if any(f"{found.metric}_values" in row for row in found.rows):
             how += ", small points the seeds"
     parts = [f"Job {job}: {what}; {how}", found.fixed_sentence, *found.capped, left_out]

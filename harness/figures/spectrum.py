@@ -50,26 +50,27 @@ def chart(found: Selected, *, band: Band = "ci") -> Any:
     panels = []
     for metric, title in ((INDEX, "Hill's tail index"), (ADVANTAGE, "Cauchy less normal, nats a value")):
         layers = lines.layers(replace(found, metric=metric), band, title=title)
-        panel = alt.layer(*_references(metric), *layers)
+        panel = alt.layer(*_references(metric, is_upright=lines.is_line(found)), *layers)
         panels.append(
             panel.transform_calculate(**lines.ends(replace(found, metric=metric), band)) if band != "none" else panel
         )
     return alt.hconcat(*panels, data=named("groups"), spacing=14)
 
 
-def _references(metric: str) -> list[Any]:
-    """Dashed lines with names."""
+def _references(metric: str, *, is_upright: bool) -> list[Any]:
+    """Dashed lines with names: across, or where values of the metric are to the right, down."""
     layers: list[Any] = []
     for name, value in REFERENCES[metric].items():
-        at = alt.YDatum(value)
+        at = {"y": alt.YDatum(value)} if is_upright else {"x": alt.XDatum(value)}
         once = alt.InlineData(values=[{}], name="references")  # and not for each of the rows
-        layers.append(alt.Chart(once).mark_rule(style="reference").encode(y=at))
+        layers.append(alt.Chart(once).mark_rule(style="reference").encode(**at))
         if name != "even":
             below: dict[str, Any] = (
                 {"baseline": "bottom", "dy": -1} if metric == INDEX else {"baseline": "top", "dy": 2}
             )
             note = alt.Chart(once).mark_text(style="mark-note", text=name, align="right", dx=-2, **below)
-            layers.append(note.encode(y=at, x=alt.value("width")))
+            place = {"x": alt.value("width")} if is_upright else {"y": alt.value(8)}
+            layers.append(note.encode(**at, **place))
     return layers
 
 

@@ -283,7 +283,7 @@ def test_the_commands_proposed_at_the_end_of_a_run_return_rows(finished: Finishe
 
 
 @pytest.mark.parametrize(
-    "command", [["query", "SELECT 1"], ["figure", "fig1", "--job", "tiny", "-o", "a.png"]], ids=lambda words: words[0]
+    "command", [["query", "SELECT 1"], ["figure", "lines", "--job", "tiny", "-o", "a.png"]], ids=lambda words: words[0]
 )
 def test_a_missing_store_is_said_to_be_missing(finished: Finished, tmp_path: Path, command: list[str]) -> None:
     _, root, _ = finished
@@ -309,7 +309,7 @@ def test_the_version_is_that_of_the_package() -> None:
     ("words", "completions"),
     [
         ("harness pl", ["plan"]),
-        ("harness figure fig", ["fig1", "fig2", "fig3"]),
+        ("harness figure pa", ["paths"]),
         ("harness run job.yaml --executor s", ["serial"]),
         ("harness run jo", []),  # then the shell completes names of files
     ],

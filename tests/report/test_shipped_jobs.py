@@ -52,11 +52,15 @@ def search(job: TuneJob, store: Store) -> None:
     for number in range(12):
         family = list(job.space.schedule)[number % len(job.space.schedule)]
         numbers = job.space.numbers({"schedule": family})
-        values = {name: value if isinstance(value, float) else draw.uniform(0.1, 0.2) for name, value in numbers.items()}
+        values = {
+            name: value if isinstance(value, float) else draw.uniform(0.1, 0.2) for name, value in numbers.items()
+        }
         parameters = {"schedule": family, "loss": job.space.loss[0], **values}
         bound = draw.uniform(1, 3)
         told = {"value": bound, "distance": bound / 3, "spread": 0.1, "seeds": 3, "completed_seeds": 3, "diameter": 5.0}
-        rows.append({"trial": number, "state": "complete", "family": family, "parameters": json.dumps(parameters), **told})
+        rows.append(
+            {"trial": number, "state": "complete", "family": family, "parameters": json.dumps(parameters), **told}
+        )
     store.write_part(job.name, "trials", rows, part=new_part())
 
 
