@@ -68,7 +68,8 @@ def _references(metric: str, *, is_upright: bool) -> list[Any]:
             below: dict[str, Any] = (
                 {"baseline": "bottom", "dy": -1} if metric == INDEX else {"baseline": "top", "dy": 2}
             )
-            note = alt.Chart(once).mark_text(style="mark-note", text=name, align="right", dx=-2, **below)
+            side: dict[str, Any] = {"align": "right", "dx": -2} if is_upright else {"align": "left", "dx": 2}
+            note = alt.Chart(once).mark_text(style="mark-note", text=name, **side, **below)
             place = {"x": alt.value("width")} if is_upright else {"y": alt.value(8)}
             layers.append(note.encode(**at, **place))
     return layers
