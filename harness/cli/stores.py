@@ -140,7 +140,7 @@ def print_cell_log(results: str, job: str, cell: str, *, as_json: bool) -> None:
     if not executions:
         raise HarnessError(
             f"{job} has no log of a cell '{cell}'; its cells:\n  harness query "
-            f"\"SELECT cell_id, status FROM cells WHERE job = '{job}'\" --results {shlex.quote(results)}"
+            f"\"SELECT cell_id, status FROM cells WHERE job = '{job}' ORDER BY ALL\" --results {shlex.quote(results)}"
         )
     found = {cell_id for cell_id, _ in executions}
     if len(found) > 1:

@@ -192,8 +192,8 @@ def _train_finalists(context: _Context, trials: Sequence[TrialRecord]) -> list[F
     if not chosen:
         raise TuneError(
             f"all {len(finished(trials))} trials diverged or failed; look at the learning rate, the loss and the "
-            f"schedules' ranges:  harness query \"SELECT status, error FROM cells WHERE job = '{job.name}'\" "
-            f"--results {shlex.quote(context.store.root)}"
+            f"schedules' ranges:  harness query \"SELECT status, error FROM cells WHERE job = '{job.name}' "
+            f'ORDER BY ALL" --results {shlex.quote(context.store.root)}'
         )
     grids = [job.grid(trial.parameters, seeds=finalist_seeds(job)) for trial in chosen]
     what = f"{counted(len(chosen), 'finalist')}, {counted(job.search.finalist_seeds, 'further seed')}"

@@ -68,7 +68,8 @@ class Results:
       StoreError: If there is no store at that place, or one that holds no results.
 
     >>> import harness
-    >>> harness.open_results("results").query("SELECT loss, avg(w1) FROM cells GROUP BY loss")  # doctest: +SKIP
+    >>> results = harness.open_results("results")  # doctest: +SKIP
+    >>> results.query("SELECT loss, avg(w1) FROM cells GROUP BY loss ORDER BY loss")  # doctest: +SKIP
     """
 
     def __init__(self, root: str | Path = "results") -> None:
@@ -90,6 +91,8 @@ class Results:
             return pa.table({}) if relation is None else _with_distinct_names(relation)
         except (duckdb.Error, UnicodeError) as error:  # a lone surrogate is no text for DuckDB
             way_out = f"Tables: {', '.join(TABLES)}; columns: DESCRIBE cells"
+            if "Ambiguous reference" in str(error):
+                way_out = f"{', '.join(JOINED)} have these columns of cells already: leave out the join, or say whose"
             if isinstance(error, duckdb.PermissionException):
                 way_out = f"A query reads the store's tables and no files; harness query -o FILE writes one. {way_out}"
             raise QueryError(f"{error}\n  {way_out}") from error

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 import harness
+from harness.errors import QueryError
 from harness.planning.grid import expand
 from harness.storage.query import BESIDE_CELLS, Results
 from harness.storage.records import CELLS, TABLES, VIEWS
@@ -107,6 +108,14 @@ def test_a_cell_computed_again_with_other_settings_tells_its_own_curves(store: S
         store.write_cells("j", [row], {"curves": [{"cell_id": part, "iteration": 1}]}, part=part)
     answer = Results(store.root).query("SELECT cell_id, sigma FROM curves").to_pylist()
     assert answer == [{"cell_id": "q", "sigma": 0.2}]
+
+
+def test_a_join_by_hand_that_is_ambiguous_gets_the_way_out() -> None:
+    results = Results(REFERENCE)
+    with pytest.raises(QueryError, match=r"(?s)Ambiguous reference.*have these columns of cells already: leave out"):
+        results.query("SELECT loss, iteration FROM curves JOIN cells USING (job, cell_id)")
+    by_hand = results.query("SELECT cells.loss FROM curves JOIN cells USING (job, cell_id) WHERE status = 'completed'")
+    assert len(by_hand) == results.query("SELECT count(*) AS num FROM curves").to_pylist()[0]["num"]
 
 
 def test_joined_columns_come_last_and_are_those_of_cells() -> None:
