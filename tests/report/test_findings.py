@@ -90,6 +90,17 @@ def test_rows_that_chance_cannot_tell_apart_are_said_to_be_so_by_holm(write: Wri
     assert text.endswith("; it is better than the 1 remaining.")
 
 
+def test_what_each_test_alone_would_call_better_is_not_where_there_are_two(write: Write, seen: Seen) -> None:
+    more = [0.08, -0.02, 0.05, 0.01, 0.06, -0.01, 0.04, 0.03]
+    rivals = {"0": more, "0.1": [*more[1:], more[0]]}
+    others = {name: [a + b for a, b in zip(SHORT, of, strict=True)] for name, of in rivals.items()}
+    assert all(0.025 < stats.ttest_rel(SHORT, values).pvalue < 0.05 for values in others.values())
+    write({**others, "linear": SHORT})
+    assert (
+        seen().sentences[1].startswith("It cannot be told from any of the 2 others (paired t test, Holm over 2), such ")
+    )
+
+
 def test_rows_that_are_equal_are_told_apart_by_nothing(write: Write, seen: Seen) -> None:
     write({"0": SHORT, "linear": SHORT})
     assert seen().sentences[1] == (
