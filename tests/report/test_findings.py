@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 import harness.report.sentences
-from harness.contrasts.contrast import contrast, corrected, seeds_needed
+from harness.contrasts.contrast import Seed, contrast, corrected, seeds_needed
 from harness.job.reading import dump_job
 from harness.report.findings import Findings, findings
 from harness.search.tune import tune
@@ -158,6 +158,14 @@ def test_what_differs_along_an_axis_is_what_compare_says(write: Write, seen: See
     assert seen().axes == ("schedule",)
 
 
+def test_seeds_that_collapsed_are_counted_beside_a_difference() -> None:
+    ours, theirs = (
+        {seed: Seed(value, "completed", value > 0.3) for seed, value in enumerate(values)} for values in (SHORT, LONG)
+    )
+    (found,) = corrected([contrast(ours, theirs, metric="w1", names=("a", "b"))])
+    assert harness.report.sentences.difference(found).endswith(" on 8 pairs of seeds, collapsed 0 of 8 against 5 of 8")
+
+
 def test_the_seeds_that_would_tell_have_the_power_that_is_asked_for(write: Write, seen: Seen) -> None:
     write({"0": LONG, "0.1": MIDDLE})
     (text,) = seen().on("undecided")
@@ -178,8 +186,6 @@ def test_no_number_of_seeds_is_named_where_there_is_no_difference_or_no_spread(w
     write({"0": SHORT, "0.1": SHORT})
     (text,) = seen().on("undecided")
     assert "pairs would show it" not in text
-    from harness.contrasts.contrast import Seed
-
     ours, theirs = ({0: Seed(value, "completed")} for value in (1.0, 2.0))
     (alone,) = corrected([contrast(ours, theirs, metric="w1", names=("a", "b"))])
     assert seeds_needed(alone, num_contrasts=1) is None
