@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -13,10 +14,10 @@ from .options import Results, err, say
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from rich.console import Console
 
     from ..contrasts.compare import Compared
     from ..job.parts.settings import Collapsed
+    from .rendering import Command
 
 app = typer.Typer()
 
@@ -57,7 +58,7 @@ def compare(
     from ..contrasts.compare import compared
     from ..contrasts.contrast import row, sentence
     from ..storage.query import open_results
-    from .rendering import say_prose, to_text, write
+    from .rendering import say_further, say_prose, to_text, write
 
     answer = compared(
         open_results(results),
@@ -73,7 +74,8 @@ def compare(
     rows = [row(contrast) for contrast in found]
     if json_ or form != "table":
         write(to_text(pa.Table.from_pylist(rows), form="csv" if form == "csv" and not json_ else "json"))
-        _say_left_out(answer, to=err)
+        for text in _left_out(answer):
+            say(text, to=err)
         return
     _print(pa.Table.from_pylist([{name: _known(value) for name, value in line.items()} for line in rows]))
     for contrast in found:
@@ -82,7 +84,10 @@ def compare(
     say_prose(f"p and intervals are corrected for {number} (Holm, 5 %), which exclude 0 at a verdict.")
     if any(contrast.shares for contrast in found):
         say_prose("p of collapsed shares are of one contrast alone.")
-    _say_left_out(answer)
+    for text in _left_out(answer):
+        say_prose(text)
+    jobs = [job] if other is None else [job, other]
+    say_further(_further(jobs, list(dict.fromkeys(contrast.metric for contrast in found)), results))
 
 
 def names_of(text: str) -> list[str]:
@@ -95,11 +100,31 @@ _COMMA = re.compile(r",(?![^(\[]*[)\]])")
 _MOST_NAMED = 10
 
 
-def _say_left_out(answer: Compared, *, to: Console | None = None) -> None:
+def _left_out(answer: Compared) -> Iterator[str]:
     for what, combinations in answer.left_out.items():
         more = len(combinations) - _MOST_NAMED
         named = "; ".join(combinations[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
-        say(f"{counted(len(combinations), 'combination')} left out, without {what}: {named}", to=to)
+        yield f"{counted(len(combinations), 'combination')} left out, without {what}: {named}"
+
+
+def _further(jobs: Sequence[str], metrics: Sequence[str], results: str) -> list[Command]:
+    """The means and the values of seeds behind the contrasts."""
+    from ..storage.records import CELLS
+    from .rendering import store_option
+
+    names = ", ".join(f"'{name}'" for name in jobs)
+    columns = [metric for metric in metrics if metric in CELLS.names]
+    rows = "cells"
+    if not columns:  # of metrics that a job asks for
+        rows, columns = "metrics JOIN cells USING (job, cell_id)", ["value"]
+    means = ", ".join(f"avg({column})" for column in columns)
+    where = f"FROM {rows} WHERE job IN ({names})"
+    place = "job, cells.loss, cells.schedule, cells.epoch"
+    statements = (
+        f"SELECT {place}, {means} {where} GROUP BY ALL ORDER BY ALL",
+        f"SELECT {place}, cells.seed, {', '.join(columns)} {where} ORDER BY cells.epoch DESC, {columns[0]} LIMIT 20",
+    )
+    return [("query", f'"{statement}"', *store_option(results)) for statement in statements]
 
 
 def _print(table: pa.Table) -> None:

@@ -7,6 +7,8 @@ import io
 import json
 import math
 import re
+import shlex
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from .options import UNLIMITED, plain, results_console, say
 
 TextFormat = Literal["json", "csv", "markdown", "latex"]
 Format = Literal["table", "parquet"] | TextFormat
+Command = Sequence[str]
+"""Words of a command, quoted where a shell wants it."""
 
 _FORMS: dict[str, Format] = {".json": "json", ".parquet": "parquet", ".md": "markdown", ".tex": "latex"}
 _GAP = 2  # between columns
@@ -119,6 +123,31 @@ def say_command(*words: str) -> None:
                 lines.append(2 * _INDENT)  # within double quotes a line may end anywhere
             lines[-1] += piece if not lines[-1].strip() else f" {piece}"
     say("\n".join(lines))
+
+
+def say_report(report: Path | str | None) -> None:
+    """Where a report is; nothing if there is none."""
+    if report is not None:
+        say(f"Report:  {report}")
+
+
+def say_further(commands: Sequence[Command]) -> None:
+    """What to look at next."""
+    say("Look further:")
+    for command in commands:
+        say_command(own_name(), *command)
+
+
+def store_option(results: str) -> tuple[str, ...]:
+    """Which store a printed command is to ask; nothing where it would anyway."""
+    return () if results == "results" else ("--results", shlex.quote(results))
+
+
+def own_name() -> str:
+    """How the user can call this command again."""
+    if shutil.which("harness"):
+        return "harness"
+    return "python -m harness" if sys.argv[0].endswith("__main__.py") else shlex.quote(sys.argv[0])
 
 
 # --- tables for people

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +15,13 @@ from ..planning.naming import headline
 from ..report.findings import Findings, findings
 from ..storage.query import Results
 from .options import say
-from .rendering import print_fitted, say_command, say_prose
+from .rendering import Command, own_name, print_fitted, say_command, say_further, say_prose, say_report, store_option
 
 # what matters first: in pixel space the full bound is vacuous and the sliced one is not
 _ON_IMAGES = ("w1_sliced", "real_w1_sliced", "bound_sliced_best", "real_bound_sliced_best", "w1", "bound_best")
 _ON_POINTS = ("w1", "real_w1", "bound_best", "real_bound_best", "bound_paper")
 _OF_TRAINING = ("accuracy", "grad_norm", "jsd_mixture", "real_jsd_mixture")
 _NUM_SEEN = 2
-
-Command = Sequence[str]
-"""Words of a command, quoted where a shell wants it."""
 
 
 def print_summary(
@@ -77,31 +72,6 @@ def say_seen(seen: Findings) -> None:
     """The two sentences that say most."""
     for text in seen.sentences[:_NUM_SEEN]:
         say_prose(text)
-
-
-def say_report(report: Path | str | None) -> None:
-    """Where a report is; nothing if there is none."""
-    if report is not None:
-        say(f"Report:  {report}")
-
-
-def say_further(commands: Sequence[Command]) -> None:
-    """What to look at next."""
-    say("Look further:")
-    for command in commands:
-        say_command(own_name(), *command)
-
-
-def store_option(results: str) -> tuple[str, ...]:
-    """Which store a printed command is to ask; nothing where it would anyway."""
-    return () if results == "results" else ("--results", shlex.quote(results))
-
-
-def own_name() -> str:
-    """How the user can call this command again."""
-    if shutil.which("harness"):
-        return "harness"
-    return "python -m harness" if sys.argv[0].endswith("__main__.py") else shlex.quote(sys.argv[0])
 
 
 def is_image_problem(job: Job) -> bool:
@@ -200,21 +170,19 @@ def _further(
     rest: Command = ("query", f'"{overview.rest(left_out)}"', *option)
     picture = f"{job.name}.png"
     if isinstance(job, DiracJob):
-        draw: Command = ("figure", "trajectories", "--job", job.name, "-o", picture, *option)
+        draw: Command = ("figure", "paths", "--job", job.name, "-o", picture, *option)
         slowest = (
             f"SELECT loss, penalty, updates, verdict, modulus FROM cells WHERE {overview.where} ORDER BY modulus DESC"
         )
         return [rest, draw, ("query", f'"{slowest} LIMIT 10"', *option)]
     column = headline(job.protocol, job.problem.info().shape).column
-    where = f"job = '{job.name}' AND epoch = {job.last_epoch} AND {column} IS NOT NULL"
-    single = f"SELECT loss, schedule, seed, {column} FROM cells WHERE {where} ORDER BY {column} DESC LIMIT 10"
     if job.protocol == "probe":
-        last: Command = ("figure", "fig1", "--job", job.name, "-o", picture, *option)
+        last: Command = ("figure", "probes", "--which", "1", "--job", job.name, "-o", picture, *option)
     else:
-        last = ("query", f'"{single}"', *option)
+        last = ("figure", "lines", "--job", job.name, "--y", column, "-o", picture, *option)
     if seen.axes:
         return [rest, ("compare", job.name, "--by", seen.axes[0], "--metric", column, *option), last]
-    return [rest, last, ("list", "columns")]
+    return [rest, last, ("show", job.name, *option)]
 
 
 def _say_where_errors_are(job: str, option: tuple[str, ...]) -> None:

@@ -73,8 +73,8 @@ def print_tuned(tuned: Tuned, job: TuneJob, results: str, *, report: Path | str 
     from ..report.findings import findings
     from ..search.finals import verdicts
     from ..storage.query import open_results
-    from .rendering import say_prose
-    from .summary import say_further, say_report, say_seen, store_option
+    from .rendering import say_further, say_prose, say_report, store_option
+    from .summary import say_seen
 
     say_prose(
         f"{job.name}: {counted(tuned.num_trials, 'trial')}, {tuned.num_pruned} pruned "

@@ -28,7 +28,7 @@ class ProgressDisplay:
         self._state: State | None = None
         self._num_said = 0
         self._last_line = -_LINE_INTERVAL_SECONDS
-        self._last_text = ""
+        self._has_ended = False
 
     def __enter__(self) -> ProgressDisplay:
         if self._console.is_terminal:
@@ -47,17 +47,17 @@ class ProgressDisplay:
 
     def __call__(self, state: State) -> None:
         if state is not self._state:  # another phase, or another round
-            self._state, self._num_said = state, 0
+            self._state, self._num_said, self._has_ended = state, 0, False
         for notice in state.notices[self._num_said :]:
             self.say(f"{state.name}: {notice}" if state.name else notice)
         self._num_said = len(state.notices)
         if self._console.is_terminal:
             self._bar.show(state)
-        elif _is_complete(state) or time.monotonic() - self._last_line >= _LINE_INTERVAL_SECONDS:
-            text = "; ".join([describe(state), *extremes(state)])
-            if text != self._last_text:
-                self._last_line, self._last_text = time.monotonic(), text
-                self.say(text)
+        elif not self._has_ended and (
+            _is_complete(state) or time.monotonic() - self._last_line >= _LINE_INTERVAL_SECONDS
+        ):
+            self._last_line, self._has_ended = time.monotonic(), _is_complete(state)
+            self.say("; ".join([describe(state), *extremes(state)]))
 
 
 class _Bar(Progress):

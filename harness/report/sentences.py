@@ -147,10 +147,14 @@ def differences(subject: Subject, axes: Iterable[str], metric: str, *, name: str
 
 
 def difference(found: Contrast) -> str:
-    """``-0.31 [-0.5, -0.1], p 0.002 on 40 pairs of seeds``."""
+    """``-0.31 [-0.5, -0.1], p 0.002 on 40 pairs of seeds``, and what collapsed on both sides if that is known."""
     pairs = f"{counted(found.num_pairs, 'pair')} of seeds" if found.is_paired else "seeds that are not the same"
     low, high = found.interval
-    return f"{found.difference.mean:+.3g} [{low:+.3g}, {high:+.3g}], p {p_value(found.p)} on {pairs}"
+    collapsed = ""
+    if found.shares is not None:
+        (ours, of), (theirs, others) = found.shares.ours, found.shares.theirs
+        collapsed = f", collapsed {ours} of {of} against {theirs} of {others}"
+    return f"{found.difference.mean:+.3g} [{low:+.3g}, {high:+.3g}], p {p_value(found.p)} on {pairs}{collapsed}"
 
 
 def p_value(value: float) -> str:

@@ -252,6 +252,9 @@ def test_a_comparison_keeps_to_the_terminal(
     answer = harness("compare", plan.job.name, "--by", axes[0])
     assert answer.returncode == 0, answer.stderr
     check_lines(without_colours(answer.stdout), 80)
+    commands = printed.commands(answer.stdout)
+    assert [words[0] for words in commands] == ["query", "query"]
+    check_answers(commands, monkeypatch)
 
 
 # --- prose and commands

@@ -156,7 +156,9 @@ def test_of_many_packs_those_heard_of_longest_ago_are_told(train_job: JobMaker, 
     found = as_dict(state)
     assert found["num_packs"] == 160
     assert len(found["packs"]) == 100
-    assert found["packs"][0]["started_at"] < found["packs"][1]["started_at"]
-    started = [pack["started_at"] for pack in found["packs"]]
+    started = [datetime.fromisoformat(pack["started_at"]) for pack in found["packs"]]
     assert started == sorted(started)
+    # the first of 160 started 160 s ago, and has been heard of since
+    second = timedelta(seconds=159)
+    assert datetime.fromisoformat(found["time"]) - started[0] == pytest.approx(second, abs=timedelta(milliseconds=1))
     assert len(json.dumps(found)) < 40_000

@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 import harness.report.sentences
-from harness.contrasts.contrast import contrast, corrected, seeds_needed
+from harness.contrasts.contrast import Seed, contrast, corrected, seeds_needed
 from harness.job.reading import dump_job
 from harness.report.findings import Findings, findings
 from harness.search.tune import tune
@@ -90,6 +90,15 @@ def test_rows_that_chance_cannot_tell_apart_are_said_to_be_so_by_holm(write: Wri
     assert text.endswith("; it is better than the 1 remaining.")
 
 
+def test_what_each_test_alone_would_call_better_is_not_where_there_are_two(write: Write, seen: Seen) -> None:
+    more = [0.08, -0.02, 0.05, 0.01, 0.06, -0.01, 0.04, 0.03]
+    rivals = {"0": more, "0.1": [*more[1:], more[0]]}
+    others = {name: [a + b for a, b in zip(SHORT, of, strict=True)] for name, of in rivals.items()}
+    assert all(0.025 < stats.ttest_rel(SHORT, values).pvalue < 0.05 for values in others.values())
+    write({**others, "linear": SHORT})
+    assert seen().sentences[1].startswith("It cannot be told from any of the 2 others (paired t test, Holm over 2), ")
+
+
 def test_rows_that_are_equal_are_told_apart_by_nothing(write: Write, seen: Seen) -> None:
     write({"0": SHORT, "linear": SHORT})
     assert seen().sentences[1] == (
@@ -149,6 +158,14 @@ def test_what_differs_along_an_axis_is_what_compare_says(write: Write, seen: See
     assert seen().axes == ("schedule",)
 
 
+def test_seeds_that_collapsed_are_counted_beside_a_difference() -> None:
+    ours, theirs = (
+        {seed: Seed(value, "completed", value > 0.3) for seed, value in enumerate(values)} for values in (SHORT, LONG)
+    )
+    (found,) = corrected([contrast(ours, theirs, metric="w1", names=("a", "b"))])
+    assert harness.report.sentences.difference(found).endswith(" on 8 pairs of seeds, collapsed 0 of 8 against 5 of 8")
+
+
 def test_the_seeds_that_would_tell_have_the_power_that_is_asked_for(write: Write, seen: Seen) -> None:
     write({"0": LONG, "0.1": MIDDLE})
     (text,) = seen().on("undecided")
@@ -169,8 +186,6 @@ def test_no_number_of_seeds_is_named_where_there_is_no_difference_or_no_spread(w
     write({"0": SHORT, "0.1": SHORT})
     (text,) = seen().on("undecided")
     assert "pairs would show it" not in text
-    from harness.contrasts.contrast import Seed
-
     ours, theirs = ({0: Seed(value, "completed")} for value in (1.0, 2.0))
     (alone,) = corrected([contrast(ours, theirs, metric="w1", names=("a", "b"))])
     assert seeds_needed(alone, num_contrasts=1) is None
