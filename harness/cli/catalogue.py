@@ -275,4 +275,4 @@ def _next_commands(job: _AnyJob | None, name: str, file: str, *, has_rows: bool,
         return
     if isinstance(job, Job) and max(len(grid.seed) for grid in job.grid) > 1:
         yield f"harness compare {shlex.quote(name)}{option}"
-    yield f"harness publish {shlex.quote(name)}{option}"
+    yield f"harness report {shlex.quote(name)}{option}"
