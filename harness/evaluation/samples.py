@@ -82,7 +82,7 @@ def bounds_over_sigma(store: Store, job: Job, cells: Sequence[Mapping[str, Any]]
         network, seeds = job.networks.with_batch_norm(_batch_norm(job, cell)), [cell["seed"]]
         players = Players("measure", network, source, seeds=seeds, batch=job.training.batch, families=None)
         fake = generate(players, weights[None], seeds=seeds, num=len(evaluator.real))[0]
-        found.append(evaluator.against_real(fake, evaluator.sigmas, seed=cell["seed"]))
+        found.append(evaluator.pair_with(fake, seed=cell["seed"]).columns(evaluator.sigmas))
     return found
 
 

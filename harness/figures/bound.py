@@ -50,7 +50,7 @@ def bound(results: Results, job: str, *, panels: str | None = None, where: Mappi
     return Picture(
         chart=chart(rows, found.values("sigma"), found.panels, found.values(found.panels), (min(values), max(values))),
         tables={"groups": rows},
-        caption=_caption(job, found.fixed_sentence, rows, left_out_sentence(results, job)),
+        caption=_caption(job, rows, found.fixed_sentence, left_out_sentence(results, job)),
         description=_description(rows, job),
         num_panels=len(found.values(found.panels)),
         legend=[name for name, *_ in _LINES.values()],
@@ -68,7 +68,7 @@ def has_probes(results: Results, job: str) -> bool:
 def bound_again(results: Results, job: str, *, where: Mapping[str, str] | None = None) -> Picture:
     """The bound of a job's last generators over the sigmas of its evaluation: a panel a choice of loss and noise.
 
-    Of protocol train, whose rows have the bound at one sigma each: measured again from the snapshots, some seconds a
+    Of protocol train, whose rows have the bound at one sigma each: measured again from the snapshots, in seconds a
     panel, of one seed.
 
     Raises:
@@ -81,7 +81,7 @@ def bound_again(results: Results, job: str, *, where: Mapping[str, str] | None =
     cells, by, capped = samples.cells_of(results, job, spec.protocol, where or {}, num_rows=_MOST_AGAIN, num_columns=1)
     rows: list[Row] = [
         {"choice": samples.choice_name(cell, by), "cell_id": cell["cell_id"], "sigma": sigma, "n": 1}
-        | {name: columns.get(name) for name in METRICS}
+        | {name: columns.get(name, cell.get(name)) for name in METRICS}  # the floor is the row's
         for cell, found in zip(cells, bounds_over_sigma(results.store, spec, cells), strict=True)
         for sigma, columns in found.items()
     ]
@@ -93,11 +93,12 @@ def bound_again(results: Results, job: str, *, where: Mapping[str, str] | None =
     panels = "choice" if len(choices) > 1 else None
     sigmas = sorted({row["sigma"] for row in rows})
     limits = (min(values), min(max(values), _FAR * max(row["data_diameter"] for row in rows)))
-    fixed = f"One generator each, of seed {cells[0]['seed']} at epoch {cells[0]['epoch']}"
+    one = f"One generator each, of seed {cells[0]['seed']} at epoch {cells[0]['epoch']}"
+    capped = [text.replace("rows", "panels") for text in capped if "rows" in text]
     return Picture(
         chart=chart(rows, sigmas, panels, choices, limits, name="bounds"),
         tables={"bounds": rows},
-        caption=_caption(job, ". ".join([fixed, *capped]), [], ""),
+        caption=_caption(job, [], one, *capped),
         description=_description(rows, job),
         num_panels=len(choices),
         legend=[name for name, *_ in _LINES.values()],
@@ -179,14 +180,13 @@ def _panels(results: Results, job: str) -> str:
     return "epoch" if len(tables.orders(results, job)["epoch"]) > 1 else "none"
 
 
-def _caption(job: str, fixed: str, rows: Sequence[Row], left_out: str) -> str:
+def _caption(job: str, rows: Sequence[Row], *more: str) -> str:
     parts = [
         f"Job {job}: the bound 2 sqrt(V) + 2 C sqrt(JSD) on W1 (Theorem 3.3) at each sigma, and its two terms, beside "
         "the exact W1 of the same samples, which it must exceed, and that of other real samples, the floor of any "
         + ("generator" if not rows else f"generator; means over {seeds_sentence(rows)}"),
         "In the grey region the bound exceeds the diameter of the data, which bounds W1 anyway",
-        fixed,
-        left_out,
+        *more,
     ]
     return ". ".join(part[0].upper() + part[1:] for part in parts if part) + "."
 

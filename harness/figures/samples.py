@@ -129,7 +129,7 @@ def cells_of(
     )
     axes = ", ".join(f'"{axis}"' for axis in (*_ROW_AXES, "sigma", "noise", "epoch", "seed"))
     rows = results.query(
-        f"SELECT cell_id, run_id, snapshot, protocol, {axes} FROM cells "
+        f"SELECT cell_id, run_id, snapshot, protocol, real_w1, {axes} FROM cells "
         f"WHERE job = {quoted(job)} AND status = 'completed'{conditions}"
     ).to_pylist()
     if not rows:

@@ -60,10 +60,12 @@ def test_generators_of_training_are_measured_again_over_the_evaluations_sigmas(r
     picture = bound_again(real, "tiny", where={"loss": "minimax", "seed": "1"})
     rows = picture.tables["bounds"]
     expected = real.query(
-        "SELECT cell_id, w1, bound_best FROM cells WHERE job = 'tiny' AND loss = 'minimax' AND seed = 1 AND epoch = 3"
+        """SELECT cell_id, w1, bound_best, real_w1 FROM cells
+           WHERE job = 'tiny' AND loss = 'minimax' AND seed = 1 AND epoch = 3"""
     ).to_pylist()
-    assert {row["cell_id"]: (row["w1"], row["bound_paper"]) for row in rows} == {
-        row["cell_id"]: (pytest.approx(row["w1"], rel=1e-6), pytest.approx(row["bound_best"])) for row in expected
+    assert {row["cell_id"]: (row["w1"], row["bound_paper"], row["real_w1"]) for row in rows} == {
+        row["cell_id"]: (pytest.approx(row["w1"], rel=1e-6), pytest.approx(row["bound_best"]), row["real_w1"])
+        for row in expected
     }
     assert "One generator each, of seed 1 at epoch 3." in picture.caption
     assert_readable(drawn(picture))
