@@ -137,10 +137,19 @@ def bound(
     width: Width = "double",
     dark: Dark = False,
 ) -> None:
-    """The bound against sigma: both terms, the exact W1, the floor, and where it says nothing."""
-    from ..figures.bound import bound as draw
+    """The bound against sigma: both terms, the exact W1, the floor, and where it says nothing.
 
-    _draw(output, results, lambda store: draw(store, job, panels=panels, where=_pairs(where)), width=width, dark=dark)
+    Of protocol probe from the rows, means over seeds. Of protocol train a generator is measured again at each sigma of
+    the evaluation, from its snapshot, which takes some seconds.
+    """
+    from ..figures import bound as figure
+
+    def draw(store: query.Results) -> Picture:
+        if figure.has_probes(store, job):
+            return figure.bound(store, job, panels=panels, where=_pairs(where))
+        return figure.bound_again(store, job, where=_pairs(where))
+
+    _draw(output, results, draw, width=width, dark=dark)
 
 
 @app.command()

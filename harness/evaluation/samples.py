@@ -1,10 +1,10 @@
-"""Samples of the generators a store has kept, beside real ones: of the same latents for all."""
+"""The generators a store has kept: samples of them, of the same latents for all, and their bounds at other sigmas."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,13 @@ from ..errors import HarnessError, SnapshotsLostError
 from ..identity import SnapshotKey, stream_seed
 from ..job.job import Job
 from ..stacking.module import StackedModule
+from ..storage.records import Columns
 from ..storage.snapshots import FOLDER
 from ..storage.store import Store
+from ..training.players import Players
 from ..training.snapshots import decode
+from .cells import Evaluator
+from .discriminator import generate
 
 
 @dataclass(frozen=True)
@@ -46,19 +50,40 @@ def samples_of(store: Store, job: Job, cells: Sequence[Mapping[str, Any]], *, nu
     """
     source = job.problem.source(job.problem.load(), device=torch.device("cpu"))
     real = source.held_out_samples(num_real)
-    latent = job.networks.latent
-    latents = torch.randn(num, latent, generator=Generator().manual_seed(stream_seed("figure", "latents")))
-    files = _files(store, job.name, cells)
-    generators: dict[SnapshotKey, Tensor] = {}
-    for batch_norm in dict.fromkeys(_batch_norm(job, cell) for cell in cells):
-        network = job.networks.with_batch_norm(batch_norm)
-        module = StackedModule.generator(network, source.shape)
-        own = [_key(cell) for cell in cells if _batch_norm(job, cell) == batch_norm]
-        for key in dict.fromkeys(own):
-            weights = decode(module, _content(store, files[key]))[key]
-            with torch.no_grad():
-                generators[key] = module(weights[None], latents[None])[0]
-    return Samples(real, torch.stack([generators[_key(cell)] for cell in cells]))
+    batch = job.training.batch  # a generator may normalise over its batch
+    random = Generator().manual_seed(stream_seed("figure", "latents"))
+    latents = torch.randn(-(-num // batch), batch, job.networks.latent, generator=random)
+    generated = []
+    for module, weights in _generators(store, job, cells, source.shape):
+        with torch.no_grad():
+            parts = [module(weights[None], part[None])[0] for part in latents]
+        generated.append(torch.cat(parts)[:num])
+    return Samples(real, torch.stack(generated))
+
+
+def bounds_over_sigma(store: Store, job: Job, cells: Sequence[Mapping[str, Any]]) -> list[dict[float, Columns]]:
+    """What the evaluation of a job of training would say of generators at every sigma of its grid.
+
+    Of the same samples that the rows are of, so distances are theirs, and the least bound is their ``bound_best``.
+
+    Args:
+      cells: Rows as of `samples_of`, with ``seed``.
+
+    Returns:
+      For each cell the measured columns by sigma.
+
+    Raises:
+      HarnessError: If the store has no snapshot of a generator (any more).
+    """
+    source = job.problem.source(job.problem.load(), device=torch.device("cpu"))
+    evaluator = Evaluator(source, job.evaluation, store.networks)
+    found = []
+    for cell, (_, weights) in zip(cells, _generators(store, job, cells, source.shape), strict=True):
+        network, seeds = job.networks.with_batch_norm(_batch_norm(job, cell)), [cell["seed"]]
+        players = Players("measure", network, source, seeds=seeds, batch=job.training.batch, families=None)
+        fake = generate(players, weights[None], seeds=seeds, num=len(evaluator.real))[0]
+        found.append(evaluator.pair_with(fake, seed=cell["seed"]).columns(evaluator.sigmas))
+    return found
 
 
 def noisy_density(real: Tensor, points: Tensor, *, sigma: float) -> Tensor:
@@ -79,6 +104,19 @@ def noisy_density(real: Tensor, points: Tensor, *, sigma: float) -> Tensor:
     squares = torch.cdist(points.double(), real.double()).square()
     norm = real.shape[1] * math.log(sigma * math.sqrt(2 * math.pi)) + math.log(len(real))
     return torch.logsumexp(-squares / (2 * sigma**2) - norm, dim=1).exp()
+
+
+def _generators(
+    store: Store, job: Job, cells: Sequence[Mapping[str, Any]], shape: tuple[int, ...]
+) -> Iterator[tuple[StackedModule, Tensor]]:
+    """The module of each cell's generator, and its weights ``[p]``."""
+    files, contents = _files(store, job.name, cells), {}
+    for cell in cells:
+        module = StackedModule.generator(job.networks.with_batch_norm(_batch_norm(job, cell)), shape)
+        name = files[_key(cell)]
+        if name not in contents:
+            contents[name] = decode(module, _content(store, name))
+        yield module, contents[name][_key(cell)]
 
 
 def _key(cell: Mapping[str, Any]) -> SnapshotKey:

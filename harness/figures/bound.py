@@ -9,7 +9,7 @@ import altair as alt
 
 from ..errors import HarnessError
 from ..storage.query import Results
-from . import tables
+from . import samples, tables
 from .axes import log_ticks, ticked
 from .picture import Picture, Row, named
 from .selection import View, left_out_sentence, seeds_sentence, selected
@@ -24,6 +24,8 @@ _LINES: Mapping[str, tuple[str, str, Sequence[float], float]] = {
     "real_w1": ("floor", "#8C8C8C", (1, 2), 1.4),
 }
 METRICS = (*_LINES, "data_diameter")
+_MOST_AGAIN = 4
+_FAR = 30.0  # times the diameter: bounds beyond say nothing that those below do not
 
 
 def bound(results: Results, job: str, *, panels: str | None = None, where: Mapping[str, str] | None = None) -> Picture:
@@ -34,14 +36,10 @@ def bound(results: Results, job: str, *, panels: str | None = None, where: Mappi
     Raises:
       HarnessError: If there are no cells at several sigmas, or names are unknown.
     """
-    protocols = results.query(
-        f"SELECT DISTINCT protocol FROM cells WHERE job = {tables.quoted(job)} AND status = 'completed'"
-    )["protocol"].to_pylist()
-    tables.check_job(results, job)
-    if "probe" not in protocols:
+    if not has_probes(results, job):
         raise HarnessError(
-            f"job '{job}' has no generator with cells at several sigmas: each is trained and measured at its own. "
-            "Draw 'harness figure lines --y bound_best' of it, or the bound of a job of protocol probe"
+            f"job '{job}' has no generator with cells at several sigmas: each is trained and measured at its own; "
+            "'harness figure bound' measures them again"
         )
     view = View("bound_paper", x="sigma", by="none", panels=panels or _panels(results, job), where=where or {})
     found = selected(results, job, view, also=METRICS)
@@ -52,7 +50,7 @@ def bound(results: Results, job: str, *, panels: str | None = None, where: Mappi
     return Picture(
         chart=chart(rows, found.values("sigma"), found.panels, found.values(found.panels), (min(values), max(values))),
         tables={"groups": rows},
-        caption=_caption(job, found.fixed_sentence, rows, left_out_sentence(results, job)),
+        caption=_caption(job, rows, found.fixed_sentence, left_out_sentence(results, job)),
         description=_description(rows, job),
         num_panels=len(found.values(found.panels)),
         legend=[name for name, *_ in _LINES.values()],
@@ -60,14 +58,70 @@ def bound(results: Results, job: str, *, panels: str | None = None, where: Mappi
     )
 
 
+def has_probes(results: Results, job: str) -> bool:
+    """Whether a job's generators were probed at several sigmas."""
+    tables.check_job(results, job)
+    where = f"job = {tables.quoted(job)} AND status = 'completed' AND protocol = 'probe'"
+    return bool(results.query(f"SELECT 1 FROM cells WHERE {where} LIMIT 1").num_rows)
+
+
+def bound_again(results: Results, job: str, *, where: Mapping[str, str] | None = None) -> Picture:
+    """The bound of a job's last generators over the sigmas of its evaluation: a panel a choice of loss and noise.
+
+    Of protocol train, whose rows have the bound at one sigma each: measured again from the snapshots, in seconds a
+    panel, of one seed.
+
+    Raises:
+      HarnessError: If the generators are not in the store, or names are unknown.
+    """
+    from ..evaluation.samples import bounds_over_sigma
+
+    tables.check_job(results, job)
+    spec = samples.job_file(results, job)
+    cells, by, capped = samples.cells_of(results, job, spec.protocol, where or {}, num_rows=_MOST_AGAIN, num_columns=1)
+    rows: list[Row] = [
+        {"choice": samples.choice_name(cell, by), "cell_id": cell["cell_id"], "sigma": sigma, "n": 1}
+        | {name: columns.get(name, cell.get(name)) for name in METRICS}  # the floor is the row's
+        for cell, found in zip(cells, bounds_over_sigma(results.store, spec, cells), strict=True)
+        for sigma, columns in found.items()
+    ]
+    rows = [row for row in rows if row["bound_paper"] is not None]
+    if not rows:
+        raise HarnessError(f"job '{job}' has generators of no finite samples; there is no bound")
+    values = [one for row in rows for name in METRICS if (one := row.get(name)) is not None and one > 0]
+    choices = list(dict.fromkeys(row["choice"] for row in rows))
+    panels = "choice" if len(choices) > 1 else None
+    sigmas = sorted({row["sigma"] for row in rows})
+    limits = (min(values), min(max(values), _FAR * max(row["data_diameter"] for row in rows)))
+    one = f"One generator each, of seed {cells[0]['seed']} at epoch {cells[0]['epoch']}"
+    capped = [text.replace("rows", "panels") for text in capped if "rows" in text]
+    return Picture(
+        chart=chart(rows, sigmas, panels, choices, limits, name="bounds"),
+        tables={"bounds": rows},
+        caption=_caption(job, [], one, *capped),
+        description=_description(rows, job),
+        num_panels=len(choices),
+        legend=[name for name, *_ in _LINES.values()],
+        aspect=0.62 if panels is None else 0.95,
+    )
+
+
 def chart(
-    rows: Sequence[Row], sigmas: Sequence[float], panels: str | None, values: Sequence[Any], limits: tuple[float, float]
+    rows: Sequence[Row],
+    sigmas: Sequence[float],
+    panels: str | None,
+    values: Sequence[Any],
+    limits: tuple[float, float],
+    *,
+    name: str = "groups",
 ) -> Any:
-    """The chart of groups, whose rows are named ``groups``."""
+    """The chart of groups, whose rows are named ``groups``, or of generators that were measured again."""
     there = [name for name in _LINES if any(row.get(name) is not None for row in rows)]
     positive = [sigma for sigma in sigmas if sigma > 0]
     ticks = list(sigmas) if len(sigmas) <= 7 else log_ticks(min(positive), max(positive))
-    scale = alt.Scale(type="symlog", constant=min(positive) / 2, nice=False, padding=3)
+    scale = alt.Scale(type="log", nice=False, padding=3)
+    if min(sigmas) <= 0:
+        scale = alt.Scale(type="symlog", constant=min(positive) / 2, nice=False, padding=3)
     x = alt.X("sigma:Q", scale=scale, title=tables.AXIS_TITLES["sigma"], axis=ticked(ticks, grid=False))
     low, high = limits
     y: dict[str, Any] = {
@@ -107,11 +161,11 @@ def chart(
         vacuous.encode(y=diameter, y2=alt.value(0)),
         edge.encode(y=diameter),
         note.encode(y=diameter, x=alt.value(0)),
-        alt.Chart().mark_line().encode(x=x, y=alt.Y(field="value", **y), tooltip=tooltip, **encodings),
+        alt.Chart().mark_line(clip=True).encode(x=x, y=alt.Y(field="value", **y), tooltip=tooltip, **encodings),
         alt.Chart()
-        .mark_point(filled=True, size=14, opacity=1)
+        .mark_point(filled=True, size=14, opacity=1, clip=True)
         .encode(x=x, y=alt.Y(field="value", **y), tooltip=tooltip, color=encodings["color"]),
-        data=named("groups"),
+        data=named(name),
     )
     whole: Any = layered
     if panels is not None:
@@ -126,14 +180,13 @@ def _panels(results: Results, job: str) -> str:
     return "epoch" if len(tables.orders(results, job)["epoch"]) > 1 else "none"
 
 
-def _caption(job: str, fixed: str, rows: Sequence[Row], left_out: str) -> str:
+def _caption(job: str, rows: Sequence[Row], *more: str) -> str:
     parts = [
         f"Job {job}: the bound 2 sqrt(V) + 2 C sqrt(JSD) on W1 (Theorem 3.3) at each sigma, and its two terms, beside "
         "the exact W1 of the same samples, which it must exceed, and that of other real samples, the floor of any "
-        f"generator; means over {seeds_sentence(rows)}",
+        + ("generator" if not rows else f"generator; means over {seeds_sentence(rows)}"),
         "In the grey region the bound exceeds the diameter of the data, which bounds W1 anyway",
-        fixed,
-        left_out,
+        *more,
     ]
     return ". ".join(part[0].upper() + part[1:] for part in parts if part) + "."
 

@@ -51,8 +51,8 @@ def samples(results: Results, job: str, choice: Choice | None = None) -> Picture
     from ..evaluation.samples import samples_of
 
     tables.check_job(results, job)
-    spec = _job_file(results, job)
-    cells, by, capped = _cells(results, job, spec.protocol, (choice or Choice()).where)
+    spec = job_file(results, job)
+    cells, by, capped = cells_of(results, job, spec.protocol, (choice or Choice()).where)
     shape = spec.problem.info().shape
     is_plane, is_image = tuple(shape) == (2,), len(shape) == 3 and shape[0] in (1, 3)
     if not is_plane and not is_image:
@@ -60,12 +60,12 @@ def samples(results: Results, job: str, choice: Choice | None = None) -> Picture
     num = _POINTS if is_plane else _TILES
     found = samples_of(results.store, spec, cells, num=num, num_real=1000 if is_plane else MAX_ROWS * _TILES)
     epochs = [name_of("epoch", epoch) for epoch in sorted({cell["epoch"] for cell in cells})]
-    choices = list(dict.fromkeys(_choice_name(cell, by) for cell in cells))
+    choices = list(dict.fromkeys(choice_name(cell, by) for cell in cells))
     more = [] if is_plane else [_REAL]
     # the longer side across
     down, across = ("choice", "epoch") if len(choices) <= len(epochs) + len(more) else ("epoch", "choice")
     names = {"epoch": [*epochs, *more], "choice": choices}
-    places = [{"epoch": name_of("epoch", cell["epoch"]), "choice": _choice_name(cell, by)} for cell in cells]
+    places = [{"epoch": name_of("epoch", cell["epoch"]), "choice": choice_name(cell, by)} for cell in cells]
     if is_plane:
         table = _points(places, cells, found.real, found.generated)
         panels = _scatters(_limits(found.real.numpy()))
@@ -100,7 +100,8 @@ def samples(results: Results, job: str, choice: Choice | None = None) -> Picture
 # --- which cells
 
 
-def _job_file(results: Results, job: str) -> Job:
+def job_file(results: Results, job: str) -> Job:
+    """The job as it was computed; refuses one that keeps no generators."""
     text = results.store.place.content(f"{job}/job.yaml")
     found = None if text is None else parse_job(text.decode(), source=f"{results.store.root}/{job}/job.yaml")
     if not isinstance(found, Job):
@@ -111,8 +112,14 @@ def _job_file(results: Results, job: str) -> Job:
     return found
 
 
-def _cells(
-    results: Results, job: str, protocol: str, where: Mapping[str, str]
+def cells_of(
+    results: Results,
+    job: str,
+    protocol: str,
+    where: Mapping[str, str],
+    *,
+    num_rows: int = MAX_ROWS,
+    num_columns: int = MAX_COLUMNS,
 ) -> tuple[list[dict[str, Any]], list[str], list[str]]:
     """One cell a panel, the axes that tell rows apart, and what is left out."""
     orders = tables.orders(results, job)
@@ -122,7 +129,7 @@ def _cells(
     )
     axes = ", ".join(f'"{axis}"' for axis in (*_ROW_AXES, "sigma", "noise", "epoch", "seed"))
     rows = results.query(
-        f"SELECT cell_id, run_id, snapshot, protocol, {axes} FROM cells "
+        f"SELECT cell_id, run_id, snapshot, protocol, real_w1, {axes} FROM cells "
         f"WHERE job = {quoted(job)} AND status = 'completed'{conditions}"
     ).to_pylist()
     if not rows:
@@ -141,22 +148,25 @@ def _cells(
     )
     of_rows, epochs = list(dict.fromkeys(key[0] for key in kept)), sorted({key[1] for key in kept})
     capped = []
-    if len(of_rows) > MAX_ROWS:
-        capped.append(f"the first {MAX_ROWS} of {len(of_rows)} rows are shown (choose others with --where)")
-    shown = set(_spread(epochs, MAX_COLUMNS))
+    if len(of_rows) > num_rows:
+        capped.append(f"the first {num_rows} of {len(of_rows)} rows are shown (choose others with --where)")
+    shown = set(_spread(epochs, num_columns))
     if len(epochs) > len(shown):
         capped.append(f"{len(shown)} of {len(epochs)} epochs are shown")
-    return [panels[key] for key in kept if key[0] in of_rows[:MAX_ROWS] and key[1] in shown], by, capped
+    return [panels[key] for key in kept if key[0] in of_rows[:num_rows] and key[1] in shown], by, capped
 
 
 def _spread(values: Sequence[int], most: int) -> list[int]:
-    """At most so many of them, evenly, with the first and the last."""
+    """At most so many of them, evenly, with the first and the last; of one the last."""
+    if most == 1:
+        return list(values[-1:])
     if len(values) <= most:
         return list(values)
     return [values[round(index * (len(values) - 1) / (most - 1))] for index in range(most)]
 
 
-def _choice_name(cell: Mapping[str, Any], by: Sequence[str]) -> str:
+def choice_name(cell: Mapping[str, Any], by: Sequence[str]) -> str:
+    """What a cell's values of some axes are called, a line each or more."""
     return "\n".join(in_lines(name_of(axis, cell[axis]), 17) for axis in by)
 
 

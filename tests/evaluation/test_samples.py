@@ -11,7 +11,7 @@ from scipy import stats
 
 import harness
 from harness.errors import HarnessError
-from harness.evaluation.samples import noisy_density, samples_of
+from harness.evaluation.samples import bounds_over_sigma, noisy_density, samples_of
 from harness.identity import stream_seed
 from harness.job.job import Job
 from harness.stacking.module import StackedModule
@@ -50,7 +50,7 @@ def test_each_cell_has_the_samples_of_its_own_generator(root: str, job: Job) -> 
     stacked = StackedModule.generator(job.networks, (2,))
     module = job.networks.generator((2,))
     generator = torch.Generator().manual_seed(stream_seed("figure", "latents"))
-    latents = torch.randn(7, 4, generator=generator)
+    latents = torch.randn(1, 32, 4, generator=generator)[0]  # a batch of the training's size
     for cell, samples in zip(cells, found.generated, strict=True):
         content = store.place.content(f"snapshots/{cell['snapshot']}")
         assert content is not None
@@ -59,7 +59,7 @@ def test_each_cell_has_the_samples_of_its_own_generator(root: str, job: Job) -> 
         named = dict(zip(stacked.names, (part.reshape(shape) for part, shape in parts), strict=True))
         module.load_state_dict(named)
         with torch.no_grad():
-            assert torch.allclose(module(latents), samples, atol=1e-5)
+            assert torch.allclose(module(latents)[:7], samples, atol=1e-5)
 
 
 def test_rows_that_name_no_file_are_found_by_their_run(root: str, job: Job) -> None:
@@ -95,3 +95,11 @@ def test_the_noisy_density_is_scipys_mixture() -> None:
         for point in points.numpy()
     ]
     assert noisy_density(real, points, sigma=0.3).tolist() == pytest.approx(expected)
+
+
+def test_bounds_at_other_sigmas_are_of_the_samples_the_rows_are_of(root: str, job: Job) -> None:
+    cells = rows(root)[:2]
+    for cell, found in zip(cells, bounds_over_sigma(Store(root), job, cells), strict=True):
+        assert list(found) == [0.3]
+        assert found[0.3]["w1"] == pytest.approx(cell["w1"], rel=1e-6)
+        assert min(columns["bound_paper"] for columns in found.values()) == pytest.approx(cell["bound_best"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import HarnessError
-from harness.figures.bound import METRICS, bound
+from harness.figures.bound import METRICS, bound, bound_again
 from harness.figures.selection import View
 from harness.figures.spectrum import ADVANTAGE, INDEX, REFERENCES, spectrum
 from harness.storage.query import Results
@@ -52,8 +52,23 @@ def test_a_term_that_is_zero_is_no_point_of_a_log_axis(real: Results) -> None:
 
 
 def test_a_job_of_training_is_told_why_it_has_no_curve(real: Results) -> None:
-    with pytest.raises(HarnessError, match=r"each is trained and measured at its own.*lines --y bound_best"):
+    with pytest.raises(HarnessError, match=r"each is trained and measured at its own.*measures them again"):
         bound(real, "tiny")
+
+
+def test_generators_of_training_are_measured_again_over_the_evaluations_sigmas(real: Results) -> None:
+    picture = bound_again(real, "tiny", where={"loss": "minimax", "seed": "1"})
+    rows = picture.tables["bounds"]
+    expected = real.query(
+        """SELECT cell_id, w1, bound_best, real_w1 FROM cells
+           WHERE job = 'tiny' AND loss = 'minimax' AND seed = 1 AND epoch = 3"""
+    ).to_pylist()
+    assert {row["cell_id"]: (row["w1"], row["bound_paper"], row["real_w1"]) for row in rows} == {
+        row["cell_id"]: (pytest.approx(row["w1"], rel=1e-6), pytest.approx(row["bound_best"]), row["real_w1"])
+        for row in expected
+    }
+    assert "One generator each, of seed 1 at epoch 3." in picture.caption
+    assert_readable(drawn(picture))
 
 
 def test_tails_are_drawn_beside_their_references(real: Results) -> None:
