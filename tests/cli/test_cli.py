@@ -270,7 +270,7 @@ def test_the_commands_proposed_at_the_end_of_a_run_return_rows(finished: Finishe
     job_file, root, _ = finished
     text = run_on_terminal(columns, job_file, root)
     proposed = commands(text)
-    assert [words[0] for words in proposed] == ["query", "compare", "query"]
+    assert [words[0] for words in proposed] == ["query", "compare", "figure"]
     for words in proposed:
         answer = run_here(*words)
         assert answer.returncode == 0, answer.stderr

@@ -85,6 +85,12 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return request.param, folder, fill(job, Store(folder / "results"))
 
 
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command has its name, whatever has started the tests."""
+    monkeypatch.setattr("sys.argv", ["harness"])
+
+
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def of_width(columns: int) -> None:
