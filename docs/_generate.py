@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from harness.cli.app import app
-from harness.cli.catalogue import PARTS
+from harness.cli.printing.catalogue import PARTS
 from harness.job import dirac, job, space, tune
 from harness.job.parts import losses, noise, schedules, settings
 from harness.job.parts.part import Part

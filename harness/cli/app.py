@@ -145,7 +145,7 @@ def run(
         progress=not quiet,
         observer=observe,
     )
-    from .summary import print_summary
+    from .printing.summary import print_summary
 
     where = ("" if executor == "ray" else f" --executor {executor}") + (f" --address {address}" if address else "")
     written = None if no_report else report.kept_report(results, parsed.name, has_changed=outcome.num_computed > 0)
@@ -154,7 +154,7 @@ def run(
 
 
 def _load_what_a_summary_needs() -> None:
-    for name in ("pyarrow.dataset", f"{__package__}.summary", "vl_convert", "harness.report.page"):
+    for name in ("pyarrow.dataset", f"{__package__}.printing.summary", "vl_convert", "harness.report.page"):
         importlib.import_module(name)
 
 
@@ -168,7 +168,7 @@ def plan(
     """Show what a run would do: cells, what they share, what is missing and why, expected time."""
     from ..execution.run import plan as plan_job
     from ..job.reading import load_grid
-    from .plan_report import print_plan
+    from .printing.plan_report import print_plan
 
     print_plan(plan_job(load_grid(job), results=results, retry=parse_statuses(retry)), as_json=json_)
 
@@ -193,7 +193,7 @@ def query(
 ) -> None:
     """Answer an SQL statement from the result store (DuckDB). DESCRIBE cells lists the columns."""
     from ..storage.query import open_results
-    from .rendering import form_of, print_table, to_text, write, write_file
+    from .printing.rendering import form_of, print_table, to_text, write, write_file
 
     if form == "parquet" and output is None:
         raise HarnessError("--format parquet needs --output FILE")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..contrasts.compare import Compared
     from ..job.parts.settings import Collapsed
-    from .rendering import Command
+    from .printing.prose import Command
 
 app = typer.Typer()
 
@@ -58,7 +58,8 @@ def compare(
     from ..contrasts.compare import compared
     from ..contrasts.contrast import row, sentence
     from ..storage.query import open_results
-    from .rendering import say_further, say_prose, to_text, write
+    from .printing.prose import say_further, say_prose
+    from .printing.rendering import to_text, write
 
     answer = compared(
         open_results(results),
@@ -110,7 +111,7 @@ def _left_out(answer: Compared) -> Iterator[str]:
 def _further(jobs: Sequence[str], metrics: Sequence[str], results: str) -> list[Command]:
     """The means and the values of seeds behind the contrasts."""
     from ..storage.records import CELLS
-    from .rendering import store_option
+    from .printing.prose import store_option
 
     names = ", ".join(f"'{name}'" for name in jobs)
     columns = [metric for metric in metrics if metric in CELLS.names]
@@ -129,7 +130,7 @@ def _further(jobs: Sequence[str], metrics: Sequence[str], results: str) -> list[
 
 def _print(table: pa.Table) -> None:
     """What a person compares first; the rest is in --json."""
-    from .rendering import print_fitted
+    from .printing.rendering import print_fitted
 
     axes = ["ours", *(["within"] if any(table["within"].to_pylist()) else []), "metric", "verdict"]
     columns = ["mean_ours", "mean_theirs", "difference", "low", "high", "holm_p", "wilcoxon_p", "pairs"]

@@ -73,8 +73,8 @@ def print_tuned(tuned: Tuned, job: TuneJob, results: str, *, report: Path | str 
     from ..report.findings import findings
     from ..search.finals import verdicts
     from ..storage.query import open_results
-    from .rendering import say_further, say_prose, say_report, store_option
-    from .summary import say_seen
+    from .printing.prose import say_further, say_prose, say_report, store_option
+    from .printing.summary import say_seen
 
     say_prose(
         f"{job.name}: {counted(tuned.num_trials, 'trial')}, {tuned.num_pruned} pruned "
@@ -116,7 +116,7 @@ def print_tuned(tuned: Tuned, job: TuneJob, results: str, *, report: Path | str 
 def _table(rows: Sequence[Mapping[str, Any]], title: str, *, axes: Sequence[str]) -> None:
     import pyarrow as pa
 
-    from .rendering import print_fitted
+    from .printing.rendering import print_fitted
 
     say(title)
     table = pa.Table.from_pylist(list(rows))

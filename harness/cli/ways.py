@@ -97,7 +97,7 @@ def list_(
     results: Results = "results",
 ) -> None:
     """List the jobs of a store, the examples, what a job file can name, or the columns of the tables."""
-    from .catalogue import entries
+    from .printing.catalogue import entries
 
     if kind == "jobs":
         try:
@@ -125,7 +125,7 @@ def show(
     results: Results = "results",
 ) -> None:
     """Show what a job is, how far it is, where its files are, and what to do next."""
-    from .catalogue import portrait
+    from .printing.catalogue import portrait
 
     for line in portrait(job, results=results, width=min(_WIDTH, results_console().width)):
         say(line)
@@ -152,7 +152,7 @@ def schema(
 @app.command()
 def info(json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
     """Show versions and the devices of this machine."""
-    from .catalogue import machine
+    from .printing.catalogue import machine
 
     facts = machine()
     if json_:
@@ -181,8 +181,8 @@ def _write_new(files: Mapping[Path, str]) -> None:
 
 
 def _list_jobs(results: str) -> None:
-    from .catalogue import jobs
-    from .rendering import print_table
+    from .printing.catalogue import jobs
+    from .printing.rendering import print_table
 
     print_table(jobs(results), stack_headers=True, whole=["job"])
 

@@ -107,7 +107,7 @@ def curves(results: Results, job: str, *, where: Mapping[str, Any] | None = None
     rows = results.query(
         f"""SELECT {place}, any_value(c.noise) AS noise, avg(c.sigma) AS sigma, iteration, count(*) AS n, {parts}
             FROM curves u JOIN cells c USING (job, cell_id)
-            WHERE job = {quoted(job)} AND protocol = 'probe'{conditions} GROUP BY {place}, iteration
+            WHERE job = {quoted(job)} AND c.protocol = 'probe'{conditions} GROUP BY {place}, iteration
             ORDER BY {place}, iteration"""
     ).to_pylist()
     return list(rows)

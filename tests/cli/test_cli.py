@@ -266,15 +266,21 @@ def test_the_table_of_a_run_keeps_its_loss_and_sigma_on_any_terminal(finished: F
 
 
 @pytest.mark.parametrize("columns", [50, 160])
-def test_the_commands_proposed_at_the_end_of_a_run_return_rows(finished: Finished, columns: int) -> None:
+def test_the_commands_proposed_at_the_end_of_a_run_return_rows(
+    finished: Finished, columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job_file, root, _ = finished
+    monkeypatch.chdir(tmp_path)
     text = run_on_terminal(columns, job_file, root)
     proposed = commands(text)
     assert [words[0] for words in proposed] == ["query", "compare", "figure"]
     for words in proposed:
         answer = run_here(*words)
         assert answer.returncode == 0, answer.stderr
-        assert len(answer.stdout.splitlines()) > 3, words
+        if words[0] == "figure":
+            assert (tmp_path / "tiny.png").stat().st_size > 1000
+        else:
+            assert len(answer.stdout.splitlines()) > 3, words
     of_training = "SELECT epoch, loss, schedule, avg(w1)" if columns == 160 else "avg(grad_norm)"
     assert of_training in " ".join(proposed[0][1].split())
 

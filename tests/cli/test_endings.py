@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from harness.cli.rendering import say_command, say_prose
-from harness.cli.summary import print_summary
+from harness.cli.printing.prose import say_command, say_prose
+from harness.cli.printing.summary import print_summary
 from harness.cli.tune import print_tuned
 from harness.execution.run import Outcome
 from harness.job.job import Job

@@ -52,7 +52,7 @@ def test_those_of_a_run_that_failed_in_part(folder: Path, train_job: JobMaker) -
     grid = {"loss": ["minimax", "tests.custom:exploding"], "epoch": [1], "sigma": [0], "seed": [0]}
     (folder / JOB).write_text(dump_job(train_job(grid=grid)))
     commands = printed(harness("run", JOB, "--results", RESULTS, "--executor", "serial"))
-    assert [command.split()[1] for command in commands] == ["query", "run", "query", "query", "list"]
+    assert [command.split()[1] for command in commands] == ["query", "run", "query", "figure"]
     for command in commands:
         done = pasted(command)
         # what fails again says so, and did what it was told

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from harness.cli.catalogue import PARTS
+from harness.cli.printing.catalogue import PARTS
 from harness.errors import JobError
 from harness.job.examples import SCHEMA_LINE
 from harness.job.reading import load_job, parse_job

@@ -17,30 +17,30 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from .. import __version__
-from ..errors import HarnessError, JobError, StoreError, counted, suggest
-from ..execution.executors import executor_names
-from ..job.dirac import DiracJob
-from ..job.examples import PREFIX, example_names, example_text, introduction
-from ..job.job import Job
-from ..job.parts.features import FEATURES
-from ..job.parts.metrics import METRICS
-from ..job.parts.networks import NETWORKS
-from ..job.parts.noise import NOISES
-from ..job.parts.optimizers import OPTIMIZERS
-from ..job.parts.part import Part
-from ..job.parts.penalties import PENALTIES
-from ..job.parts.problems import PROBLEMS
-from ..job.parts.schedules import SCHEDULES
-from ..job.reading import load_job, parse_job
-from ..job.space import Range
-from ..job.spec import Spec
-from ..job.strategies import PRUNERS, SAMPLERS
-from ..job.tune import TuneJob
-from ..planning.grid import expand
-from ..storage.query import Results, open_results
-from ..storage.records import STATUSES, VIEWS
-from ..theory.losses import LOSSES
+from ... import __version__
+from ...errors import HarnessError, JobError, StoreError, counted, suggest
+from ...execution.executors import executor_names
+from ...job.dirac import DiracJob
+from ...job.examples import PREFIX, example_names, example_text, introduction
+from ...job.job import Job
+from ...job.parts.features import FEATURES
+from ...job.parts.metrics import METRICS
+from ...job.parts.networks import NETWORKS
+from ...job.parts.noise import NOISES
+from ...job.parts.optimizers import OPTIMIZERS
+from ...job.parts.part import Part
+from ...job.parts.penalties import PENALTIES
+from ...job.parts.problems import PROBLEMS
+from ...job.parts.schedules import SCHEDULES
+from ...job.reading import load_job, parse_job
+from ...job.space import Range
+from ...job.spec import Spec
+from ...job.strategies import PRUNERS, SAMPLERS
+from ...job.tune import TuneJob
+from ...planning.grid import expand
+from ...storage.query import Results, open_results
+from ...storage.records import STATUSES, VIEWS
+from ...theory.losses import LOSSES
 
 PARTS: Mapping[str, Mapping[str, type[Part]]] = {
     "problems": PROBLEMS,

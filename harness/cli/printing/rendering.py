@@ -7,8 +7,6 @@ import io
 import json
 import math
 import re
-import shlex
-import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,20 +21,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import HarnessError
-from .options import UNLIMITED, plain, results_console, say
+from ...errors import HarnessError
+from ..options import UNLIMITED, plain, results_console, say
+from .prose import LONGEST_LINE, say_prose
 
 TextFormat = Literal["json", "csv", "markdown", "latex"]
 Format = Literal["table", "parquet"] | TextFormat
-Command = Sequence[str]
-"""Words of a command, quoted where a shell wants it."""
 
 _FORMS: dict[str, Format] = {".json": "json", ".parquet": "parquet", ".md": "markdown", ".tex": "latex"}
 _GAP = 2  # between columns
-_LONGEST_LINE = 120  # of prose, where the terminal is wider
 _LEAST_TEXT = 12  # a column of text is folded to this width, no further; shorter labels stay as they are
-_INDENT = "  "
-_CONTINUED = " \\"
 _FIRST_METRICS = 3  # a terminal shows so many of a table's, if need be with numbers for labels
 
 
@@ -83,71 +77,6 @@ def write_file(table: pa.Table, path: Path, *, form: Format) -> None:
         path.write_bytes(_encoded(table, form))
     except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a name no file can have
         raise HarnessError(f"--output {path}: {_why_not(path, error)}") from error
-
-
-# --- prose and commands for people
-
-
-def say_prose(text: str) -> None:
-    """Prints a sentence or more, on a terminal in lines of its width that break between words."""
-    console = results_console()
-    if not console.is_terminal:
-        say(text)
-        return
-    width = min(console.width, _LONGEST_LINE)
-    first, *rest = (line.plain.rstrip() for line in Text(plain(text)).wrap(console, width))
-    further = Text(" ".join(rest)).wrap(console, width - len(_INDENT))
-    say("\n".join([first, *(f"{_INDENT}{line.plain.rstrip()}" for line in further if line.plain)]))
-
-
-def say_command(*words: str) -> None:
-    """Prints a command that can be pasted into a shell, on a terminal in lines of its width where it can be broken.
-
-    Args:
-      words: As a shell takes them, quoted where they must be. An SQL statement is one of them, in double quotes.
-    """
-    console = results_console()
-    if not console.is_terminal:
-        say(f"{_INDENT}{' '.join(words)}")
-        return
-    lines = [_INDENT]
-    for number, word in enumerate(words):
-        is_last = number == len(words) - 1
-        room = console.width - (0 if is_last else len(_CONTINUED))
-        if cell_len(f"{lines[-1]} {word}") > room and lines[-1].strip() and not word.startswith('"'):
-            lines[-1] += _CONTINUED
-            lines.append(2 * _INDENT)
-        pieces = _outside_quotes(word) if word.startswith('"') else [word]
-        for piece in pieces:
-            if cell_len(f"{lines[-1]} {piece}") > room and lines[-1].strip():
-                lines.append(2 * _INDENT)  # within double quotes a line may end anywhere
-            lines[-1] += piece if not lines[-1].strip() else f" {piece}"
-    say("\n".join(lines))
-
-
-def say_report(report: Path | str | None) -> None:
-    """Where a report is; nothing if there is none."""
-    if report is not None:
-        say(f"Report:  {report}")
-
-
-def say_further(commands: Sequence[Command]) -> None:
-    """What to look at next."""
-    say("Look further:")
-    for command in commands:
-        say_command(own_name(), *command)
-
-
-def store_option(results: str) -> tuple[str, ...]:
-    """Which store a printed command is to ask; nothing where it would anyway."""
-    return () if results == "results" else ("--results", shlex.quote(results))
-
-
-def own_name() -> str:
-    """How the user can call this command again."""
-    if shutil.which("harness"):
-        return "harness"
-    return "python -m harness" if sys.argv[0].endswith("__main__.py") else shlex.quote(sys.argv[0])
 
 
 # --- tables for people
@@ -202,7 +131,7 @@ def print_fitted(table: pa.Table, *, axes: Sequence[str], importance: Sequence[s
       Names of the columns left out.
     """
     terminal = results_console().width
-    line = min(terminal, _LONGEST_LINE)
+    line = min(terminal, LONGEST_LINE)
     short, legend = with_short_labels(table, axes=axes, importance=importance, width=terminal)
     fitted = fit(short, axes=axes, importance=importance, width=terminal)
     if fitted.constant:
@@ -304,11 +233,6 @@ def listing(items: Iterable[str], *, first: str, width: int) -> str:
 
 
 # --- private
-
-
-def _outside_quotes(sql: str) -> list[str]:
-    """Its words; what is between single quotes stays together."""
-    return re.findall(r"(?:'[^']*'|[^\s'])+", sql)
 
 
 _TEX = {

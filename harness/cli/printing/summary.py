@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..execution.durations import duration
-from ..execution.run import Outcome
-from ..job.dirac import DiracJob
-from ..job.job import Job
-from ..planning.naming import headline
-from ..report.findings import Findings, findings
-from ..storage.query import Results
-from .options import say
-from .rendering import Command, own_name, print_fitted, say_command, say_further, say_prose, say_report, store_option
+from ...execution.durations import duration
+from ...execution.run import Outcome
+from ...job.dirac import DiracJob
+from ...job.job import Job
+from ...planning.naming import headline
+from ...report.findings import Findings, findings
+from ...storage.query import Results
+from ..options import say
+from .prose import Command, own_name, say_command, say_further, say_prose, say_report, store_option
+from .rendering import print_fitted
 
 # what matters first: in pixel space the full bound is vacuous and the sliced one is not
 _ON_IMAGES = ("w1_sliced", "real_w1_sliced", "bound_sliced_best", "real_bound_sliced_best", "w1", "bound_best")
