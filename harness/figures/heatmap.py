@@ -73,7 +73,7 @@ def chart(found: Selected) -> Any:
     layers: list[Any] = [alt.Chart(name="means").mark_rect().encode(**places, color=colour, tooltip=tooltip)]
     if len(columns) * len(rows) <= _MAX_NUMBERS:
         bright = alt.condition(f"{datum(metric)} > {middle!r}", alt.value("#1f2328"), alt.value("#ffffff"))
-        number = alt.Text(field=path(metric), type="quantitative", format=".3~g")
+        number = alt.Text(field=path(metric), type="quantitative", format=".3~g", title=metric_title(metric))
         layers.append(alt.Chart().mark_text(baseline="middle").encode(**places, text=number, color=bright))
     layered = alt.layer(*layers, data=named("groups"))
     if found.panels is None:

@@ -52,7 +52,7 @@ def test_a_term_that_is_zero_is_no_point_of_a_log_axis(real: Results) -> None:
 
 
 def test_a_job_of_training_is_told_why_it_has_no_curve(real: Results) -> None:
-    with pytest.raises(HarnessError, match="each is trained and measured at its own.*measures them again"):
+    with pytest.raises(HarnessError, match=r"each is trained and measured at its own.*measures them again"):
         bound(real, "tiny")
 
 
