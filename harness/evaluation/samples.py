@@ -115,7 +115,7 @@ def _generators(
         module = StackedModule.generator(job.networks.with_batch_norm(_batch_norm(job, cell)), shape)
         name = files[_key(cell)]
         if name not in contents:
-            contents[name] = decode(module, _content(store, name))
+            contents[name] = decode(module, _content(store, job.name, name))
         yield module, contents[name][_key(cell)]
 
 
@@ -137,10 +137,12 @@ def _files(store: Store, job: str, cells: Sequence[Mapping[str, Any]]) -> dict[S
         raise HarnessError(_no_samples(store, job)) from error
 
 
-def _content(store: Store, name: str) -> bytes:
+def _content(store: Store, job: str, name: str) -> bytes:
     content = store.place.content(f"{FOLDER}/{name}")
-    if content is None or hashlib.sha256(content).hexdigest() != name.removesuffix(".safetensors"):
-        raise HarnessError(f"{store.place.path(f'{FOLDER}/{name}')}: is gone or damaged; 'harness run' makes it again")
+    if content is None:
+        raise HarnessError(_no_samples(store, job))
+    if hashlib.sha256(content).hexdigest() != name.removesuffix(".safetensors"):
+        raise HarnessError(f"{store.place.path(f'{FOLDER}/{name}')}: is damaged; 'harness run' makes it again")
     return content
 
 

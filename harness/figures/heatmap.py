@@ -11,10 +11,11 @@ from ..storage.query import Results
 from .picture import Picture, Row, named
 from .selection import Selected, View, left_out_sentence, seeds_sentence, selected
 from .tables import AXIS_TITLES, NUMERIC_AXES, metric_title
-from .words import datum, expression, path
+from .words import datum, expression, in_lines, name_of, path
 
 _DECADES = 30.0
-_ROW = 17  # points
+_ROW, _LINE = 17, 9  # points of a row, and of each further line of its name
+_ROW_NAME, _SHORT = 36, 20  # characters
 _MAX_NUMBERS = 80  # of a panel; more have no room for theirs
 
 
@@ -25,6 +26,7 @@ def heatmap(results: Results, job: str, view: View) -> Picture:
       HarnessError: If a name is unknown, or there is nothing to show.
     """
     found = selected(results, job, view)
+    names = [in_lines(name_of(found.by or "", value), _ROW_NAME) for value in found.values(found.by)]
     return Picture(
         chart=chart(found),
         tables={"groups": found.rows},
@@ -32,7 +34,8 @@ def heatmap(results: Results, job: str, view: View) -> Picture:
         description=_description(found, job),
         num_panels=len(found.values(found.panels)),
         aspect=None,
-        height=_ROW * len(found.values(found.by)),
+        height=(_ROW + _LINE * max(name.count("\n") for name in names)) * len(names),
+        narrow=2 if max(map(len, names)) < _SHORT else 1,
     )
 
 
@@ -41,23 +44,26 @@ def chart(found: Selected) -> Any:
     columns, rows = found.values(found.x), found.values(found.by)
     metric = found.metric
     scale, middle = _scale(found.rows, metric)
+    is_short = len(columns) <= 8 and max(len(name_of(found.x, value)) for value in columns) <= 12
     x = alt.X(
         field=found.x,
         type="ordinal",
         sort=list(columns),
         title=AXIS_TITLES[found.x],
-        axis=_axis(found.x, columns, width=15, labelAngle=0 if len(columns) <= 8 else -40, labelOverlap=False),
+        axis=_axis(
+            found.x, columns, width=15 if is_short else 40, labelAngle=0 if is_short else -35, labelOverlap=False
+        ),
     )
     places: dict[str, Any] = {"x": x}
     if found.by is not None:
-        axis = _axis(found.by, rows, width=34)
+        axis = _axis(found.by, rows, width=_ROW_NAME)
         places["y"] = alt.Y(field=found.by, type="ordinal", sort=list(rows), title=None, axis=axis)
     colour = alt.Color(
         field=path(metric),
         type="quantitative",
         scale=scale,
         title=metric_title(metric),
-        legend=alt.Legend(orient="top", gradientLength=110, gradientThickness=7, titleOrient="left", tickCount=4),
+        legend=alt.Legend(orient="top", gradientLength=90, gradientThickness=7, titleOrient="left", tickCount=4),
     )
     tooltip = [
         *(
@@ -73,7 +79,7 @@ def chart(found: Selected) -> Any:
     layers: list[Any] = [alt.Chart(name="means").mark_rect().encode(**places, color=colour, tooltip=tooltip)]
     if len(columns) * len(rows) <= _MAX_NUMBERS:
         bright = alt.condition(f"{datum(metric)} > {middle!r}", alt.value("#1f2328"), alt.value("#ffffff"))
-        number = alt.Text(field=path(metric), type="quantitative", format=".3~g")
+        number = alt.Text(field=path(metric), type="quantitative", format=".3~g", title=metric_title(metric))
         layers.append(alt.Chart().mark_text(baseline="middle").encode(**places, text=number, color=bright))
     layered = alt.layer(*layers, data=named("groups"))
     if found.panels is None:

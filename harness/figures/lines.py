@@ -14,7 +14,7 @@ from .axes import log_axis, log_ticks, ticked
 from .picture import COLOURS, Picture, Row, colours_of, named, shapes_of
 from .selection import Band, Selected, View, left_out_sentence, seeds_sentence, selected
 from .tables import AXIS_TITLES, NUMERIC_AXES, metric_title
-from .words import datum, expression, name_of, path
+from .words import LEGEND, datum, expression, name_of, path
 
 _DECADES = 30.0  # a metric whose means span more than this factor gets a log axis
 _TENS = 10.0  # likewise what is chosen by hand, such as sigma
@@ -192,7 +192,11 @@ def _legend(axis: str, values: Sequence[Any]) -> alt.Legend | None:
     if len(values) < 2:
         return None
     return alt.Legend(
-        title=None, orient="top", direction="horizontal", labelExpr=expression(axis, values, width=200), symbolOpacity=1
+        title=None,
+        orient="top",
+        direction="horizontal",
+        labelExpr=expression(axis, values, width=LEGEND),
+        symbolOpacity=1,
     )
 
 

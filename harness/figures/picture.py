@@ -14,6 +14,7 @@ from typing import Any, Literal
 import altair as alt
 
 from ..errors import HarnessError
+from .words import LEGEND
 
 Theme = Literal["light", "dark"]
 Width = Literal["single", "double"]
@@ -118,7 +119,7 @@ def sized(picture: Picture, *, width: float, theme: Theme = "light", font_size: 
     spec = picture.spec(theme=theme, font_size=font_size)
     wide = width >= WIDTHS["double"]
     if picture.legend:
-        longest = max(map(len, picture.legend))
+        longest = min(max(map(len, picture.legend)), LEGEND)
         room = int((width - 30) / (0.52 * font_size * longest + 2.5 * font_size))
         spec["config"]["legend"]["columns"] = max(1, min(room, len(picture.legend)))
     if "facet" in spec and "columns" in spec:

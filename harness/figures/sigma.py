@@ -11,7 +11,7 @@ from ..errors import HarnessError, counted
 from ..storage.query import Results
 from .picture import Picture, Row, colours_of, named
 from .tables import check_job, orders, quoted
-from .words import expression, name_of
+from .words import LEGEND, expression, name_of
 
 _NUM_TIMES = 201
 
@@ -68,7 +68,7 @@ def schedules(functions: Mapping[str, Callable[[float], float]]) -> Picture:
 
 def chart(names: Sequence[str], *, x: str, title: str) -> Any:
     """The chart of sigma, a line a schedule; rows are named ``noise`` (of steps) or ``schedules`` (of t)."""
-    label = expression("schedule", names, width=80)
+    label = expression("schedule", names, width=LEGEND)
     legend = alt.Legend(
         title=None,
         orient="top",

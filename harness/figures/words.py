@@ -14,6 +14,8 @@ _CALL = re.compile(r"(\w+)\((.*)\)(.*)")
 _SPECIAL = re.compile(r"([\\.\[\]'\"])")
 LINE = 26
 """Characters of a name before it goes on in the next line."""
+LEGEND = 46
+"""Likewise in a legend or of a row, which a column of a paper has room for."""
 
 
 def name_of(axis: str, value: Any) -> str:

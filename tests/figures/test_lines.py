@@ -76,7 +76,7 @@ def test_a_penalty_that_goes_with_its_loss_does_not_drop_the_loss(store: Store) 
         for seed in (0, 1)
         for epoch in (1, 2)
     ]
-    found = selected(write(store, rows), "job", View(x="epoch", by="loss"))
+    found = selected(write(store, rows), "job", View(x="epoch", by="loss", panels="none"))
     assert {row["loss"] for row in found.rows} == {"minimax", "wasserstein"}
     assert not found.fixed
 
@@ -213,8 +213,8 @@ def test_metrics_with_dots_and_brackets_are_drawn(store: Store) -> None:
     store.write_part("job", "metrics", metrics, part=part)
     found = drawn(lines(Results(store.root), "job", View(name)))
     assert {(point["epochs of training"], point["mean"]) for point in found.said("symbol", "means")} == {
-        ("1", "2.5"),
-        ("2", "2.5"),
+        ("1", "2.5000"),
+        ("2", "2.5000"),
     }
     assert len(found.marks("symbol", "seeds")) == 4
     heat = drawn(heatmap(Results(store.root), "job", View(name)))

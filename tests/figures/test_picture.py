@@ -58,13 +58,10 @@ def ink(content: bytes) -> float:
 @pytest.mark.parametrize("name", DRAWN)
 def test_every_figure_renders_to_every_format(real: Results, tmp_path: Path, name: str) -> None:
     picture = DRAWN[name](real)
-    for width, points in pictures.WIDTHS.items():
-        save(picture, tmp_path / "a.png", width=width)
-        content = (tmp_path / "a.png").read_bytes()
-        assert ink(content) > 0.01
-        assert abs(Image.open(io.BytesIO(content)).width / 3 - points) < 12  # three pixels a point
-    save(picture, tmp_path / "dark.png", theme="dark")
-    assert Image.open(tmp_path / "dark.png").convert("RGB").getpixel((0, 0)) == (20, 23, 28)
+    save(picture, tmp_path / "a.png", width="single")
+    content = (tmp_path / "a.png").read_bytes()
+    assert ink(content) > 0.01
+    assert abs(Image.open(io.BytesIO(content)).width / 3 - pictures.WIDTHS["single"]) < 12  # three pixels a point
     save(picture, tmp_path / "a.svg")
     assert (tmp_path / "a.svg").read_text().count("<path") > 3
     save(picture, tmp_path / "a.pdf")
@@ -72,6 +69,14 @@ def test_every_figure_renders_to_every_format(real: Results, tmp_path: Path, nam
     assert picture.caption.startswith("Job ")
     assert picture.caption.endswith(".")
     assert len(picture.description) > 20
+
+
+@pytest.mark.parametrize("name", ["lines", "compare", "probes1"])
+def test_a_picture_is_as_wide_as_two_columns_and_dark_if_asked(real: Results, tmp_path: Path, name: str) -> None:
+    save(DRAWN[name](real), tmp_path / "dark.png", theme="dark")
+    image = Image.open(tmp_path / "dark.png").convert("RGB")
+    assert abs(image.width / 3 - pictures.WIDTHS["double"]) < 12
+    assert image.getpixel((0, 0)) == (20, 23, 28)
 
 
 def fonts(path: Path) -> set[tuple[str, str]]:
