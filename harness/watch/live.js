@@ -54,7 +54,7 @@
     show(bar, run.share !== null);
     if (run.share !== null) { bar.value = run.share; bar.title = `${Math.round(100 * run.share)} % of the work`; }
     bar.setAttribute("aria-label", `Work of ${run.job} that is done`);
-    set(one(".cells", section), run.num_total === null ? "" : `${run.num_done} of ${run.num_total} done` +
+    set(one(".cells", section), run.num_total === null ? "" : `${run.num_done} of ${counted(run.num_total, run.noun)}` +
       (run.num_failed ? `, ${counted(run.num_failed, "failure")}` : ""));
     one(".facts", section).replaceChildren(...run.facts.map(([name, value]) => {
       const fact = document.createElement("div");
@@ -133,7 +133,7 @@
       if (!answer.ok) throw new Error((await answer.text()).trim());
       const state = await answer.json();
       seenAt = new Date();
-      problem(state.problem ? `${state.problem} It is tried again; what is shown is what was read last.` : "");
+      problem(state.problem ? `${state.problem.replace(/[.\s]+$/, "")}. It is tried again; what is shown is what was read last.` : "");
       for (const run of state.jobs || []) showRun(run);
       say(state.jobs || []);
       set(one(".cost"), state.reading);
