@@ -50,9 +50,11 @@ def test_rows_appear_and_a_killed_run_is_said_to_be(
         with chromium() as browser:
             tab = Tab(browser)
             page = tab.open(url)
+            page.set_default_timeout(120_000)  # a report is read a quarter of the time at most, however long that takes
             page.wait_for_function(f"({COUNT})() > 0")
             assert page.inner_text("#live .standing") == "running"
             assert str(run.pid) in page.inner_text("#live .packs")
+            page.focus("select[name=metric]")  # where a reader's choice leaves it
             page.select_option("select[name=metric]", index=2)
             chosen = page.input_value("select[name=metric]")
             first = page.evaluate(COUNT)
