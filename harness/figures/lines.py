@@ -100,9 +100,11 @@ def is_line(found: Selected) -> bool:
 
 
 def _shows_seeds(found: Selected) -> bool:
-    """Whether cells are small points of their own: where groups have few, and more than one."""
+    """Whether cells are small points of their own: where all groups have few, and some more than one."""
     values = f"{found.metric}_values"
-    return any(values in row and (row["n"] > 1 or found.x == "seed") for row in found.rows)
+    if not all(values in row for row in found.rows):  # a group without them would take its mean away, too
+        return False
+    return any(row["n"] > 1 or found.x == "seed" for row in found.rows)
 
 
 def ends(found: Selected, band: Band) -> dict[str, str]:
@@ -249,7 +251,7 @@ def _caption(found: Selected, job: str, band: Band, left_out: str) -> str:
         how = f"{'lines' if has_lines else 'points'} are means over {seeds}"
         if band != "none":
             how += f", {'bands' if has_lines else 'bars'} {_BANDS[band]}"
-        if any(f"{found.metric}_values" in row for row in found.rows):
+        if _shows_seeds(found):
             how += ", small points the seeds"
     parts = [f"Job {job}: {what}; {how}", found.fixed_sentence, *found.capped, left_out]
     return ". ".join(part[0].upper() + part[1:] for part in parts if part) + "."

@@ -1,7 +1,7 @@
 // The live part of the page: asks the server where the runs are, and swaps the report when there is a new one.
 (() => {
   "use strict";
-  const SHOWN_MS = 1000, HIDDEN_MS = 15000, PATIENCE_MS = 20000;
+  const SHOWN_MS = 1000, HIDDEN_MS = 15000, PATIENCE_MS = 20000, TOUCHED_MS = 4000;
   const live = document.getElementById("live");
   const one = (selector, of = live) => of.querySelector(selector);
   const isList = live.dataset.list === "1";
@@ -14,6 +14,7 @@
   let said = "";
   let timer = 0;
   let isBusy = false;
+  let touched = -Infinity;  // when the reader last did something in the report
 
   const set = (element, text) => { if (element.textContent !== text) element.textContent = text; };
   const show = (element, is) => { element.hidden = !is; };
@@ -54,7 +55,7 @@
     show(bar, run.share !== null);
     if (run.share !== null) { bar.value = run.share; bar.title = `${Math.round(100 * run.share)} % of the work`; }
     bar.setAttribute("aria-label", `Work of ${run.job} that is done`);
-    set(one(".cells", section), run.num_total === null ? "" : `${run.num_done} of ${run.num_total} done` +
+    set(one(".cells", section), run.num_total === null ? "" : `${run.num_done} of ${counted(run.num_total, run.noun)}` +
       (run.num_failed ? `, ${counted(run.num_failed, "failure")}` : ""));
     one(".facts", section).replaceChildren(...run.facts.map(([name, value]) => {
       const fact = document.createElement("div");
@@ -94,12 +95,13 @@
 
   // --- the report
 
-  // what would be lost under the reader's hands
+  // what would be lost under the reader's hands: an open choice, a text half written, a selection to be copied
   function isInUse() {
     const report = document.getElementById("report");
     const active = document.activeElement, selection = getSelection();
-    const types = active && report.contains(active) && ["INPUT", "SELECT", "TEXTAREA"].includes(active.tagName);
-    return types || (selection && !selection.isCollapsed && report.contains(selection.anchorNode));
+    const isWriting = active && report.contains(active) && active.matches("input, textarea") && active.value !== "";
+    const isSelecting = selection && !selection.isCollapsed && report.contains(selection.anchorNode);
+    return performance.now() - touched < TOUCHED_MS || isWriting || isSelecting;
   }
 
   async function swap() {
@@ -117,9 +119,9 @@
   async function follow(newest) {
     if (newest === null || newest === version) return;
     waiting = newest;
-    show(one(".fresh"), isHeld);
-    if (isHeld || (version !== "" && isInUse())) return;
-    await swap();
+    const waits = isHeld || (version !== "" && isInUse());
+    show(one(".fresh"), waits);
+    if (!waits) await swap();
   }
 
   // --- life
@@ -133,7 +135,7 @@
       if (!answer.ok) throw new Error((await answer.text()).trim());
       const state = await answer.json();
       seenAt = new Date();
-      problem(state.problem ? `${state.problem} It is tried again; what is shown is what was read last.` : "");
+      problem(state.problem ? `${state.problem.replace(/[.\s]+$/, "")}. It is tried again; what is shown is what was read last.` : "");
       for (const run of state.jobs || []) showRun(run);
       say(state.jobs || []);
       set(one(".cost"), state.reading);
@@ -154,7 +156,9 @@
     poll();
   });
   one(".fresh").addEventListener("click", () => { if (waiting) swap().catch(poll); });
-  addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
+  for (const kind of ["pointerdown", "keydown", "input"])
+    document.addEventListener(kind, (event) => { if (event.target.closest?.("#report")) touched = performance.now(); });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
   live.classList.toggle("list", isList);
   addEventListener("DOMContentLoaded", poll);
 })();

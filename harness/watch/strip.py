@@ -25,6 +25,7 @@ class Strip:
       sentence: That in words.
       again: The command that goes on with it; empty where there is none to say.
       num_done, num_total: Cells with a row, and of the job; trials of a search. None where that is not known.
+      noun: What these are.
       share: Of the work, in [0, 1]; None where that is not known.
       facts: Names and values.
       packs: Under way: ``what``, ``where``, ``since``, ``heard``, and whether it ``is_silent``.
@@ -40,6 +41,7 @@ class Strip:
     num_done: int | None
     num_total: int | None
     share: float | None
+    noun: str = "cell"
     facts: tuple[tuple[str, str], ...] = ()
     packs: tuple[Mapping[str, Any], ...] = ()
     num_packs: int = 0
@@ -74,15 +76,17 @@ def strip(job: str, seen: Seen | None, *, num_rows: int | None, again: str, now:
         # the store knows better, of a run that is gone; but it has all cells of a search, whose phase this may be
         is_counted = num_rows is not None and seen.standing != "running" and not state["phase"]
         num_done, num_total = num_rows if is_counted else state["ended"], state["cells"]
+    noun = "cell" if search is None else "trial"
     is_whole = num_done == num_total and seen.standing != "running"
     common = {
         "job": job,
         "standing": seen.standing,
-        "sentence": _sentence(seen, num_done, num_total, now, noun="trial" if search is not None else "cell"),
+        "sentence": _sentence(seen, num_done, num_total, now, noun=noun),
         "again": again,
         "num_done": num_done,
         "num_total": num_total,
         "share": 1.0 if is_whole else min(1.0, max(0.0, float(state["share_of_work"]))),
+        "noun": noun,
         "failures": tuple(
             {name: str(found[name]) for name in ("cell", "status", "error")} for found in state["failures"]
         ),
@@ -104,7 +108,7 @@ def strip(job: str, seen: Seen | None, *, num_rows: int | None, again: str, now:
             "heard": since(pack["heard_at"]),
             "is_silent": bool(pack["is_silent"]),
         }
-        for pack in state["packs"]
+        for pack in sorted(state["packs"], key=_row)
     )
     return Strip(**common, facts=(*_pace(state, seen), *_found(state)), packs=packs, num_packs=int(state["num_packs"]))
 
@@ -129,7 +133,7 @@ def _sentence(seen: Seen, num_done: int | None, num_total: int | None, now: date
         return f"The run ended at {at}{took}, {there}{failed}."
     if not state:
         return f"The run has begun at {_moment(live.started, now)}: its workers start."
-    phase = f", {state['phase']}" if state["phase"] else ""
+    phase = f": {state['phase']}" if state["phase"] else ""
     if state["awaited"]:
         return f"The run waits for {state['awaited']}{phase}."
     return f"The run is at work{phase}."
@@ -164,6 +168,11 @@ def _found(state: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         for name, found in extremes
         if found is not None and found["value"] is not None
     )
+
+
+def _row(pack: Mapping[str, Any]) -> tuple[bool, str, int]:
+    """Silent packs first, then by where they are: a worker keeps its row from one pack to the next."""
+    return not pack["is_silent"], str(pack["host"] or ""), int(pack["pid"] or 0)
 
 
 def _where(pack: Mapping[str, Any]) -> str:

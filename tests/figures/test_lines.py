@@ -60,6 +60,19 @@ def test_seeds_are_small_points_in_their_own_panels_alone(real: Results) -> None
     assert {point["seed"] for point in points} == {"0", "1"}
 
 
+def test_where_some_groups_have_many_seeds_the_means_of_all_are_shown(store: Store) -> None:
+    numbers = {"minimax": 12, "hinge": 3}  # as in a job that is half done
+    rows = [
+        cell(seed, loss=loss, epoch=epoch, w1=1.0 + seed)
+        for loss, number in numbers.items()
+        for epoch in (1, 3)
+        for seed in range(number)
+    ]
+    picture = lines(write(store, rows), "job", View("w1", x="epoch", by="loss", panels="none"))
+    assert {float(one["mean"]) for one in drawn(picture).said("symbol", "means")} == {6.5, 2.0}
+    assert "small points" not in picture.caption
+
+
 def test_a_name_that_varies_and_is_not_shown_is_the_first_and_said(real: Results) -> None:
     picture = lines(real, "tiny", View(x="epoch", by="none", panels="schedule"))
     assert {row["loss"] for row in picture.tables["groups"]} == {"minimax"}

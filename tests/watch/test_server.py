@@ -72,11 +72,13 @@ def served(
     server = Server(host, 0, access=access, site=site)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-    assert site.close(seconds=20)
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        assert site.close(seconds=20)
 
 
 class Reply:

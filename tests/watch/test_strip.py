@@ -160,9 +160,22 @@ def test_a_run_that_has_not_begun_has_no_numbers(standing: Standing, sentence: s
     assert (found.sentence, found.num_done, found.num_total, found.share) == (sentence, 4, None, None)
 
 
+def test_silent_packs_come_first_and_a_worker_keeps_its_row() -> None:
+    packs = [{**PACK, "pid": pid, "is_silent": pid == 9} for pid in (8, 9, 7)]
+    for told in (packs, packs[::-1]):
+        assert [pack["where"] for pack in of(seen(packs=told)).packs] == [
+            f"process {pid} on node7, cpu" for pid in (9, 7, 8)
+        ]
+
+
 def test_of_a_search_trials_are_counted() -> None:
     found = of(seen(search=SEARCH, phase="trials", cells=0, ended=0), num_rows=99)
-    assert (found.num_done, found.num_total, found.sentence) == (12, 40, "The run is at work, trials.")
+    assert (found.num_done, found.num_total, found.noun, found.sentence) == (
+        12,
+        40,
+        "trial",
+        "The run is at work: trials.",
+    )
     assert dict(found.facts)["best so far"] == "bound_best 0.5, trial 7: linear"
     assert dict(found.facts)["pruned"] == "3 of 12 trials"
     killed = of(seen("killed", search=SEARCH, phase="trials", cells=0, ended=0), num_rows=99)
