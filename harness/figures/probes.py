@@ -79,6 +79,8 @@ def probes(results: Results, job: str, which: Which, selection: Selection | None
     loss, panels, what = _PANELS[which]
     chosen = _chosen(results, job, selection, loss)
     rows = curves(results, job, where=chosen)
+    if not rows:
+        raise HarnessError(f"job '{job}' has no curves of its probes in {results.store.root}")
     values = list(dict.fromkeys(row[selection.by] for row in rows))
     others = [name_of(axis, value) for axis, value in chosen.items() if axis in AXES]
     return Picture(

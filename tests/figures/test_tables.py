@@ -39,7 +39,7 @@ def test_a_metric_of_the_job_is_a_column_like_the_others(real: Results) -> None:
     assert "modes" in tables.metric_names(real, "tiny")
     found = {tuple(row[axis] for axis in tables.PLACE): row["modes"] for row in tables.groups(real, "tiny", ["modes"])}
     rows = real.query(
-        f"""SELECT {", ".join(tables.PLACE)}, avg(value) AS modes FROM cells JOIN metrics USING (job, cell_id)
+        f"""SELECT {", ".join(tables.PLACE)}, avg(value) AS modes FROM metrics
             WHERE job = 'tiny' AND name = 'modes' GROUP BY {", ".join(tables.PLACE)}"""
     ).to_pylist()
     assert found == {tuple(row[axis] for axis in tables.PLACE): pytest.approx(row["modes"]) for row in rows}
