@@ -27,7 +27,7 @@ _MAX_VALUES = 25_000  # numbers in the page: groups times metrics
 _BY = ("loss", "penalty", "batch_norm", "discriminator_steps", "learning_rate", "updates", "schedule")
 
 _SINGLE = "Each point is one cell."
-_INTERVALS = "95 % t intervals of the mean, small points the seeds."
+_INTERVALS = "95 % t intervals of the mean"
 
 Row = dict[str, Any]
 
@@ -172,6 +172,7 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
     """A metric over training, against the noise (or what else there is several of), and as a map."""
     shown = []
     is_single = all(row["n"] == 1 for row in groups)
+    seeds = ", small points the seeds" if any("seeds" in row for row in groups) else ""
     further = [axis for axis in (view.by, view.panels, *view.further) if axis is not None]
     if len(view.epochs) > 1:
         specs = {name: _lines(groups, view, name, x="epoch", by=view.by, panels=view.panels) for name in metrics}
@@ -179,7 +180,7 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
             Shown(
                 "over-epochs",
                 "Over training",
-                _SINGLE if is_single else f"Lines are means over seeds, bands {_INTERVALS}",
+                _SINGLE if is_single else f"Lines are means over seeds, bands {_INTERVALS}{seeds}.",
                 _what(view.by, view.panels, "epochs of training"),
                 specs,
                 further,
@@ -196,10 +197,11 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
             Shown(
                 f"by-{x}",
                 f"By {words(x)}",
-                _SINGLE if is_single else f"Points are means over seeds at the chosen epoch, bars {_INTERVALS}",
+                _SINGLE if is_single else f"Points are means over seeds at the chosen epoch, bars {_INTERVALS}{seeds}.",
                 _what(by, panels, AXIS_TITLES[x]),
                 specs,
                 [*further, "epoch"],
+                height=len(view.axes[x]) * (10 + 7 * (len(view.axes[by]) if by else 1)),
                 is_wide=len(view.axes[x]) > 5,
             )
         )
@@ -216,6 +218,7 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
                     _what(by, panels, AXIS_TITLES[x]),
                     specs,
                     [*further, "epoch"],
+                    height=max(3, len(view.axes[by])) * 20,
                 )
             )
     return shown

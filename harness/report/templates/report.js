@@ -74,6 +74,28 @@
     return sized(spec, Math.max(120, Math.floor(width - AXIS - 8)));
   }
 
+  // how many names a legend has side by side, by the longest of them
+  function legendColumns(spec, width) {
+    let longest = 0;
+    const look = (node) => {
+      if (node === null || typeof node !== "object") return;
+      const names = node.legend?.labelExpr?.match(/^\[.*?\](?=\[)/)?.[0];
+      if (names) for (const name of JSON.parse(names)) longest = Math.max(longest, ...String(name).split("\n").map((line) => line.length));
+      Object.values(node).forEach(look);
+    };
+    look(spec);
+    return longest ? Math.max(1, Math.floor((width - AXIS) / (6.5 * longest + 34))) : undefined;
+  }
+
+  // a picture without panels, axes and all in a width
+  const isSingle = (spec) => !spec.facet && !spec.hconcat && !spec.vconcat && !spec.concat;
+  const fitted = (spec, width, {aspect, height}) => ({
+    ...spec,
+    width: width - 8,
+    height: height ? 1.5 * height : Math.min(330, Math.round(width * (aspect || 0.6))),
+    autosize: {type: "fit-x", contains: "padding"},
+  });
+
   function draw(job, picture) {
     const chosen = choices(job.form);
     const spec = picture.specs[chosen.metric] || picture.specs[Object.keys(picture.specs)[0]];
@@ -82,10 +104,14 @@
       rows[name] = all.filter((row) => isChosen(row, job, chosen, picture.follows));
     const place = picture.figure.querySelector(".chart");
     const width = place.clientWidth;
-    const whole = width < 60 ? spec : laidOut(withRows(spec, rows), width, picture);
+    const filled = withRows(spec, rows);
+    const whole = width < 60 ? spec : isSingle(filled) ? fitted(filled, width, picture) : laidOut(filled, width, picture);
     const marks = Math.max(0, ...Object.values(rows).map((some) => some.length));
     const turn = (picture.turn = (picture.turn || 0) + 1);
-    return vegaEmbed(place, {...whole, config: data.themes[shade()]}, {
+    const theme_ = data.themes[shade()];
+    const columns = legendColumns(whole, width);
+    const config = columns ? {...theme_, legend: {...theme_.legend, columns}} : theme_;
+    return vegaEmbed(place, {...whole, config}, {
       actions: {export: true, source: false, compiled: false, editor: false},
       renderer: marks > 4000 ? "canvas" : "svg",
       downloadFileName: `${job.name}-${picture.name}`,
