@@ -95,3 +95,11 @@ def test_it_has_a_way_in_and_something_to_run(installed: Installed) -> None:
     assert "12 completed" in installed.harness("run", "example:own", "--executor", "serial", "-q", "--results", "other")
     assert "12 completed" in installed.harness("show", "own", "--results", "other")
     assert sorted(path.name for path in installed.folder.iterdir() if path.suffix) == ["mine.yaml", "mine_parts.py"]
+    (kept,) = installed.folder.glob("results/*/report.html")  # with which the run has ended
+    name = kept.parent.name
+    installed.harness("report", name, "-o", "again.html")
+    for page in (kept, installed.folder / "again.html"):
+        assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    for figure in ("samples", "lines"):
+        assert f"Job {name}:" in installed.harness("figure", figure, "--job", name, "-o", f"{figure}.png")
+        assert (installed.folder / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
