@@ -62,10 +62,11 @@ class JobReport:
 
 def job_report(results: Results, name: str) -> JobReport:
     """Reads what the store has of a job."""
+    said = findings(results, name)  # of a search it looks at the job that confirms it too
+    results = results.of_job(name)
     text = content.job_file(results, name)
     job = _parsed(text)
     by_status = content.statuses(results, name)
-    said = findings(results, name)
     axes, table, metrics = _cells(results, name, job) if by_status and not isinstance(job, TuneJob) else ({}, None, ())
     if isinstance(job, TuneJob):
         table = content.trials(results, name)
