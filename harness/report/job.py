@@ -124,7 +124,7 @@ def _metrics(table: Table, *, of_discriminators: bool) -> list[str]:
         known.sort(key=lambda name: "sliced" not in name)
     if of_discriminators:
         known.sort(key=lambda name: name not in _OF_DISCRIMINATORS)
-    return [*known, *own]
+    return [*known[:_MAX_METRICS], *own]
 
 
 def _is_vacuous(row: Mapping[str, Any]) -> bool:
@@ -175,6 +175,8 @@ _FIGURES: Mapping[Which, str] = {
     2: "the generator's gradient under log(1 - D)",
     3: "the generator's gradient under -log D",
 }
+_MAX_METRICS = 10
+"""Of the harness's own in the pictures of a page, each of which has a specification for each; the table has all."""
 _OF_DISCRIMINATORS = ("jsd_mixture", "jsd_discriminator", "accuracy", "d_loss", "grad_norm", "bound_paper")
 _KNOWN = (
     *("w1", "w1_sliced", "bound_best", "bound_sliced_best", "w1_minus_floor", "w1_sliced_minus_floor"),
