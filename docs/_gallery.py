@@ -82,7 +82,17 @@ def main() -> None:
             sys.stdout.write(f"{name}: no results here; harness run or harness tune jobs/{name}.yaml\n")
             continue
         report = FOLDER / f"{name}.html"
-        command = [sys.executable, "-m", "harness", "report", name, "--results", str(store.relative_to(ROOT)), "-o", str(report)]
+        command = [
+            sys.executable,
+            "-m",
+            "harness",
+            "report",
+            name,
+            "--results",
+            str(store.relative_to(ROOT)),
+            "-o",
+            str(report),
+        ]
         subprocess.run(command, check=True, cwd=ROOT)
     if CHROMIUM.exists():
         _photograph([FOLDER / f"{name}.html" for name in JOBS])

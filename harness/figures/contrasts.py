@@ -47,19 +47,23 @@ def contrasts(
     answer = compared(results, job, other, by=by, metrics=metrics, against=against, epoch=epoch)
     sides = " and ".join(part for part in (job, other) if part is not None)
     left_out = sum(map(len, answer.left_out.values()))
-    return picture_of(answer.contrasts, sides, num_left_out=left_out)
+    return picture_of(answer.contrasts, sides, num_left_out=left_out, is_one_question=True)
 
 
-def picture_of(found: Sequence[Contrast], sides: str, *, num_left_out: int = 0) -> Picture:
+def picture_of(
+    found: Sequence[Contrast], sides: str, *, num_left_out: int = 0, is_one_question: bool = False
+) -> Picture:
     """The picture of contrasts that are there already.
 
     Args:
       found: At least one; of several questions where they are against several values.
       sides: What they are of, for a person.
       num_left_out: Combinations that had no counterpart.
+      is_one_question: Whether all of them were corrected together.
     """
     shown = found[:MAX_CONTRASTS]
     rows = rows_of(shown)
+    corrected = counted(len(found), "contrast") if is_one_question else "all those of a question"
     names = list(dict.fromkeys(one["contrast"] for one in rows))
     there = list(dict.fromkeys(one["metric"] for one in rows))
     against = f" against {shown[0].theirs}" if len({one.theirs for one in shown}) == 1 else ""
@@ -68,7 +72,7 @@ def picture_of(found: Sequence[Contrast], sides: str, *, num_left_out: int = 0) 
     unpaired = "" if all(one.is_paired for one in shown) else ", or where seeds are not the same of all"
     caption = (
         f"Job {sides}: difference of the means{against}, of {paired} of seeds{unpaired}. Bars are t "
-        f"intervals corrected for {_number(found)} (Holm, 5 %), which exclude 0 at a verdict: a "
+        f"intervals corrected for {corrected} (Holm, 5 %), which exclude 0 at a verdict: a "
         "triangle; discs are undecided."
     )
     if len(found) > len(shown):
@@ -101,11 +105,6 @@ def rows_of(found: Sequence[Contrast]) -> list[dict[str, Any]]:
         known = {key: _finite(value) for key, value in row(one).items()}
         rows.append({**known, "contrast": within, "sentence": sentence(one)})
     return rows
-
-
-def _number(found: Sequence[Contrast]) -> str:
-    several = len({one.theirs for one in found}) > 1
-    return "all those of a question" if several else counted(len(found), "contrast")
 
 
 def chart(names: Sequence[str], metrics: Sequence[str], rows: Sequence[dict[str, Any]]) -> Any:

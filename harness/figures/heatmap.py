@@ -104,8 +104,8 @@ def _scale(rows: Sequence[Row], metric: str) -> tuple[alt.Scale, float]:
     means = [row[metric] for row in rows]
     low, high = min(means), max(means)
     if low > 0 and high > _DECADES * low:
-        return alt.Scale(scheme="viridis", type="log"), float(low * (high / low) ** 0.6)
-    return alt.Scale(scheme="viridis", domain=[low, high] if high > low else [low, low + 1]), low + 0.6 * (high - low)
+        return alt.Scale(scheme="viridis", type="log"), float(low * (high / low) ** 0.5)
+    return alt.Scale(scheme="viridis", domain=[low, high] if high > low else [low, low + 1]), low + 0.5 * (high - low)
 
 
 def _caption(found: Selected, job: str, left_out: str) -> str:

@@ -25,6 +25,7 @@ from .names import words
 MAX_ROWS = 1_000
 """Rows of cells in a report; of larger jobs it has those that failed first, and a sample of the others."""
 MAX_CONTRASTS = 60
+MAX_FAILURES = 20
 
 ALL = ""
 """Key of the option that chooses every value of an axis."""
@@ -104,7 +105,7 @@ class Table:
             return ""
         return (
             f"The job has {self.total:,} {self.title.lower()}: the table has {len(self.rows):,} of them, those that "
-            "did not complete first and a sample of the others; pictures are of all."
+            "did not complete first and a sample of the others."
         )
 
 
@@ -130,7 +131,8 @@ def failures(results: Results, job: str) -> list[Failure]:
     found = results.query(
         f"""SELECT count(*) AS cells, status, any_value(error) AS error, min(cell_id) AS cell_id
             FROM cells WHERE job = {quoted(job)} AND status <> 'completed'
-            GROUP BY status, regexp_extract(rtrim(error, chr(10)), '[^\\n]*$') ORDER BY cells DESC, status LIMIT 20"""
+            GROUP BY status, regexp_extract(rtrim(error, chr(10)), '[^\\n]*$')
+            ORDER BY cells DESC, status LIMIT {MAX_FAILURES}"""
     ).to_pylist()
     return [
         Failure(
@@ -163,7 +165,13 @@ def cells(results: Results, job: str, *, varying: Sequence[str]) -> Table:
     metrics = sorted({name for values in own.values() for name in values})
     order = [name for name in (*varying, "seed", "epoch") if name in columns]
     rows = sorted(
-        ({**{name: _plain(value) for name, value in row.items()}, **own.get(row["cell_id"], {})} for row in rows),
+        (
+            {
+                **{name: value if name in _AXES else _plain(value) for name, value in row.items()},
+                **own.get(row["cell_id"], {}),
+            }
+            for row in rows
+        ),
         key=lambda row: [(row[name] is None, row[name]) for name in order],
     )
     details = [*columns, *metrics, "error"]
@@ -195,14 +203,14 @@ def trials(results: Results, job: str) -> Table:
 def varying_axes(results: Results, job: str) -> dict[str, list[Any]]:
     """The axes that tell groups of cells apart, with their values in the order of the job file.
 
-    One that follows from those before it, as a loss may come with a penalty of its own, is left out.
+    One that follows from those before it, as a loss may come with a penalty of its own, is left out; epochs never are.
     """
     places = results.query(f"SELECT DISTINCT {', '.join(_AXES)} FROM cells WHERE job = {quoted(job)}").to_pylist()
     kept: list[str] = []
     for axis in _AXES:
-        if len({tuple(row[name] for name in (*kept, axis)) for row in places}) > max(
-            1, len({tuple(row[name] for name in kept) for row in places})
-        ):
+        known = len({tuple(row[name] for name in kept) for row in places})
+        is_further = len({tuple(row[name] for name in (*kept, axis)) for row in places}) > max(1, known)
+        if is_further or (axis == "epoch" and len({row[axis] for row in places}) > 1):
             kept.append(axis)
     ordered = orders(results, job)
     found = {}

@@ -123,7 +123,7 @@ def _metrics(table: Table, *, of_discriminators: bool) -> list[str]:
     if 2 * sum(map(_is_vacuous, table.rows)) > len(table.rows) and "w1_sliced" in there:  # as on images
         known.sort(key=lambda name: "sliced" not in name)
     if of_discriminators:
-        known.sort(key=lambda name: name not in _OF_DISCRIMINATORS)
+        known.sort(key=lambda name: _OF_DISCRIMINATORS.index(name) if name in _OF_DISCRIMINATORS else len(known))
     return [*known[:_MAX_METRICS], *own]
 
 
@@ -177,7 +177,7 @@ _FIGURES: Mapping[Which, str] = {
 }
 _MAX_METRICS = 10
 """Of the harness's own in the pictures of a page, each of which has a specification for each; the table has all."""
-_OF_DISCRIMINATORS = ("jsd_mixture", "jsd_discriminator", "accuracy", "d_loss", "grad_norm", "bound_paper")
+_OF_DISCRIMINATORS = ("accuracy", "grad_norm", "jsd_discriminator", "jsd_mixture", "d_loss", "bound_paper")
 _KNOWN = (
     *("w1", "w1_sliced", "bound_best", "bound_sliced_best", "w1_minus_floor", "w1_sliced_minus_floor"),
     *("jsd_mixture", "tv", "bound_paper", "bound_sliced", "jsd_discriminator", "accuracy", "d_loss"),

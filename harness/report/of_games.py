@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..errors import counted
 from ..planning.naming import brief
 from .sentences import Finding, Findings, failures
@@ -56,7 +58,6 @@ def _whatever_the_updates(subject: Subject) -> list[Finding]:
     keys = [name for name in _GAMES if name != "updates"]
     rows = subject.ask(
         f"""SELECT {", ".join(keys)}, count(*) AS games, count(*) FILTER (verdict = 'converges') AS converging""",
-        where="verdict IS NOT NULL",
         rest=f"GROUP BY ALL ORDER BY {', '.join(keys)}",
     )
     axes = [name for name in _varying(subject) if name != "updates"]
@@ -82,9 +83,17 @@ def _theory(subject: Subject) -> list[Finding]:
         Finding(
             "bounds",
             f"In {counted(row['games'], 'game')} the simulated factor is that of the predicted eigenvalues to within "
-            f"{row['worst']:.1g}.",
+            f"{_rounded_up(row['worst'])}.",
         )
     ]
+
+
+def _rounded_up(value: float) -> str:
+    """To one digit that is no smaller."""
+    if not value:
+        return "0"
+    unit = 10.0 ** math.floor(math.log10(value))
+    return f"{math.ceil(value / unit - 1e-9) * unit:.1g}"
 
 
 def _listed(names: list[str]) -> str:

@@ -33,7 +33,9 @@ def findings(subject: Subject) -> Findings:
         rest=f"GROUP BY sigma ORDER BY sigma LIMIT {_MAX_SIGMAS}",
     )
     at = f"At epoch {epoch}{''.join(f', {axis_word(name)} {value}' for name, value in held.items())}, "
-    noise = [*_accuracy(rows, at), *_gradient(subject, where, at), *_overlap(rows)]
+    by_loss = _by_loss(subject, where, "accuracy")
+    accuracy = _accuracies(by_loss, at) if len(by_loss) > 1 else _accuracy(rows, at)
+    noise = [*accuracy, *_gradient(subject, where, at), *_overlap(rows, held)]
     axes = [axis for axis in subject.varying() if axis == "schedule"]
     measures = (("accuracy", "accuracy"), ("grad_norm", "the norm of the gradient"))
     told = [differences(subject, axes, column, name=name) for column, name in measures]
@@ -78,22 +80,42 @@ def _accuracy(rows: Sequence[Row], at: str) -> list[Finding]:
     return [Finding("noise", f"{text}{_over(valued)}.")]
 
 
+def _by_loss(subject: Subject, where: str, column: str) -> dict[str, list[Row]]:
+    """Means over seeds of a column by loss and sigma."""
+    rows = subject.ask(
+        f"SELECT loss, sigma, avg({column}) AS mean, count({column}) AS num",
+        where=f"{where} AND {column} IS NOT NULL AND sigma IS NOT NULL",
+        rest="GROUP BY loss, sigma ORDER BY loss, sigma",
+    )
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["loss"], []).append(row)
+    return found
+
+
+def _accuracies(by_loss: Mapping[str, Sequence[Row]], at: str) -> list[Finding]:
+    """Of each loss: their discriminators are different ones, and a mean over them is of none."""
+    told = [
+        f"{loss} " + " and ".join(f"{row['mean']:.3g} {_noise(row)}" for row in (rows[0], *rows[-1:][: len(rows) - 1]))
+        for loss, rows in by_loss.items()
+    ]
+    more = len(told) - _MAX_LOSSES
+    rest = f"; and {counted(more, 'more loss')[:-1]}{'es' if more > 1 else 's'}" if more > 0 else ""
+    numbers = [row for rows in by_loss.values() for row in rows]
+    mean = "mean accuracy" if any(row["num"] > 1 for row in numbers) else "accuracy"
+    listed = "; ".join(told[:_MAX_LOSSES])
+    return [Finding("noise", f"{at}fresh discriminators are right with {mean}: {listed}{rest}{_over(numbers)}.")]
+
+
 def _mean(row: Row, name: str) -> str:
     return f"{'mean ' if row['num'] > 1 else ''}{name} {row[name]:.3g}"
 
 
 def _gradient(subject: Subject, where: str, at: str) -> list[Finding]:
-    rows = subject.ask(
-        "SELECT loss, sigma, avg(grad_norm) AS norm, count(grad_norm) AS num",
-        where=f"{where} AND grad_norm IS NOT NULL AND sigma IS NOT NULL",
-        rest="GROUP BY loss, sigma ORDER BY loss, sigma",
-    )
-    by_loss: dict[str, list[Row]] = {}
-    for row in rows:
-        by_loss.setdefault(row["loss"], []).append(row)
+    by_loss = _by_loss(subject, where, "grad_norm")
     changes = [
-        f"{loss} {of_loss[0]['norm']:.3g} {_noise(of_loss[0])} and {of_loss[-1]['norm']:.3g} {_noise(of_loss[-1])}"
-        f"{_factor(of_loss[0]['norm'], of_loss[-1]['norm'])}"
+        f"{loss} {of_loss[0]['mean']:.3g} {_noise(of_loss[0])} and {of_loss[-1]['mean']:.3g} {_noise(of_loss[-1])}"
+        f"{_factor(of_loss[0]['mean'], of_loss[-1]['mean'])}"
         for loss, of_loss in by_loss.items()
         if len(of_loss) > 1
     ]
@@ -101,6 +123,7 @@ def _gradient(subject: Subject, where: str, at: str) -> list[Finding]:
         return []
     more = len(changes) - _MAX_LOSSES
     rest = f"; and {counted(more, 'more loss')[:-1]}{'es' if more > 1 else 's'}" if more > 0 else ""
+    rows = [row for of_loss in by_loss.values() for row in of_loss]
     norm = "mean norm of the gradient" if any(row["num"] > 1 for row in rows) else "norm of the gradient"
     listed = "; ".join(changes[:_MAX_LOSSES])
     return [Finding("noise", f"The {norm} that the generator gets there: {listed}{rest}{_over(rows)}.")]
@@ -113,7 +136,7 @@ def _factor(first: float, last: float) -> str:
     return "" if 0.8 < ratio < 1.25 else f" ({ratio:.3g} times as much)"
 
 
-def _overlap(rows: Sequence[Row]) -> list[Finding]:
+def _overlap(rows: Sequence[Row], held: Mapping[str, Any]) -> list[Finding]:
     """From which sigma on the noisy sets overlap, also at its upper limit in every cell, against other real samples."""
     valued = [row for row in rows if row["jsd"] is not None]
     if not valued:
@@ -129,7 +152,10 @@ def _overlap(rows: Sequence[Row]) -> list[Finding]:
     if not overlapping:
         text = f"Up to {_sigma(last)} the noisy sets do not overlap: JSD {last['jsd']:.3g}, log 2 = 0.693"
         return [Finding("noise", f"{text}{_real_is_as_far(last, limit)}.")]
-    where = "At every sigma" if len(overlapping) == len(valued) else f"From {_sigma(overlapping[0])} on"
+    family = f", of noise {held['noise']}," if "noise" in held else ""
+    where = (
+        f"At every sigma{family}" if len(overlapping) == len(valued) else f"From {_sigma(overlapping[0])} on{family}"
+    )
     text = f"{where} the noisy sets overlap: JSD {last['jsd']:.3g} at {_sigma(last)} (log 2 = 0.693 without overlap)"
     return [Finding("noise", f"{text}{real}.")]
 

@@ -49,10 +49,22 @@ def findings(subject: Subject) -> Findings:
     axes = subject.varying(where=at_epoch)
     rivals = _against_rivals(subject, groups, at_epoch, axes)
     told = differences(subject, axes, subject.distance.column, name=subject.distance.name)
-    best = [_best(subject, groups[0], num_groups, epoch, axes)]
+    best = [_best(subject, groups[0], num_groups, epoch, axes), *_not_there(subject, num_groups, epoch)]
     best += [_rivalry(rivals, groups, num_groups, axes)] if rivals else []
     found = (*best, *told.found, *bounds(subject), *failures(subject))
     return Findings(found, (*rivals, *told.contrasts), told.axes)
+
+
+def _not_there(subject: Subject, num_groups: int, epoch: int | None) -> list[Finding]:
+    """Combinations that a run at work, or one that failed, has not brought to this epoch."""
+    keys = ", ".join(AXES)
+    (row,) = subject.ask(f"SELECT count(*) AS num FROM (SELECT DISTINCT {keys}", rest=")")
+    missing = row["num"] - num_groups
+    if missing <= 0:
+        return []
+    have = "has" if missing == 1 else "have"
+    at = "" if epoch is None else f" at epoch {epoch}"
+    return [Finding("failed", f"{counted(missing, 'more combination')} {have} no {subject.distance.name}{at}.")]
 
 
 def _groups(subject: Subject, at_epoch: str) -> tuple[list[Group], int]:
@@ -131,6 +143,11 @@ def _rivalry(rivals: Sequence[Contrast], groups: Sequence[Group], num_groups: in
     gap = f"{brief(second.axes, axes)} ({second.mean:.3g})"
     if all(math.isnan(one.t_p) for one in rivals):
         return Finding("best", f"One pair of seeds cannot tell it from the next, {gap}: 2 pairs are the least.")
+    worse = next((one for one in rivals if one.verdict == "worse"), None)
+    if worse is not None:  # where a mean is over other seeds
+        return Finding(
+            "best", f"On the seeds that both have, {worse.theirs} is better ({tested}): {difference(worse)}."
+        )
     undecided = [one for one in rivals if one.verdict != "better"]
     if not undecided:
         whom = all_of_them if num == others else f"each of {of}"

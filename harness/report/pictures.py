@@ -6,6 +6,7 @@ specifications use. Building it is linear in the groups of a job (cells but for 
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import Any
 from ..errors import HarnessError
 from ..figures import heatmap, lines, tables
 from ..figures.picture import Picture
-from ..figures.selection import MAX_LINES, Selected
+from ..figures.selection import MAX_LINES, Selected, left_out_sentence
 from ..figures.tables import AXIS_TITLES
 from ..figures.words import name_of
 from ..storage.query import Results
@@ -87,8 +88,12 @@ def drawn(
     if metrics:
         groups, note = _groups(results, job, view, metrics)
         notes += [note] * bool(note)
+        metrics = [name for name in metrics if any(row[name] is not None for row in groups)]
+        left = {axis: [v for v in values if any(row[axis] == v for row in groups)] for axis, values in axes.items()}
+        view = _View.of(left)
+    if metrics:
         rows["groups"] = groups
-        shown += _of_metrics(groups, view, metrics)
+        shown += _of_metrics(groups, view, metrics, left_out_sentence(results, job))
     first: list[Shown] = []
     for other in others:
         try:
@@ -126,7 +131,7 @@ class _View:
 
     @classmethod
     def of(cls, axes: Mapping[str, Sequence[Any]]) -> _View:
-        several = [axis for axis in axes if axis != "epoch"]
+        several = [axis for axis in axes if axis != "epoch" and len(axes[axis]) > 1]
         by = next((axis for axis in _BY if axis in several and len(axes[axis]) <= MAX_LINES), None)
         panels = next((axis for axis in ("schedule", *_BY) if axis in several and axis != by), None)
         return cls(axes, by, panels, [axis for axis in several if axis not in (by, panels)])
@@ -147,32 +152,35 @@ def _controls(view: _View, metrics: Sequence[str]) -> list[Control]:
             options = [o if o.value is None else replace(o, label=name_of(axis, o.value)) for o in control.options]
             chosen.append(replace(control, options=options))
     if len(view.epochs) > 1:
-        chosen.append(control_of("epoch", view.epochs, chosen=view.epochs[-1]))
+        chosen.append(control_of("epoch", view.epochs, chosen=view.epochs[-1], has_all=False))
     return chosen
 
 
 def _groups(results: Results, job: str, view: _View, metrics: Sequence[str]) -> tuple[list[Row], str]:
-    """The groups, and how they were made fewer; a job of many is shown at its last epoch."""
+    """The groups, and how they were made fewer; a job of many is shown at its last epoch, and then by a sample."""
     groups = tables.groups(results, job, metrics)
     if len(groups) <= MAX_GROUPS and len(groups) * len(metrics) <= _MAX_VALUES:
         return groups, ""
-    total = len(groups)
+    total, at = len(groups), ""
     if len(view.epochs) > 1:
-        groups = [row for row in groups if row["epoch"] == view.epochs[-1]]
+        last = max(row["epoch"] for row in groups if row["epoch"] is not None)
+        groups, at = [row for row in groups if row["epoch"] == last], f" at epoch {last}"
     limit = max(1, min(MAX_GROUPS, _MAX_VALUES // max(1, len(metrics))))
-    step = -(-len(groups) // limit)
-    groups = groups[::step]
+    if len(groups) > limit:  # by chance: every so many would leave out whole values of an axis
+        groups = [groups[place] for place in sorted(random.Random(0).sample(range(len(groups)), limit))]
     lean = [{name: value for name, value in row.items() if not name.endswith("_values")} for row in groups]
-    return lean, (
-        f"The job has {total:,} combinations of its axes; the pictures show {len(groups):,} of them, means over seeds."
-    )
+    shown = f"the pictures show {len(groups):,} of them{at}, means over seeds"
+    return lean, f"The job has {total:,} combinations of its axes; {shown}."
 
 
-def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> list[Shown]:
+def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str], left_out: str) -> list[Shown]:
     """A metric over training, against the noise (or what else there is several of), and as a map."""
     shown = []
     is_single = all(row["n"] == 1 for row in groups)
-    seeds = ", small points the seeds" if any("seeds" in row for row in groups) else ""
+    seeds = ", small points the seeds" if all("seeds" in row for row in groups) and not is_single else ""
+    epochs = {row["epoch"] for row in groups} - {None}
+    at = " at the chosen epoch" if len(view.epochs) > 1 else f" at epoch {max(epochs)}" if epochs else ""
+    without = f" {left_out[0].upper()}{left_out[1:]}." if left_out else ""
     further = [axis for axis in (view.by, view.panels, *view.further) if axis is not None]
     if len(view.epochs) > 1:
         specs = {name: _lines(groups, view, name, x="epoch", by=view.by, panels=view.panels) for name in metrics}
@@ -180,7 +188,7 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
             Shown(
                 "over-epochs",
                 "Over training",
-                _SINGLE if is_single else f"Lines are means over seeds, bands {_INTERVALS}{seeds}.",
+                (_SINGLE if is_single else f"Lines are means over seeds, bands {_INTERVALS}{seeds}.") + without,
                 _what(view.by, view.panels, "epochs of training"),
                 specs,
                 further,
@@ -197,7 +205,7 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
             Shown(
                 f"by-{x}",
                 f"By {words(x)}",
-                _SINGLE if is_single else f"Points are means over seeds at the chosen epoch, bars {_INTERVALS}{seeds}.",
+                (_SINGLE if is_single else f"Points are means over seeds{at}, bars {_INTERVALS}{seeds}.") + without,
                 _what(by, panels, AXIS_TITLES[x]),
                 specs,
                 [*further, "epoch"],
@@ -214,7 +222,7 @@ def _of_metrics(groups: Sequence[Row], view: _View, metrics: Sequence[str]) -> l
                 Shown(
                     "map",
                     f"{words(by).capitalize()} and {words(x)}",
-                    "" if is_single else "Means over seeds at the chosen epoch.",
+                    ("" if is_single else f"Means over seeds{at}.") + without,
                     _what(by, panels, AXIS_TITLES[x]),
                     specs,
                     [*further, "epoch"],

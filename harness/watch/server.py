@@ -82,7 +82,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _refuse  # noqa: N815 - likewise
 
     def _answer(self) -> Answer:
-        token = parse_qs(urlsplit(self.path).query).get("token", [""])[-1]
+        try:
+            token = parse_qs(urlsplit(self.path).query).get("token", [""])[-1]
+        except ValueError:
+            return refused(HTTPStatus.BAD_REQUEST, "this is no address")
         problem = self.server.access.refusal(
             client=str(self.client_address[0]), host=self.headers.get("Host", ""), token=token
         )

@@ -23,6 +23,7 @@ from .view import Content, View
 
 _HTML, _JSON, _TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
 _SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<script>.*?)</script>", re.DOTALL | re.IGNORECASE)
+_REPORT = re.compile(r"<main\b.*</main>", re.DOTALL)
 _NO_DATA = '{"jobs":[],"themes":{}}'
 _READING = Content("Reading the store", '<p class="note">The store is being read.</p>', _NO_DATA)
 
@@ -145,9 +146,10 @@ def policy_of(page: str) -> str:
     """What a page may do: run the very scripts that are in it, and ask its own server.
 
     Vega compiles the expressions of its pictures, which is an eval to the browser. A script that somebody's text has
-    brought into the page is none of those that were in it.
+    brought into the report, all of which is in ``<main>``, is none of those.
     """
-    scripts = (found for found in _SCRIPT.finditer(page) if "json" not in found["attributes"])
+    own = _REPORT.sub("", page)
+    scripts = (found for found in _SCRIPT.finditer(own) if "json" not in found["attributes"])
     hashes = (hashlib.sha256(found["script"].encode()).digest() for found in scripts)
     names = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in hashes)
     return (

@@ -249,8 +249,8 @@ def test_probes_say_what_noise_does_to_accuracy_gradient_and_overlap(store: Stor
     probes(store, rows)
     first, second, third = seen().on("noise")
     assert first == (
-        "At epoch 1, fresh discriminators are right with mean accuracy 1 without noise and 0.5 at sigma 2 "
-        "(over 4 cells each)."
+        "At epoch 1, fresh discriminators are right with mean accuracy: minimax 1 without noise and 0.5 at sigma 2; "
+        "non_saturating 1 without noise and 0.5 at sigma 2 (over 2 cells each)."
     )
     assert second == (
         "The mean norm of the gradient that the generator gets there: minimax 0.5 without noise and 3.5 at sigma 2 (7 "

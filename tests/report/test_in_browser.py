@@ -150,7 +150,7 @@ def test_a_mark_leads_to_its_row(tab: Tab) -> None:
     tab.page.mouse.click(point["x"], point["y"])
     chosen = tab.page.locator("tr.chosen")
     assert chosen.count() == 1
-    followed = chosen.get_attribute("id").removeprefix("row-")
+    followed = chosen.get_attribute("id").split("-row-")[1]
     aside = tab.page.locator("aside.row").first
     assert followed in aside.inner_text()
     at = tab.page.evaluate("(id) => window.report.jobs[0].rows.find((row) => row.cell_id === id)", followed)
@@ -181,7 +181,9 @@ def test_ten_values_are_those_of_a_query(tab: Tab, results: Results) -> None:
     ).to_pylist()
     checked = 0
     for row in rows:
-        tab.page.evaluate("(id) => { location.hash = `row-${id}`; }", row["cell_id"])
+        tab.page.evaluate(
+            "(id) => { location.hash = `${window.report.jobs[0].article.id}-row-${id}`; }", row["cell_id"]
+        )
         tab.page.locator("aside.row h4", has_text=row["cell_id"]).wait_for()
         told = dict(zip(*(tab.page.locator(f"aside.row {tag}").all_inner_texts() for tag in ("dt", "dd")), strict=True))
         for name in ("w1", "bound_best", "accuracy"):

@@ -79,8 +79,8 @@
     let longest = 0;
     const look = (node) => {
       if (node === null || typeof node !== "object") return;
-      const names = node.legend?.labelExpr?.match(/^\[.*?\](?=\[)/)?.[0];
-      if (names) for (const name of JSON.parse(names)) longest = Math.max(longest, ...String(name).split("\n").map((line) => line.length));
+      const names = node.legend && node.scale?.domain;
+      if (Array.isArray(names)) for (const name of names) longest = Math.max(longest, String(name).length);
       Object.values(node).forEach(look);
     };
     look(spec);
@@ -96,7 +96,7 @@
     autosize: {type: "fit-x", contains: "padding"},
   });
 
-  function draw(job, picture) {
+  function draw(job, picture, spared = 0) {
     const chosen = choices(job.form);
     const spec = picture.specs[chosen.metric] || picture.specs[Object.keys(picture.specs)[0]];
     const rows = {};
@@ -105,7 +105,7 @@
     const place = picture.figure.querySelector(".chart");
     const width = place.clientWidth;
     const filled = withRows(spec, rows);
-    const whole = width < 60 ? spec : isSingle(filled) ? fitted(filled, width, picture) : laidOut(filled, width, picture);
+    const whole = width < 60 ? spec : isSingle(filled) ? fitted(filled, width, picture) : laidOut(filled, width - spared, picture);
     const marks = Math.max(0, ...Object.values(rows).map((some) => some.length));
     const turn = (picture.turn = (picture.turn || 0) + 1);
     const theme_ = data.themes[shade()];
@@ -116,15 +116,24 @@
       renderer: marks > 4000 ? "canvas" : "svg",
       downloadFileName: `${job.name}-${picture.name}`,
     }).then(({view}) => {
-      if (turn !== picture.turn) { view.finalize(); return; }
+      if (turn !== picture.turn) { view.finalize(); return null; }
       picture.view?.finalize();
       picture.view = view;
-      place.querySelector("svg, canvas")?.setAttribute("aria-label", picture.description);
-      view.addEventListener("click", (event, item) => item && follow(job, item.datum));
-    });
+      const shown = place.querySelector("svg.marks, canvas.marks");
+      const over = Math.ceil((shown?.getBoundingClientRect().width || 0) - width);
+      if (over > 2 && spared === 0 && over < width / 2) return draw(job, picture, over);  // names take more than was thought
+      shown?.setAttribute("role", "img");
+      shown?.setAttribute("aria-label", picture.description);
+      place.querySelector("summary")?.setAttribute("aria-label", "Save this picture");
+      place.tabIndex = over > 2 ? 0 : -1;  // so that a keyboard can scroll it
+      view.addEventListener("click", (event, item) => item && follow(job, item.datum, item.mark?.name || ""));
+      return null;
+    }).catch((error) => { place.textContent = `This picture cannot be drawn: ${error.message}`; });
   }
 
   // --- the table
+
+  const rowId = (job, key) => `${job.article.id}-row-${key}`;
 
   const shownNumber = (value) => (typeof value === "number" && !Number.isInteger(value)
     ? (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5 ? String(Number(value.toPrecision(4))) : value.toExponential(3)) : value);
@@ -144,12 +153,12 @@
     if (!place || !window.DataTable) return;
     job.grid = new DataTable(place, {
       columns: job.columns.map((column) => ({
-        data: column.name, title: escaped(column.label), render: renderCell(column, job.key), defaultContent: "-",
+        data: (row) => row[column.name] ?? null, title: escaped(column.label), render: renderCell(column, job.key), defaultContent: "-",
         className: column.number ? "dt-right" : "dt-left",
       })),
       data: [], pageLength: 10, lengthMenu: [10, 25, 100, 500], scrollX: true, order: [], autoWidth: false,
       layout: {topStart: "pageLength", topEnd: "search", bottomStart: "info", bottomEnd: "paging"},
-      rowId: (row) => `row-${row[job.key]}`,
+      rowId: (row) => rowId(job, row[job.key]),
       language: {search: "Filter:", emptyTable: "No cell is of what is chosen."},
     });
     fillTable(job);
@@ -165,8 +174,9 @@
   }
 
   // from a mark to its row, or to the rows that it is the mean of
-  function follow(job, datum) {
-    if (datum[job.key] !== undefined && job.rows.some((row) => row[job.key] === datum[job.key])) { showRow(job, datum[job.key]); return; }
+  function follow(job, datum, mark) {
+    const isMean = datum.n !== undefined && !mark.includes("seeds");  // a mean carries one of its cells
+    if (!isMean && datum[job.key] !== undefined && job.rows.some((row) => row[job.key] === datum[job.key])) { showRow(job, datum[job.key]); return; }
     let changed = false;
     for (const name of Object.keys(job.options)) {
       if (name === "metric" || !(name in datum)) continue;
@@ -181,14 +191,17 @@
     if (!row || !job.grid) return;
     const chosen = choices(job.form);
     if (!isChosen(row, job, chosen, Object.keys(chosen))) {
-      for (const name of Object.keys(job.options)) if (name !== "metric") job.form.elements[name].value = ALL;
+      for (const name of Object.keys(job.options)) {
+        const own = job.options[name].find((option) => option.key !== ALL && option.value === row[name]);
+        if (name !== "metric" && own && chosen[name] !== ALL) job.form.elements[name].value = own.key;
+      }
       update(job);
     }
     job.grid.search("");
     const order = job.grid.rows({order: "applied", search: "applied"}).data().toArray().indexOf(row);
     job.grid.page(Math.floor(order / job.grid.page.len())).draw("page");
     job.article.querySelectorAll("tr.chosen").forEach((one) => one.classList.remove("chosen"));
-    const shown = document.getElementById(`row-${key}`);
+    const shown = document.getElementById(rowId(job, key));
     shown?.classList.add("chosen");
     const aside = job.article.querySelector("aside.row");
     const parts = job.details.filter((name) => row[name] !== null && row[name] !== undefined)
@@ -197,7 +210,7 @@
     aside.hidden = false;
     (shown || aside).scrollIntoView({block: "center"});
     aside.focus({preventScroll: true});
-    history.replaceState(null, "", `#row-${encodeURIComponent(key)}`);
+    history.replaceState(null, "", `#${encodeURIComponent(rowId(job, key))}`);
   }
 
   // --- life
@@ -240,25 +253,53 @@
   }
 
   function fromHash() {
-    const match = /^#row-(.+)$/.exec(location.hash);
-    if (match) for (const job of jobs) showRow(job, decodeURIComponent(match[1]));
+    let hash = "";
+    try { hash = decodeURIComponent(location.hash.slice(1)); } catch { return; }  // no address of ours
+    for (const job of jobs) {
+      const start = rowId(job, "");
+      if (hash.startsWith(start)) showRow(job, hash.slice(start.length));
+    }
+  }
+
+  // what a reader has chosen other than a page begins with, by its value: keys are places in a list that may grow
+  function changed(job) {
+    const found = {};
+    for (const select of job.form?.querySelectorAll("select") || []) {
+      if (!select.selectedOptions[0]?.defaultSelected) found[select.name] = byKey(job, select.name, select.value);
+    }
+    return found;
+  }
+
+  // where in the table a reader is
+  const placeIn = (job) => job.grid && {
+    page: job.grid.page(), length: job.grid.page.len(), search: job.grid.search(), order: job.grid.order(),
+    row: job.article.querySelector("tr.chosen")?.id,
+  };
+  function comeBack(job, place) {
+    if (!job?.grid || !place) return;
+    job.grid.page.len(place.length).search(place.search).order(place.order).draw();
+    if (place.page < job.grid.page.info().pages) job.grid.page(place.page).draw("page");
+    if (place.row) document.getElementById(place.row)?.classList.add("chosen");
   }
 
   // swaps the content, as a live page does; what the reader has chosen stays chosen
   function replace(body, fresh) {
-    const before = jobs.map((job) => [job.name, choices(job.form)]);
+    const before = jobs.map((job) => [job.name, changed(job), placeIn(job)]);
     for (const job of jobs) { job.pictures.forEach((picture) => picture.view?.finalize()); job.grid?.destroy(); }
     const top = scrollY;
     document.getElementById("report").innerHTML = body;
     for (const [name, chosen] of before) {
       const place = fresh.jobs.findIndex((job) => job.name === name);
       const form = document.querySelector(`article[data-job="${place}"] form.controls`);
-      if (form) for (const [key, value] of Object.entries(chosen)) {
-        const select = form.elements[key];
-        if (select && [...select.options].some((option) => option.value === value)) select.value = value;
+      if (form) for (const [control, value] of Object.entries(chosen)) {
+        const option = fresh.jobs[place].options[control]?.find((one) => one.value === value);
+        if (option && form.elements[control]) form.elements[control].value = option.key;
       }
     }
-    return start(fresh).then(() => scrollTo(0, top));
+    return start(fresh).then(() => {
+      for (const [name, , place] of before) comeBack(jobs.find((job) => job.name === name), place);
+      scrollTo(0, top);
+    });
   }
 
   document.getElementById("theme").addEventListener("click", () => {
