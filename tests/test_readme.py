@@ -30,5 +30,5 @@ def test_the_python_names_are_public() -> None:
 
 def test_the_grid_of_the_readme_is_a_job() -> None:
     job: Any = harness.load_job(YAML(typ="safe").load(text("yaml")))
-    assert job.name == "ring"
+    assert job.name == "mine"
     assert len(harness.plan(job, results="nowhere").cells) == 2 * 3 * 2 * 3 * 3  # loss, sigma, penalty, epoch, seed

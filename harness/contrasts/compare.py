@@ -221,7 +221,9 @@ def _rows(
     epochs = [{row["epoch"] for row in rows if row[JOB] == name} for name in names]
     common = set.intersection(*epochs)
     chosen = epoch if epoch is not None else max(common, default=None)
-    if chosen is None or chosen not in common:
+    if epoch is None and chosen is None:
+        raise HarnessError(f"{' and '.join(names)}: no rows of one epoch to compare; run the job first")
+    if chosen not in common:
         known = ", ".join(map(str, sorted(common))) or "none"
         raise HarnessError(f"--epoch {epoch}: not an epoch of {' and '.join(names)}; theirs: {known}")
     return [row for row in rows if row["epoch"] == chosen]

@@ -48,6 +48,9 @@ _WAYS_OUT = {
     "trials": "delete it; the study has what it held",
 }
 
+_OF_A_JOB = ("job.yaml", ".lock", *TABLES)
+"""What a job's folder has, of which one is there from its beginning."""
+
 
 class Store(StoreWriter):
     """Results below a root: a folder, or any URI pyarrow.fs knows (``s3://``, ``gs://``).
@@ -197,8 +200,12 @@ class Store(StoreWriter):
         return self.snapshots.among(keys)
 
     def jobs(self) -> list[str]:
-        """Names of the jobs that have results."""
-        return sorted(set(self.place.folders()) - {SNAPSHOTS, MARKERS, STATES, FEATURES})
+        """Names of the jobs that have results, or are being worked on; a folder that is a store itself is none."""
+        names = set(self.place.folders()) - {SNAPSHOTS, MARKERS, STATES, FEATURES}
+        folder = self.place.folder
+        if folder is not None:
+            names = {name for name in names if any((folder / name / own).exists() for own in _OF_A_JOB)}
+        return sorted(names)
 
     def parts(self, table: str, *, job: str | None = None) -> list[Part]:
         """The parts of a table, of one job or of all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -220,3 +221,22 @@ def test_a_live_page_keeps_what_is_chosen(tab: Tab, results: Results) -> None:
     tab.page.evaluate("([body, data]) => window.report.replace(body, JSON.parse(data))", [fresh.body, fresh.data])
     assert control(tab, "loss").evaluate("(select) => select.selectedOptions[0].label") == "hinge"
     assert {row["loss"] for row in shown_rows(tab)} == {"hinge"}
+
+
+def test_a_choice_stays_where_the_list_of_values_has_grown(tab: Tab, tmp_path: Path) -> None:
+    """By its value, not by its place in the list; a name with dots and brackets is no path."""
+    control(tab, "loss").select_option(label="minimax")
+    store = Store(tmp_path / "grown")
+    rows = [
+        cell(cell_id=f"{loss}-{place}", loss=loss, schedule=schedule, sigma=sigma, epoch=10, w1=0.5 + sigma)
+        for loss in ("a_loss", "minimax", "hinge")
+        for place, (schedule, sigma) in enumerate(SIGMAS.items())
+    ]
+    store.write_part("grid", "cells", rows, part="p1")
+    told = [{"cell_id": row["cell_id"], "name": "kid[x.y]()", "value": 0.125} for row in rows]
+    store.write_part("grid", "metrics", told, part="p1")
+    fresh = parts(Results(store.root), ("grid",))
+    tab.page.evaluate("([body, data]) => window.report.replace(body, JSON.parse(data))", [fresh.body, fresh.data])
+    assert control(tab, "loss").evaluate("(select) => select.selectedOptions[0].label") == "minimax"
+    assert {row["loss"] for row in shown_rows(tab)} == {"minimax"}
+    assert "0.125" in tab.page.locator("article").first.locator("section.rows tbody tr").first.inner_text()

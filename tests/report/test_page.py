@@ -10,7 +10,7 @@ import pytest
 
 from harness.contrasts.compare import compared
 from harness.errors import HarnessError
-from harness.report import content
+from harness.report import content, pictures
 from harness.report.page import packed, parts, write_report
 from harness.storage.query import Results
 from harness.storage.store import Store
@@ -134,3 +134,31 @@ def test_rows_packed_by_column_lose_nothing() -> None:
             "c": {"of": [[1, None]], "at": [-1, 0, -1]},
         },
     }
+
+
+def test_a_job_of_which_nothing_completed_has_a_page_without_pictures(store: Store) -> None:
+    rows = [
+        cell(cell_id=f"d{place}", schedule=str(place), sigma=float(place), status="diverged", tv=0.5, error="overflow")
+        for place in range(3)
+    ]
+    store.write_part("j", "cells", rows, part="p")
+    found = parts(Results(store.root), ["j"])
+    (job,) = json.loads(found.data)["jobs"]
+    assert [picture["name"] for picture in job["pictures"] if picture["name"] in ("by-schedule", "map")] == []
+    assert "3 diverged" in found.body
+
+
+def test_of_many_groups_every_value_of_an_axis_is_left(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MAX_GROUPS", 40)
+    rows = [
+        cell(cell_id=f"{place}-{rate}", schedule=str(place), sigma=float(place), learning_rate=rate, w1=1.0 + place)
+        for place in range(60)
+        for rate in (0.001, 0.01)
+    ]
+    store.write_part("j", "cells", rows, part="p")
+    found = parts(Results(store.root), ["j"])
+    (job,) = json.loads(found.data)["jobs"]
+    rates = job["tables"]["groups"]["columns"]["learning_rate"]
+    assert {0.001, 0.01} == set(rates)
+    assert "120 combinations" in found.body
+    assert "show 40 of them" in found.body

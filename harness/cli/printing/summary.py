@@ -48,13 +48,15 @@ def print_summary(
     seen = findings(store, job.name)
     say_seen(seen)
     overview = _games(job) if isinstance(job, DiracJob) else _means(job)
-    say(overview.title)
-    left_out = print_fitted(
-        store.query(overview.sql),
-        axes=list(overview.axes),
-        importance=overview.importance,
-        way_out="Widen the terminal to see more, or ask for them by the first query below.",
-    )
+    left_out: Sequence[str] = ()
+    if outcome.statuses.get("completed"):
+        say(overview.title)
+        left_out = print_fitted(
+            store.query(overview.sql),
+            axes=list(overview.axes),
+            importance=overview.importance,
+            way_out="Widen the terminal to see more, or ask for them by the first query below.",
+        )
     for text in (*seen.on("bounds"), *seen.on("failed")):
         if text not in seen.sentences[:_NUM_SEEN]:
             say_prose(text)

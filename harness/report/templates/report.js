@@ -140,7 +140,8 @@
   const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
   function renderCell(column, key) {
-    return (value, type) => {
+    return (row, type) => {  // a column's name may hold dots and brackets, in which DataTables sees a path
+      const value = row[column.name];
       if (type !== "display") return value === null || value === undefined ? "" : value;
       if (value === null || value === undefined) return "-";
       if (column.name === key) return `<button type="button" class="link" data-row="${escaped(value)}">${escaped(String(value).slice(0, 8))}</button>`;
@@ -153,7 +154,7 @@
     if (!place || !window.DataTable) return;
     job.grid = new DataTable(place, {
       columns: job.columns.map((column) => ({
-        data: (row) => row[column.name] ?? null, title: escaped(column.label), render: renderCell(column, job.key), defaultContent: "-",
+        data: null, type: column.number ? "num" : "string", title: escaped(column.label), render: renderCell(column, job.key), defaultContent: "-",
         className: column.number ? "dt-right" : "dt-left",
       })),
       data: [], pageLength: 10, lengthMenu: [10, 25, 100, 500], scrollX: true, order: [], autoWidth: false,
