@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test test-slow lint format bench bench-full clean
+.PHONY: run test test-slow lint format docs gallery bench bench-full clean
 
 run: $(VENV)/.ready
 	$(BIN)/harness run jobs/quickstart.yaml
@@ -14,6 +14,16 @@ test: lint
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+
+# the site, in docs/_build/html; its references are written from the code first
+docs: $(VENV)/.ready
+	$(BIN)/python docs/_generate.py
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+# reports of the shipped jobs that have results here, which `make docs` puts into the site
+gallery: $(VENV)/.ready
+	$(BIN)/python docs/_gallery.py
 
 # each comparison once; `bench-full`: medians of 5. BEFORE is a checkout of the commit to compare with (2d32b23)
 bench: $(VENV)/.bench
@@ -44,4 +54,4 @@ $(VENV)/.ready: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

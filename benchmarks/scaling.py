@@ -61,8 +61,9 @@ def write_seconds(scratch: Path) -> tuple[float, float]:
 
 def event_seconds() -> float:
     """The driver's own work for an event, without Ray."""
-    from harness.execution.driver import Driver, State
+    from harness.execution.driver import Driver
     from harness.execution.executor import Executor
+    from harness.execution.state import State
     from harness.job.parts.settings import Resources
     from harness.storage.store import Store
     from harness.training.progress import Progress

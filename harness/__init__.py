@@ -4,11 +4,11 @@ A job says which cells (loss, sigma, epoch, seed) to compute; results become Par
 
     import harness
 
-    job = harness.load_job("jobs/quickstart.yaml")      # a file, or a dictionary
+    job = harness.load_job("example:quickstart")        # a file, one that comes with the package, or a dictionary
     print(harness.plan(job))                            # what a run would do
     outcome = harness.run(job, progress=True)           # does what is missing
     results = harness.open_results()
-    results.query("SELECT loss, sigma, avg(w1) FROM cells GROUP BY ALL")
+    results.query("SELECT loss, sigma, avg(w1) FROM cells GROUP BY ALL ORDER BY ALL")
     results.df("cells")                                 # a pandas table, if pandas is there
     harness.compare("quickstart", by="sigma")           # contrasts of seeds, with intervals and verdicts
 

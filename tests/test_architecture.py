@@ -24,10 +24,16 @@ LAYERS = {
     "__init__": "search contrasts execution evaluation verification planning job storage errors",
     # python -m harness
     "__main__": "cli",
+    # job files that come with the package: a link to jobs/
+    "examples": "",
     # the commands: reads options, prints answers
-    "cli": "figures search contrasts execution evaluation planning job storage verification theory errors",
+    "cli": "watch report figures search contrasts execution evaluation planning job storage verification theory errors",
+    # a store as a live page: its runs, and the report of what is there
+    "watch": "report execution planning job storage errors",
+    # a job's rows -> sentences, and pages
+    "report": "figures search contrasts planning job storage errors identity",
     # tables -> pictures
-    "figures": "search job storage errors",
+    "figures": "search contrasts evaluation job storage errors",
     # searches: a study asks for trials, trials become packs, rows become objectives
     "search": "contrasts execution planning job storage errors identity",
     # rows of a job -> contrasts of its seeds, with intervals and verdicts
@@ -37,7 +43,7 @@ LAYERS = {
     # a pack -> events and rows, in a process of its own
     "worker": "evaluation training stacking planning dirac problems job storage identity errors",
     # generators and sample sets -> columns
-    "evaluation": "training planning problems job storage theory errors identity",
+    "evaluation": "training stacking planning problems job storage theory errors identity",
     # the theorems as checks that can fail
     "verification": "training stacking job theory errors threads",
     # the two loops, and what a pack of members needs in them
@@ -317,8 +323,9 @@ BROKEN = [
     (
         imports_against_the_layers,  # a sibling below, inside a function, by its absolute name
         {"figures/style.py": "def f():\n    import harness.training.train"},
-        "harness/figures/style.py:2: mend the import of harness.training.train. `figures` may import search, job, "
-        "storage, errors; take it from one of these, or, if this arrow should be, add training to the row",
+        "harness/figures/style.py:2: mend the import of harness.training.train. `figures` may import search, "
+        "contrasts, evaluation, job, storage, errors; take it from one of these, or, if this arrow should be, add "
+        "training to the row",
     ),
     (
         imports_against_the_layers,  # for the type checker alone, and from two floors below

@@ -19,11 +19,11 @@ import typer
 
 from .. import __version__
 from ..errors import HarnessError, StoreWarning
-from . import checks, cluster, compare, figure, stores, tune
-from .options import Address, ExecutorOption, JobFile, Quiet, Results, Retry, err, parse_statuses, say
+from . import checks, cluster, compare, figure, report, stores, tune, watch, ways
+from .options import Address, ExecutorOption, JobFile, NoReport, Quiet, Results, Retry, err, parse_statuses, say
 
 if TYPE_CHECKING:
-    from ..execution.driver import State
+    from ..execution.state import State
 
 app = typer.Typer(
     help="Benchmark GAN losses under instance noise: run grids, query results, check bounds.",
@@ -33,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (tune, compare, cluster, stores, checks):
+for group in (tune, compare, report, watch, ways, cluster, stores, checks):
     app.add_typer(group.app)
 app.add_typer(figure.app, name="figure")
 
@@ -118,6 +118,7 @@ def run(
     executor: ExecutorOption = "ray",
     address: Address = None,
     retry: Retry = "",
+    no_report: NoReport = False,
     quiet: Quiet = False,
 ) -> None:
     """Compute the cells of a job that the store does not have yet; run it again to go on after a crash."""
@@ -127,10 +128,9 @@ def run(
     statuses = parse_statuses(retry)
 
     from ..execution.run import run as run_job
-    from .summary import print_summary
 
-    # what the summary takes half a second to load is loaded while the workers work
-    loading = threading.Thread(target=importlib.import_module, args=("pyarrow.dataset",), daemon=True)
+    # what the summary takes a second to load is loaded while the workers work
+    loading = threading.Thread(target=_load_what_a_summary_needs, daemon=True)
 
     def observe(state: State) -> None:
         if loading.ident is None and state.num_running:
@@ -145,9 +145,17 @@ def run(
         progress=not quiet,
         observer=observe,
     )
+    from .printing.summary import print_summary
+
     where = ("" if executor == "ray" else f" --executor {executor}") + (f" --address {address}" if address else "")
-    print_summary(outcome, results=results, job_file=job, options=where)
+    written = None if no_report else report.kept_report(results, parsed.name, has_changed=outcome.num_computed > 0)
+    print_summary(outcome, results=results, job_file=job, options=where, report=written)
     raise typer.Exit(0 if outcome.is_complete else 1)
+
+
+def _load_what_a_summary_needs() -> None:
+    for name in ("pyarrow.dataset", f"{__package__}.printing.summary", "vl_convert", "harness.report.page"):
+        importlib.import_module(name)
 
 
 @app.command()
@@ -160,7 +168,7 @@ def plan(
     """Show what a run would do: cells, what they share, what is missing and why, expected time."""
     from ..execution.run import plan as plan_job
     from ..job.reading import load_grid
-    from .plan_report import print_plan
+    from .printing.plan_report import print_plan
 
     print_plan(plan_job(load_grid(job), results=results, retry=parse_statuses(retry)), as_json=json_)
 
@@ -173,70 +181,26 @@ def query(
     ],
     results: Results = "results",
     form: Annotated[
-        Literal["table", "json", "csv", "parquet"] | None,
+        Literal["table", "json", "csv", "markdown", "latex", "parquet"] | None,
         typer.Option("--format", help="Of the answer; without it a table, or what the name of --output ends in."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A file instead of standard output: .json, .parquet, or else CSV."),
+        typer.Option(
+            "--output", "-o", help="A file instead of standard output: .json, .md, .tex, .parquet, or else CSV."
+        ),
     ] = None,
 ) -> None:
     """Answer an SQL statement from the result store (DuckDB). DESCRIBE cells lists the columns."""
     from ..storage.query import open_results
-    from .rendering import form_of, print_table, to_text, write, write_file
+    from .printing.rendering import form_of, print_table, to_text, write, write_file
 
     if form == "parquet" and output is None:
         raise HarnessError("--format parquet needs --output FILE")
     answer = open_results(results).query(sql)
     if output is not None:
         write_file(answer, output, form=form or form_of(output))
-    elif form in ("json", "csv"):
-        write(to_text(answer, form=form))
-    else:
+    elif form is None or form == "table" or form == "parquet":
         print_table(answer)
-
-
-@app.command("list")
-def list_(
-    kind: Annotated[
-        Literal[
-            "losses",
-            "problems",
-            "networks",
-            "optimizers",
-            "penalties",
-            "schedules",
-            "noises",
-            "metrics",
-            "features",
-            "samplers",
-            "pruners",
-            "executors",
-            "statuses",
-            "columns",
-        ],
-        typer.Argument(help="What to list."),
-    ],
-) -> None:
-    """List what a job file can name, or the columns of the tables, each with what it means."""
-    from .catalogue import entries
-
-    listed = entries(kind)
-    width = max(len(name) for name, _ in listed)
-    for name, meaning in listed:
-        say(f"{name:<{width}}  {meaning}")
-
-
-@app.command()
-def info(json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
-    """Show versions and the devices of this machine."""
-    import json
-
-    from .catalogue import machine
-
-    facts = machine()
-    if json_:
-        sys.stdout.write(json.dumps(facts, indent=2) + "\n")
-        return
-    for name, value in facts.items():
-        say(f"{name:<12} {value}")
+    else:
+        write(to_text(answer, form=form))

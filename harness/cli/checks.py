@@ -74,7 +74,7 @@ def evaluate(
     from ..evaluation.compare import compare, to_table
     from ..evaluation.files import open_samples
     from ..execution.progress import work_display
-    from .rendering import print_fitted, to_text, write
+    from .printing.rendering import print_fitted, to_text, write
 
     with work_display(err, "evaluate", enabled=not quiet) as progress:
         rows, remarks = compare(

@@ -32,7 +32,9 @@ SubmissionId = Annotated[str, typer.Argument(metavar="ID", help="What submit pri
 def submit(
     job: Annotated[
         Path,
-        typer.Argument(metavar="JOB", help="A job file: a grid, or a search, which 'harness tune' then does there."),
+        typer.Argument(
+            metavar="JOB", help="A job file or example:NAME: a grid, or a search, which 'harness tune' then does there."
+        ),
     ],
     address: JobsAddress = None,
     results: Annotated[
@@ -146,7 +148,7 @@ def logs(
 ) -> None:
     """Print what a submitted job has printed, or what happened to one cell of a job."""
     if cell is not None:
-        from .cell_log import print_cell_log
+        from .stores import print_cell_log
 
         print_cell_log(results, submission, cell, as_json=json_)
         return

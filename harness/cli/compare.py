@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -13,10 +14,10 @@ from .options import Results, err, say
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from rich.console import Console
 
     from ..contrasts.compare import Compared
     from ..job.parts.settings import Collapsed
+    from .printing.prose import Command
 
 app = typer.Typer()
 
@@ -57,14 +58,15 @@ def compare(
     from ..contrasts.compare import compared
     from ..contrasts.contrast import row, sentence
     from ..storage.query import open_results
-    from .rendering import to_text, write
+    from .printing.prose import say_further, say_prose
+    from .printing.rendering import to_text, write
 
     answer = compared(
         open_results(results),
         job,
         other,
         by=by,
-        metrics=[name.strip() for name in _COMMA.split(metric) if name.strip()],
+        metrics=names_of(metric),
         against=against,
         epoch=epoch,
         collapsed=None if collapsed is None else _limit(collapsed),
@@ -73,16 +75,25 @@ def compare(
     rows = [row(contrast) for contrast in found]
     if json_ or form != "table":
         write(to_text(pa.Table.from_pylist(rows), form="csv" if form == "csv" and not json_ else "json"))
-        _say_left_out(answer, to=err)
+        for text in _left_out(answer):
+            say(text, to=err)
         return
     _print(pa.Table.from_pylist([{name: _known(value) for name, value in line.items()} for line in rows]))
     for contrast in found:
-        say(sentence(contrast))
+        say_prose(sentence(contrast))
     number = counted(len(found), "contrast")
-    say(f"p and intervals are corrected for {number} (Holm, 5 %), which exclude 0 at a verdict.")
+    say_prose(f"p and intervals are corrected for {number} (Holm, 5 %), which exclude 0 at a verdict.")
     if any(contrast.shares for contrast in found):
-        say("p of collapsed shares are of one contrast alone.")
-    _say_left_out(answer)
+        say_prose("p of collapsed shares are of one contrast alone.")
+    for text in _left_out(answer):
+        say_prose(text)
+    jobs = [job] if other is None else [job, other]
+    say_further(_further(jobs, list(dict.fromkeys(contrast.metric for contrast in found)), results))
+
+
+def names_of(text: str) -> list[str]:
+    """Names with commas between them."""
+    return [name.strip() for name in _COMMA.split(text) if name.strip()]
 
 
 _COMMA = re.compile(r",(?![^(\[]*[)\]])")
@@ -90,16 +101,36 @@ _COMMA = re.compile(r",(?![^(\[]*[)\]])")
 _MOST_NAMED = 10
 
 
-def _say_left_out(answer: Compared, *, to: Console | None = None) -> None:
+def _left_out(answer: Compared) -> Iterator[str]:
     for what, combinations in answer.left_out.items():
         more = len(combinations) - _MOST_NAMED
         named = "; ".join(combinations[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
-        say(f"{counted(len(combinations), 'combination')} left out, without {what}: {named}", to=to)
+        yield f"{counted(len(combinations), 'combination')} left out, without {what}: {named}"
+
+
+def _further(jobs: Sequence[str], metrics: Sequence[str], results: str) -> list[Command]:
+    """The means and the values of seeds behind the contrasts."""
+    from ..storage.records import CELLS
+    from .printing.prose import store_option
+
+    names = ", ".join(f"'{name}'" for name in jobs)
+    columns = [metric for metric in metrics if metric in CELLS.names]
+    rows = "cells"
+    if not columns:  # of metrics that a job asks for
+        rows, columns = "metrics JOIN cells USING (job, cell_id)", ["value"]
+    means = ", ".join(f"avg({column})" for column in columns)
+    where = f"FROM {rows} WHERE job IN ({names})"
+    place = "job, cells.loss, cells.schedule, cells.epoch"
+    statements = (
+        f"SELECT {place}, {means} {where} GROUP BY ALL ORDER BY ALL",
+        f"SELECT {place}, cells.seed, {', '.join(columns)} {where} ORDER BY cells.epoch DESC, {columns[0]} LIMIT 20",
+    )
+    return [("query", f'"{statement}"', *store_option(results)) for statement in statements]
 
 
 def _print(table: pa.Table) -> None:
     """What a person compares first; the rest is in --json."""
-    from .rendering import print_fitted
+    from .printing.rendering import print_fitted
 
     axes = ["ours", *(["within"] if any(table["within"].to_pylist()) else []), "metric", "verdict"]
     columns = ["mean_ours", "mean_theirs", "difference", "low", "high", "holm_p", "wilcoxon_p", "pairs"]

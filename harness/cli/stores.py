@@ -1,11 +1,14 @@
-"""Commands for whole stores: ``harness compact``, ``merge``, ``publish`` and ``gc``."""
+"""Commands for whole stores: ``harness compact``, ``merge``, ``publish`` and ``gc``; and the log of one cell."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +17,7 @@ from .options import Results, err, say
 
 if TYPE_CHECKING:
     from ..storage.query import Results as Opened
+    from ..storage.store import Store
 
 app = typer.Typer()
 
@@ -115,3 +119,70 @@ def _size(num_bytes: int) -> str:
             return f"{num_bytes:.3g} {unit}"
         num_bytes = round(num_bytes / 1000)
     return f"{num_bytes} GB"
+
+
+# --- the log of one cell
+
+_Line = dict[str, Any]
+
+
+def print_cell_log(results: str, job: str, cell: str, *, as_json: bool) -> None:
+    """Prints the events of every execution of the packs that a cell was in.
+
+    Args:
+      cell: Its id, or the beginning of it.
+
+    Raises:
+      HarnessError: If there is no such job, or no log of such a cell.
+    """
+    store = _opened(results, job).store
+    executions = list(_executions(store, job, cell))
+    if not executions:
+        raise HarnessError(
+            f"{job} has no log of a cell '{cell}'; its cells:\n  harness query "
+            f"\"SELECT cell_id, status FROM cells WHERE job = '{job}' ORDER BY ALL\" --results {shlex.quote(results)}"
+        )
+    found = {cell_id for cell_id, _ in executions}
+    if len(found) > 1:
+        raise HarnessError(f"{len(found)} cells of {job} begin with '{cell}': {', '.join(sorted(found)[:5])}")
+    for _, lines in executions:
+        for line in lines:
+            if as_json:
+                sys.stdout.write(f"{json.dumps(line)}\n")
+            else:
+                say(_sentence(line))
+
+
+def _executions(store: Store, job: str, cell: str) -> Iterator[tuple[str, list[_Line]]]:
+    """The cell's id and what concerns it, of each execution of a pack that it was in."""
+    for lines in store.logs(job):
+        for cell_id in lines[0]["cells"] if lines else ():
+            if cell_id.startswith(cell):
+                yield cell_id, [line for line in (_of_cell(line, cell_id) for line in lines) if line is not None]
+
+
+def _of_cell(line: _Line, cell_id: str) -> _Line | None:
+    """A line without what it says of other cells; None where it is about these alone."""
+    if "cells" in line:
+        return {**line, "cells": [cell_id], "num_cells": len(line["cells"])}
+    if "statuses" in line:
+        status = line["statuses"].get(cell_id)
+        return None if status is None else {**line, "statuses": {cell_id: status}}
+    return line
+
+
+def _sentence(line: _Line) -> str:
+    parts = [f"{line['time'][:19].replace('T', ' ')}  {line['event']}"]
+    if "attempt" in line:
+        where = f" on {line['hostname']}, process {line['pid']}, {line['device']}" if "hostname" in line else ""
+        what = f", {line['pack']}" if "pack" in line else ""
+        parts.append(
+            f"attempt {line['attempt']}, execution {line['sequence']}{what} with {line['num_cells']} cells{where}"
+        )
+    if line.get("git_commit"):
+        parts.append(f"harness {line['versions'].get('harness')}, commit {line['git_commit']}")
+    parts += [str(status) for status in line.get("statuses", {}).values()]
+    if line.get("peak_memory_bytes"):
+        parts.append(f"{line['seconds']:g} s, at most {line['peak_memory_bytes'] / 1e6:.0f} MB")
+    error = "".join(f"\n  {text}" for text in line.get("error", "").splitlines())
+    return "; ".join(parts) + error

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ..execution.durations import duration
 from .options import results_console, say
-from .rendering import print_table, to_rich
+from .printing.rendering import print_table, to_rich
 
 if TYPE_CHECKING:
     from ..execution.ray.submission import JobState

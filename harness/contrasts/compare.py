@@ -221,7 +221,9 @@ def _rows(
     epochs = [{row["epoch"] for row in rows if row[JOB] == name} for name in names]
     common = set.intersection(*epochs)
     chosen = epoch if epoch is not None else max(common, default=None)
-    if chosen is None or chosen not in common:
+    if epoch is None and chosen is None:
+        raise HarnessError(f"{' and '.join(names)}: no rows of one epoch to compare; run the job first")
+    if chosen not in common:
         known = ", ".join(map(str, sorted(common))) or "none"
         raise HarnessError(f"--epoch {epoch}: not an epoch of {' and '.join(names)}; theirs: {known}")
     return [row for row in rows if row["epoch"] == chosen]
@@ -279,8 +281,15 @@ def _ranks(place: _Place, order: Mapping[str, Mapping[Any, int]]) -> list[int]:
 
 
 def _described(places: Sequence[_Place]) -> list[str]:
-    """For a person: the axes in which the places differ, with their values; empty for a single place."""
-    varying = [index for index, _ in enumerate(AXES) if len({place[index] for place in places}) > 1]
+    """For a person: the axes that tell the places apart, with their values; empty for a single place.
+
+    One that follows from those before it, as a loss may come with a penalty of its own, is not said.
+    """
+    varying: list[int] = []
+    for index, _ in enumerate(AXES):
+        known = {tuple(place[other] for other in varying) for place in places}
+        if len({tuple(place[other] for other in (*varying, index)) for place in places}) > len(known):
+            varying.append(index)
     return [", ".join(f"{AXES[index]} {place[index]}" for index in varying) for place in places]
 
 

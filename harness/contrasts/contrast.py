@@ -19,6 +19,7 @@ from ..theory.comparisons import (
     holm_levels,
     mcnemar_p,
     paired_difference,
+    pairs_needed,
     share_interval,
     unpaired_difference,
     wilcoxon_p,
@@ -33,6 +34,10 @@ _LESS_IS_BETTER = frozenset(
     }
 )
 """Columns of `cells`. At a cell's own sigma neither a divergence nor a bound compares with those at another sigma."""
+
+
+_LEAST_EFFECT = 0.02
+"""In standard deviations of the differences: 20,000 pairs show it."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +196,23 @@ def sentence(found: Contrast) -> str:
         (count, total), (other, of) = found.shares.ours, found.shares.theirs
         head += f"; collapsed {count} of {total} against {other} of {of}, p {_p(found.shares.p)}"
     return head
+
+
+def seeds_needed(found: Contrast, *, num_contrasts: int) -> int | None:
+    """Pairs of seeds that would show this difference with power 0.8, if it and its spread are what they look like.
+
+    Args:
+      found: Of at least two pairs.
+      num_contrasts: That are corrected for together.
+
+    Returns:
+      None where nothing is known of the spread, or the difference is too small for any number of seeds.
+    """
+    spread = found.difference.standard_error * math.sqrt(found.num_pairs)
+    if not found.is_paired or not spread > 0:
+        return None
+    effect = abs(found.difference.mean) / spread
+    return pairs_needed(effect, level=LEVEL / num_contrasts) if effect > _LEAST_EFFECT else None
 
 
 def row(found: Contrast) -> dict[str, Any]:

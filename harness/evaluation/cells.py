@@ -171,10 +171,14 @@ class Evaluator:
         baseline = self._baseline(sigmas, noise)
         if not bool(torch.isfinite(fake).all()):
             return baseline
-        pair = self._pair(self.real, fake, seed=stream_seed("evaluation", "draws", seed))
+        pair = self.pair_with(fake, seed=seed)
         measured = pair.columns(sigmas, self.noise(noise))
         above = self._floor.below(pair) if len(fake) == self._floor.num_samples else {}
         return {sigma: {**columns, **above, **baseline[sigma]} for sigma, columns in measured.items()}
+
+    def pair_with(self, fake: Tensor, *, seed: int) -> SetPair:
+        """The held-out samples and a generator's ``[n, *shape]``, as rows measure them."""
+        return self._pair(self.real, fake, seed=stream_seed("evaluation", "draws", seed))
 
     def noise(self, spec: AnyNoise) -> Noise:
         """A family of noise for these samples; made once."""

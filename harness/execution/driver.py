@@ -6,16 +6,13 @@ The driver decides *what* runs next and what becomes of a failure; an executor d
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import Protocol, cast
 
 from ..identity import SnapshotKey
 from ..planning.difference import AnyCell
 from ..planning.packs import Pack
-from ..planning.plan import Plan
 from ..storage.records import Status
 from ..storage.store import Store
 from ..storage.writer import new_part
@@ -25,6 +22,7 @@ from ..worker.messages import (
     Event,
     PackDone,
     PackFailed,
+    PackStarted,
     SnapshotImpossible,
     SnapshotsLost,
     SnapshotsWritten,
@@ -35,69 +33,10 @@ from ..worker.provenance import Provenance
 from ..worker.rows import cell_row
 from .executor import Executor
 from .queue import PackQueue
+from .state import Standing, State
 
 _MAX_PREEMPTED = 10
 """How often the loss of a machine is not held against the pack that it ran, which may be what takes machines down."""
-
-_PLANNED_SECONDS = 10.0
-"""How long the plan's rate of work outweighs the measured one."""
-
-
-@dataclass
-class State:
-    """Where a job stands; what the progress display shows.
-
-    Attributes:
-      num_cells: Cells of the job.
-      statuses: Cells with a row, by status: those found in the store and those of this run.
-      num_running: Packs under way.
-      awaited: What is waited for while there are none.
-      work_done, work_total: Expected seconds of the packs of this run.
-      seconds: Since the job started.
-      first_start: When its first pack did.
-    """
-
-    num_cells: int
-    statuses: dict[str, int]
-    work_total: float
-    num_running: int = 0
-    awaited: str = "a worker"
-    work_done: float = 0.0
-    started: float = field(default_factory=time.monotonic)
-    first_start: float | None = None
-
-    @staticmethod
-    def of(plan: Plan) -> State:
-        """Where a job stands before anything of its plan is done."""
-        work = sum(pack.seconds for pack in plan.packs)
-        return State(num_cells=len(plan.cells), statuses=dict(plan.difference.done), work_total=work)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-    @property
-    def num_ended(self) -> int:
-        return sum(self.statuses.values())
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Remaining time; None before the first pack has started.
-
-        At first it is the plan's estimate, for as many slots as packs are running; the longer the work has lasted,
-        the more it is what the rate so far says.
-        """
-        if self.first_start is None:
-            return None
-        elapsed = time.monotonic() - self.first_start
-        rate = (self.work_done + _PLANNED_SECONDS * max(1, self.num_running)) / (elapsed + _PLANNED_SECONDS)
-        return max(0.0, self.work_total - self.work_done) / rate
-
-    def note_start(self) -> None:
-        """Told that a pack starts."""
-        if self.first_start is None:
-            self.first_start = time.monotonic()
-
 
 Observer = Callable[[State], None]
 
@@ -117,6 +56,16 @@ class PackSource(Protocol):
 
     def packs(self, *, num_free: int) -> Sequence[Pack]:
         """Packs for so many free workers; none if what is under way has to be waited for."""
+        ...
+
+    @property
+    def seconds_to_come(self) -> float:
+        """Expected seconds of work in these."""
+        ...
+
+    @property
+    def standing(self) -> Standing:
+        """How far it is, for whoever watches."""
         ...
 
     def note(self, statuses: Mapping[str, Status]) -> None:
@@ -154,7 +103,7 @@ class Driver:
           What was lost of the snapshots that were there, for a person: probes of these have no rows yet.
         """
         self._job, self._state, self._observer, self._source = job, state, observer, source
-        self._running: set[Task] = set()
+        self._given_seconds = 0.0
         self._ended: set[str] = set()
         self._lost: dict[str, None] = {}
         required = {key for pack in packs for key in pack.requires}
@@ -164,13 +113,15 @@ class Driver:
         for pack in packs:
             self._queue.append(self._task(pack, attempt=1))
         self._start_what_can_start()
-        while self._queue or self._running or not (self._source is None or self._source.is_finished):
-            assert self._running or not self._executor.num_free, "packs wait for snapshots that nothing makes"
+        while self._queue or state.running or not (self._source is None or self._source.is_finished):
+            assert state.running or not self._executor.num_free, "packs wait for snapshots that nothing makes"
             self._executor.provide(len(self._queue) + (self._source.num_to_come if self._source is not None else 0))
             self._report()
             for task, event in self._executor.wait():
+                self._state.note_heard(task)
                 self._handle(task, event)
                 self._report()
+            self._state.note_silence()
             self._start_what_can_start()
         return list(self._lost)
 
@@ -179,6 +130,7 @@ class Driver:
         if self._source is not None and self._executor.num_free:
             for pack in self._source.packs(num_free=self._executor.num_free):
                 self._queue.append(self._task(pack, attempt=1))
+                self._given_seconds += pack.seconds
             self._start_queued()
 
     def _task(self, pack: Pack, *, attempt: int, num_preempted: int = 0) -> Task:
@@ -190,12 +142,13 @@ class Driver:
 
     def _start_queued(self) -> None:
         while self._executor.num_free and (task := self._queue.pop()) is not None:
-            self._running.add(task)
-            self._state.note_start()
+            self._state.note_start(task)
             self._executor.start(task)
 
     def _handle(self, task: Task, event: Event) -> None:
         match event:
+            case PackStarted():
+                self._state.note_where(task, event)
             case Progress():
                 self._state.work_done += event.member_steps / task.pack.member_steps * task.pack.training_seconds
             case SnapshotsWritten():
@@ -203,17 +156,17 @@ class Driver:
             case SnapshotImpossible():
                 self._give_up_snapshot(event)
             case SnapshotsLost():
-                self._running.remove(task)
+                del self._state.running[task]
                 self._lost[event.error] = None
                 self._store.snapshots.forget(event.keys)
             case CellsWritten():
-                self._count(event.statuses)
+                self._note_rows(task.pack.cells, event)
                 measuring = task.pack.seconds - task.pack.training_seconds
                 self._state.work_done += measuring * len(event.statuses) / max(1, len(task.pack.cells))
             case PackDone():
-                self._running.remove(task)
+                del self._state.running[task]
             case PackFailed():
-                self._running.remove(task)
+                del self._state.running[task]
                 if not event.is_logged:
                     self._log_end(task, event.status, event.error)
                 if task.pack.is_divisible:
@@ -221,7 +174,7 @@ class Driver:
                 else:
                     self._give_up(task, event.status, event.error)
             case WorkerDied():
-                self._running.remove(task)
+                del self._state.running[task]
                 self._after_death(task, event)
 
     def _after_death(self, task: Task, event: WorkerDied) -> None:
@@ -266,7 +219,7 @@ class Driver:
         for cell in pack.cells:
             row = stored.get(cell.key)
             if cell.cell_id not in self._ended and row is not None and row.cell_id == cell.cell_id:
-                self._count({cell.cell_id: cast(Status, row.status)})
+                self._note_rows([cell], CellsWritten({cell.cell_id: cast(Status, row.status)}))
         self._note_snapshots(self._store.snapshots_among(pack.snapshots))
 
     def _give_up(self, task: Task, status: Status, error: str) -> None:
@@ -291,24 +244,26 @@ class Driver:
         self._snapshots |= keys
         self._queue.note_snapshots(keys)
 
-    def _write_failures(self, cells: Iterable[AnyCell], status: Status, error: str, *, attempt: int) -> None:
+    def _write_failures(self, cells: Sequence[AnyCell], status: Status, error: str, *, attempt: int) -> None:
         sequence = self._next_sequence()
         rows = [
             cell_row(cell, self._provenance, status=status, error=error, attempt=attempt, sequence=sequence)
             for cell in cells
         ]
         self._store.write_part(self._job, "cells", rows, part=new_part())
-        self._count({row["cell_id"]: status for row in rows})
+        statuses: dict[str, Status] = {row["cell_id"]: status for row in rows}
+        self._note_rows(cells, CellsWritten(statuses, errors=dict.fromkeys(statuses, error)))
 
-    def _count(self, statuses: Mapping[str, Status]) -> None:
-        self._ended |= set(statuses)
+    def _note_rows(self, cells: Sequence[AnyCell], event: CellsWritten) -> None:
+        self._ended |= set(event.statuses)
         if self._source is not None:
-            self._source.note(statuses)
-        for status in statuses.values():
-            self._state.statuses[status] = self._state.statuses.get(status, 0) + 1
+            self._source.note(event.statuses)
+        self._state.note_rows(cells, event)
 
     def _report(self) -> None:
-        self._state.num_running = len(self._running)
         self._state.awaited = self._executor.awaited
+        if self._source is not None:
+            self._state.standing = self._source.standing
+            self._state.work_total = self._given_seconds + self._source.seconds_to_come
         if self._observer is not None:
             self._observer(self._state)

@@ -17,16 +17,18 @@ from ..job.parts.settings import Resources
 from ..job.reading import AnyJob, Source, dump_job, load_grid
 from ..job.tune import TuneJob
 from ..planning.plan import Plan, make_plan
+from ..storage.live import told
 from ..storage.place import PATIENCE_SECONDS
 from ..storage.store import Store
 from ..worker.messages import WorkerSettings
 from ..worker.provenance import Provenance, git_commit, versions_json
-from .driver import Driver, Observer, PackSource, State
+from .driver import Driver, Observer, PackSource
 from .durations import duration
 from .executor import Executor
 from .executors import check_executor, make_executor
 from .progress import ProgressDisplay
 from .ray.capacity import GB
+from .state import State, as_dict
 
 _MAX_ROUNDS = 4  # of work; snapshots that one finds lost are trained again by the next
 
@@ -172,15 +174,25 @@ def _run(
 
 @dataclass(frozen=True)
 class Session:
-    """Workers that are ready for jobs of one problem and resources, one after another."""
+    """Workers that are ready for jobs of one problem and resources, one after another.
+
+    Attributes:
+      tell: Keeps in the store where the job stands, for whoever watches.
+    """
 
     driver: Driver
     executor: Executor
     store: Store
     announce: Callable[[str], None]
+    tell: Observer
 
-    def run(self, plan: Plan, *, observer: Observer | None = None) -> Outcome:
+    def run(self, plan: Plan, *, phase: str = "", observer: Observer | None = None) -> Outcome:
         """Computes what a plan lacks, in packs that keep all of these workers busy; what came of it says the store.
+
+        Args:
+          plan: Of the job.
+          phase: What of a search this is, for whoever watches.
+          observer: Called whenever something happened.
 
         Raises:
           StoreError: If the store lacks rows that workers have reported.
@@ -188,8 +200,8 @@ class Session:
         left = plan = plan.for_slots(self.executor.num_slots)
         started = time.monotonic()
         for _ in range(_MAX_ROUNDS):
-            state = replace(State.of(left), started=started)
-            lost = self.driver.run(plan.job.name, left.packs, state=state, observer=observer)
+            state = replace(State.of(left, phase=phase, machine=self.executor.description), started=started)
+            lost = self.driver.run(plan.job.name, left.packs, state=state, observer=self._telling(observer))
             left = left.renewed(self.store)
             if not (lost and left.missing):
                 break
@@ -202,9 +214,28 @@ class Session:
             )
         return Outcome(plan, left.difference.done, len(plan.missing), state.seconds, self.executor.description)
 
-    def work_through(self, name: str, source: PackSource) -> None:
+    def work_through(self, name: str, source: PackSource, *, phase: str = "", observer: Observer | None = None) -> None:
         """Executes packs of the job of this name as they are supplied, until there are no more."""
-        self.driver.run(name, (), state=State(num_cells=0, statuses={}, work_total=0.0), source=source)
+        state = State(
+            num_cells=0,
+            statuses={},
+            work_total=source.seconds_to_come,
+            planned_rate=self.executor.num_slots,
+            name=name,
+            axes=("loss", "penalty", "schedule", "epoch", "seed"),
+            phase=phase,
+            machine=self.executor.description,
+            standing=source.standing,
+        )
+        self.driver.run(name, (), state=state, observer=self._telling(observer), source=source)
+
+    def _telling(self, observer: Observer | None) -> Observer:
+        def observe(state: State) -> None:
+            self.tell(state)
+            if observer is not None:
+                observer(state)
+
+        return observe
 
 
 @contextmanager
@@ -217,10 +248,17 @@ def session(
     announce: Callable[[str], None] | None,
     num_tasks: int,
 ) -> Iterator[Session]:
-    """Starts the workers for jobs of this problem and resources, no more than `num_tasks`; they end with the block."""
+    """Starts the workers for jobs of this problem and resources, no more than `num_tasks`; they end with the block.
+
+    Whoever calls this holds the job's lock, by which a reader of the store sees that it is at work.
+    """
     resources, store.place.patience_seconds = job.resources, PATIENCE_SECONDS
     say = announce or (lambda text: None)
-    with _opened(executor, job, address) as running, store.marked() as marker:
+    with (
+        told(store, job.name, as_dict) as tell,
+        _opened(executor, job, address) as running,
+        store.marked() as marker,
+    ):
         running.announce = say
         settings = WorkerSettings(
             results=store.absolute_root,
@@ -235,7 +273,7 @@ def session(
         running.open(settings, job.problem, num_tasks=num_tasks)
         say(running.description)
         driver = Driver(store, running, settings.provenance, retries=resources.retries)
-        yield Session(driver, running, store, say)
+        yield Session(driver, running, store, say, tell)
 
 
 @contextmanager

@@ -38,32 +38,43 @@ def _one_number(value: Any) -> Any:
 
 
 class DiracGrid(Spec):
-    """The axes of a Dirac-GAN job. `sigma` is the standard deviation of Gaussian instance noise."""
+    """The axes of a Dirac-GAN job."""
 
-    loss: Axis[LossName]
-    penalty: Axis[AnyPenalty] = (NoPenalty(),)
-    sigma: Axis[Annotated[FiniteFloat, Field(ge=0), BeforeValidator(_one_number)]] = (0.0,)
-    updates: Axis[Annotated[str, AfterValidator(_known_updates)]] = ("simultaneous", "alternating")
-    learning_rate: Axis[Annotated[FiniteFloat, Field(gt=0)]] = (0.1,)
+    loss: Axis[LossName] = Field(description="of both players")
+    penalty: Axis[AnyPenalty] = Field((NoPenalty(),), description="of the discriminator")
+    sigma: Axis[Annotated[FiniteFloat, Field(ge=0), BeforeValidator(_one_number)]] = Field(
+        (0.0,), description="standard deviation of Gaussian instance noise"
+    )
+    updates: Axis[Annotated[str, AfterValidator(_known_updates)]] = Field(
+        ("simultaneous", "alternating"),
+        description="simultaneous, alternating, or alternating N with N discriminator steps, which come first",
+    )
+    learning_rate: Axis[Annotated[FiniteFloat, Field(gt=0)]] = Field((0.1,), description="of both players")
 
 
 class Dynamics(Spec):
-    """How far a game is played: from `start` for `steps` iterations, judged by a distance of `tolerance`."""
+    """How far a game is played, and how it is judged."""
 
-    steps: int = Field(5000, ge=20, le=MAX_COUNT)
-    start: Annotated[tuple[FiniteFloat, FiniteFloat], BeforeValidator(to_tuple)] = (1.0, 1.0)
-    tolerance: FiniteFloat = Field(0.01, gt=0)
+    steps: int = Field(5000, ge=20, le=MAX_COUNT, description="iterations")
+    start: Annotated[tuple[FiniteFloat, FiniteFloat], BeforeValidator(to_tuple)] = Field(
+        (1.0, 1.0), description="the parameters theta and psi at the beginning"
+    )
+    tolerance: FiniteFloat = Field(
+        0.01, gt=0, description="the distance from the equilibrium within which a game that converges stays"
+    )
 
 
 class DiracJob(Spec):
     """A grid of Dirac-GANs."""
 
-    name: JobName
-    protocol: Literal["dirac"]
-    problem: Dirac = Dirac()
-    grid: Annotated[tuple[DiracGrid, ...], BeforeValidator(one_or_more), Field(min_length=1)]
-    dynamics: Dynamics = Dynamics()
-    resources: Resources = Resources()
+    name: JobName = Field(description="of the job, and of its folder of results")
+    protocol: Literal["dirac"] = Field(description="Dirac-GANs, played exactly: no networks, epochs or seeds")
+    problem: Dirac = Field(Dirac(), description="all mass at 0")
+    grid: Annotated[tuple[DiracGrid, ...], BeforeValidator(one_or_more), Field(min_length=1)] = Field(
+        description="the axes; of a list of grids the cells are united"
+    )
+    dynamics: Dynamics = Field(Dynamics(), description="how far a game is played")
+    resources: Resources = Field(Resources(), description="what an actor holds; it changes no number")
 
     def __repr__(self) -> str:
         return short_repr(self)

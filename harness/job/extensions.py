@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
-from ..errors import suggest
+from .synonyms import name_hint
 
 T = TypeVar("T")
 
@@ -35,7 +35,10 @@ def resolve(name: str, builtin: Mapping[str, T], *, kind: str) -> T:
     if name in builtin:
         return builtin[name]
     if not is_own(name):
-        raise ValueError(f"unknown {kind} '{name}'.{suggest(name, builtin)}, or package.module:name")
+        valid = ", ".join(sorted(builtin))
+        raise ValueError(
+            f"unknown {kind} '{name}'.{name_hint(kind, name, builtin)}\n  Valid: {valid}, or package.module:name"
+        )
     module_name, _, attribute = name.partition(":")
     try:
         module = importlib.import_module(module_name)

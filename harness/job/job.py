@@ -32,38 +32,50 @@ Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 class Grid(Spec):
-    """The axes; a cell is one point of their product.
+    """The axes; a cell is one point of their product."""
 
-    `batch_norm` is that of the cell's discriminator (protocol ``probe``: of the fresh one; the reference run keeps that
-    of ``networks``). `discriminator_steps` belongs to protocol ``train``.
-    """
-
-    loss: Axis[LossName]
-    sigma: Axis[AnySigma]
-    epoch: Axis[Epoch]
-    seed: Axis[Seed]
-    penalty: Axis[AnyPenalty] | None = None
-    learning_rate: Axis[Annotated[FiniteFloat, Field(gt=0)]] | None = None
-    batch_norm: Axis[BatchNorm] | None = None
-    discriminator_steps: Axis[Annotated[int, Field(ge=1, le=MAX_COUNT)]] | None = None
+    loss: Axis[LossName] = Field(description="of the GAN (train), or of the fresh discriminator (probe)")
+    sigma: Axis[AnySigma] = Field(
+        description="instance noise, data units; a number, in protocol train also a schedule, either with a family of "
+        "noise and the steps it is added in"
+    )
+    epoch: Axis[Epoch] = Field(description="at which generators are measured; a run passes through all of them")
+    seed: Axis[Seed] = Field(description="of weights, batches and noise; the same seed draws the same in any company")
+    penalty: Axis[AnyPenalty] | None = Field(
+        None, description="of the discriminator; null: weight_clip for wasserstein, none for all others"
+    )
+    learning_rate: Axis[Annotated[FiniteFloat, Field(gt=0)]] | None = Field(
+        None, description="instead of the optimizer's"
+    )
+    batch_norm: Axis[BatchNorm] | None = Field(
+        None,
+        description="of the cell's discriminator, instead of the networks', for a dcgan; the reference run of protocol "
+        "probe keeps its own",
+    )
+    discriminator_steps: Axis[Annotated[int, Field(ge=1, le=MAX_COUNT)]] | None = Field(
+        None, description="instead of the training's; protocol train alone"
+    )
 
 
 class Job(Spec):
-    """Cells and everything that determines their numbers.
+    """Cells and everything that determines their numbers."""
 
-    `grid` is one grid or a list of them, whose cells are united.
-    """
-
-    name: JobName
-    protocol: Literal["probe", "train"]
-    problem: AnyProblem
-    networks: AnyNetwork
-    training: Training = Training()
-    reference: Reference | None = None
-    grid: Annotated[tuple[Grid, ...], BeforeValidator(one_or_more), Field(min_length=1)]
-    probe: ProbeSettings | None = None
-    evaluation: Evaluation = Evaluation()
-    resources: Resources = Resources()
+    name: JobName = Field(description="of the job, and of its folder of results; snapshots and reference are taken")
+    protocol: Literal["probe", "train"] = Field(
+        description="probe: fresh discriminators against snapshots of one run; train: loss and sigma train the GAN"
+    )
+    problem: AnyProblem = Field(description="where real samples come from")
+    networks: AnyNetwork = Field(description="generator and discriminator")
+    training: Training = Field(Training(), description="how generators are trained")
+    reference: Reference | None = Field(None, description="protocol probe: the run whose snapshots are probed")
+    grid: Annotated[tuple[Grid, ...], BeforeValidator(one_or_more), Field(min_length=1)] = Field(
+        description="the axes; of a list of grids the cells are united"
+    )
+    probe: ProbeSettings | None = Field(
+        None, description="protocol probe: how fresh discriminators are trained and measured"
+    )
+    evaluation: Evaluation = Field(Evaluation(), description="how generators are measured")
+    resources: Resources = Field(Resources(), description="what an actor holds; it changes no number and no cell")
 
     @model_validator(mode="before")
     @classmethod

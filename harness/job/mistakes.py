@@ -12,15 +12,21 @@ from ruamel.yaml.comments import CommentedMap
 
 from ..errors import suggest
 from .spec import InnerError, MistakesError, PathInJob, sentence, shown
+from .synonyms import key_meant, models_in
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """Where in the document, what, and whether the key itself is wrong rather than its value."""
+    """Where in the document, what, and whether the key itself is wrong rather than its value.
+
+    Attributes:
+      key: Place of a key that is missing, or that is meant by one that is unknown.
+    """
 
     place: PathInJob
     text: str
     is_about_key: bool = False
+    key: PathInJob | None = None
 
 
 def explain(
@@ -34,7 +40,10 @@ def explain(
       grammar: The model that found them.
       literals: Valid values at places where `grammar` does not know them all.
     """
-    return list(_explain(document, errors, grammar, (), literals))
+    found = list(_explain(document, errors, grammar, (), literals))
+    meant = {mistake.key for mistake in found if mistake.is_about_key}
+    # where `seeds` is unknown and `seed` is missing, one line says it
+    return [mistake for mistake in found if mistake.is_about_key or mistake.key is None or mistake.key not in meant]
 
 
 def _explain(
@@ -55,16 +64,18 @@ def _explain(
             for where, text in inner.found:
                 yield Mistake(place_in(document, (*within, *error["loc"], *where)), text)
         elif kind == "extra_forbidden":
-            text = f"unknown key.{suggest(place[-1], _keys_at(error['loc'][:-1], grammar))}"
-            yield Mistake(place, text, is_about_key=True)
+            keys = _keys_at(error["loc"][:-1], grammar)
+            meant = key_meant(place[-1], keys, grammar)
+            hint = f" Did you mean '{meant}'?" if meant else ""
+            text = f"unknown key.{hint}\n  Valid: {', '.join(keys)}"
+            yield Mistake(place, text, is_about_key=True, key=(*place[:-1], meant or ""))
         elif kind == "missing":
-            yield Mistake(place[:-1], f"'{error['loc'][-1]}' is missing")
+            yield Mistake(place[:-1], f"'{error['loc'][-1]}' is missing", key=place)
         elif kind == "literal_error":
             valid = literals.get(tuple(error["loc"])) or _literals_at(error["loc"], grammar)
             yield Mistake(place, f"got {shown(value)}.{suggest(value, valid)}")
         elif kind == "tuple_type":
-            is_scalar = isinstance(value, (str, int, float))
-            yield Mistake(place, f"must be a list: [{value}]" if is_scalar else f"must be a list, got {shown(value)}")
+            yield Mistake(place, _no_list(place[-1], value))
         elif kind == "too_short":
             yield Mistake(place, "is empty; give at least one value")
         elif kind == "value_error":
@@ -72,6 +83,15 @@ def _explain(
             yield Mistake(place if _holds(document, place) else place[:-1], str(inner))
         else:
             yield Mistake(place, f"{sentence(error['msg'])}, got {shown(value)}")
+
+
+def _no_list(key: object, value: object) -> str:
+    if not isinstance(value, (str, int, float)):
+        return f"must be a list, got {shown(value)}"
+    if key != "seed" or isinstance(value, (str, bool, float)) or value < 2:
+        return f"must be a list: [{value}]"
+    first = ", ".join(map(str, range(min(value, 3))))
+    return f"must be a list: [{value}], or of {value} seeds [{first}{', ...' if value > 3 else ''}]"
 
 
 def place_in(document: Any, loc: Sequence[Any]) -> PathInJob:
@@ -129,7 +149,7 @@ def _holds(document: Any, place: PathInJob) -> bool:
 
 def _keys_at(loc: Sequence[Any], grammar: type[BaseModel]) -> list[str]:
     """Names of the keys allowed at a location, by following pydantic's models."""
-    return sorted({name for model in _models(_annotation_at(loc, grammar)) for name in model.model_fields})
+    return sorted({name for model in models_in(_annotation_at(loc, grammar)) for name in model.model_fields})
 
 
 def _literals_at(loc: Sequence[Any], grammar: type[BaseModel]) -> list[str]:
@@ -140,19 +160,11 @@ def _literals_at(loc: Sequence[Any], grammar: type[BaseModel]) -> list[str]:
 def _annotation_at(loc: Sequence[Any], grammar: Any) -> Any:
     annotation = grammar
     for part in loc:
-        for model in _models(annotation):
+        for model in models_in(annotation):
             if part in model.model_fields:
                 annotation = model.model_fields[part].annotation
                 break
     return annotation
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """All models an annotation may stand for."""
-    arguments = typing.get_args(annotation)
-    if arguments:
-        return [model for inner in arguments for model in _models(inner)]
-    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
 
 
 def _literals(annotation: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 
 from ..errors import JobError, suggest
 from .dirac import DiracJob
+from .examples import PREFIX, example_names, example_path
 from .job import Job
 from .mistakes import Mistake, explain, locate
 from .spec import PathInJob, dotted
@@ -24,7 +25,8 @@ from .yaml_text import MAX_BYTES, decode, read_yaml
 
 AnyJob: TypeAlias = Job | DiracJob
 Source: TypeAlias = str | Path | Mapping[str, Any] | Job | DiracJob | TuneJob
-"""What a job is read from: a file, a dictionary of what a file would hold, or a job, which is checked already."""
+"""What a job is read from: a file, ``example:NAME`` for one that comes with the package, a dictionary of what a file
+would hold, or a job, which is checked already."""
 _GRAMMARS: Mapping[str, type[Job | DiracJob | TuneJob]] = {
     "probe": Job,
     "train": Job,
@@ -47,7 +49,8 @@ def load_job(source: Source) -> AnyJob | TuneJob:
         return source
     if isinstance(source, Mapping):
         return _checked(source, dict(source), source="job")
-    path = Path(source)
+    name = str(source)
+    path = example_path(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else Path(source)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -57,7 +60,7 @@ def load_job(source: Source) -> AnyJob | TuneJob:
         raise JobError(f"{path}: is a folder, not a job file{_nearby(path / 'x')}") from None
     except (OSError, ValueError) as error:  # a ValueError of a path that no file can have
         raise JobError(f"{path}: cannot be read: {error}") from error
-    return parse_job(decode(data, source=str(path)), source=str(path))
+    return parse_job(decode(data, source=name), source=name)
 
 
 def load_grid(source: Source) -> AnyJob:
@@ -135,4 +138,6 @@ def dump_job(job: AnyJob | TuneJob) -> str:
 
 def _nearby(path: Path) -> str:
     siblings = [str(p) for folder in (path.parent, Path("jobs")) if folder.is_dir() for p in folder.glob("*.yaml")]
-    return f".{suggest(str(path), set(siblings))}" if siblings else ""
+    if siblings:
+        return f".{suggest(str(path), set(siblings))}"
+    return f". Did you mean '{PREFIX}{path.stem}'?" if path.stem in example_names() else ""

@@ -9,7 +9,6 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from ..errors import did_you_mean
 from .parts.losses import LossName
 from .parts.noise import NoiseName, NoiseOn, NoiseSchedule, noise_named
 from .parts.part import Part, find_class, validated
@@ -17,6 +16,7 @@ from .parts.penalties import PENALTIES, Penalty, Sum
 from .parts.schedules import SCHEDULES, Schedule, schedule_class
 from .parts.settings import Axis
 from .spec import MAX_COUNT, FiniteFloat, Spec, to_tuple
+from .synonyms import key_hint
 
 Parameters: TypeAlias = Mapping[str, Any]
 """One point of a space: ``{schedule: linear, linear.start: 0.5, ..., loss: minimax, penalty: r1, r1.gamma: 1.0}``."""
@@ -25,9 +25,9 @@ Parameters: TypeAlias = Mapping[str, Any]
 class Range(Spec):
     """All numbers from `low` to `high`, evenly, or evenly on a log scale."""
 
-    low: FiniteFloat
-    high: FiniteFloat
-    log: bool = False
+    low: FiniteFloat = Field(description="its least number")
+    high: FiniteFloat = Field(description="its largest number")
+    log: bool = Field(False, description="evenly on a log scale")
 
     @model_validator(mode="before")
     @classmethod
@@ -131,15 +131,21 @@ class Space(Spec):
     loss's default.
     """
 
-    schedule: _Families = Field(min_length=1)
-    loss: Annotated[Axis[LossName], BeforeValidator(as_tuple)] = ("minimax",)
-    penalty: Annotated[_Families, Field(min_length=1)] | None = None
-    learning_rate: Parameter | None = None
+    schedule: _Families = Field(min_length=1, description="families of schedules, each with its own parameters")
+    loss: Annotated[Axis[LossName], BeforeValidator(as_tuple)] = Field(("minimax",), description="a choice")
+    penalty: Annotated[_Families, Field(min_length=1)] | None = Field(
+        None, description="families of penalties, each with its own parameters; null: the loss's usual one"
+    )
+    learning_rate: Parameter | None = Field(None, description="null: the training's")
     discriminator_steps: (
         Annotated[Axis[Annotated[int, Field(ge=1, le=MAX_COUNT)]], BeforeValidator(as_tuple)] | None
-    ) = None
-    noise: Annotated[Axis[NoiseName], BeforeValidator(as_tuple)] | None = None
-    noise_on: Annotated[Axis[NoiseOn], BeforeValidator(as_tuple)] | None = None
+    ) = Field(None, description="a choice; null: the training's")
+    noise: Annotated[Axis[NoiseName], BeforeValidator(as_tuple)] | None = Field(
+        None, description="a choice of families with their default parameters; null: truncated"
+    )
+    noise_on: Annotated[Axis[NoiseOn], BeforeValidator(as_tuple)] | None = Field(
+        None, description="a choice of the steps in which noise is added; null: both"
+    )
 
     def choices(self) -> dict[str, list[Any]]:
         """The categorical parameters and their values."""
@@ -237,7 +243,7 @@ def make_penalty(family: str, values: Mapping[str, float]) -> Penalty:
     for name in values:
         if name not in known:
             takes = f"penalty {family} takes {', '.join(known) or 'no parameters'}; got {name}"
-            hint = did_you_mean(name, known)
+            hint = key_hint(name, known)
             raise ValueError(f"{takes}.{hint}" if hint else takes)
     try:
         return validated(found, {"name": family, **_counted(found, values)})

@@ -19,20 +19,22 @@ from .validation import validate_tune_job
 
 
 class SearchObjective(Spec):
-    """What is minimised: a bound of the trained generator, always with the exact divergences.
+    """What is minimised: a bound of the trained generator, always with the exact divergences."""
 
-    Attributes:
-      bound: None for ``sliced`` on images and ``paper`` elsewhere.
-      sigma: Of the bound: ``best``, the least over the evaluation's grid, which compares between schedules; ``final``,
-        the schedule's own last; or a number for all.
-      reduce: Over seeds.
-      minimise: With ``seconds`` too, the search looks for the Pareto front of bound and computing time.
-    """
-
-    bound: Literal["paper", "sharp", "weighted", "sliced"] | None = None
-    sigma: Literal["best", "final"] | Annotated[FiniteFloat, Field(gt=0)] = "best"
-    reduce: Literal["median", "mean", "worst"] = "median"
-    minimise: Annotated[tuple[Literal["bound", "seconds"], ...], BeforeValidator(as_tuple)] = ("bound",)
+    bound: Literal["paper", "sharp", "weighted", "sliced"] | None = Field(
+        None, description="which; null: sliced for images, paper elsewhere"
+    )
+    sigma: Literal["best", "final"] | Annotated[FiniteFloat, Field(gt=0)] = Field(
+        "best",
+        description="at which the bound is taken; best: the least over the evaluation's grid, which compares between "
+        "schedules; final: the schedule's own last, which may not be 0; or one number for all",
+    )
+    reduce: Literal["median", "mean", "worst"] = Field("median", description="over seeds")
+    minimise: Annotated[tuple[Literal["bound", "seconds"], ...], BeforeValidator(as_tuple)] = Field(
+        ("bound",),
+        description="[bound], or [bound, seconds] for the Pareto front of bound and computing time (a trial's share of "
+        "its packs' time: rough)",
+    )
 
     @model_validator(mode="after")
     def _minimises_the_bound(self) -> SearchObjective:
@@ -42,35 +44,35 @@ class SearchObjective(Spec):
 
 
 class Search(Spec):
-    """How a space is searched.
+    """How a space is searched."""
 
-    Attributes:
-      trials: How many schedules are tried, each with `seeds` seeds.
-      sampler: A built-in name, or one's own, which is called with ``seed=`` and its options and makes an
-        `optuna.samplers.BaseSampler`.
-      points: Sampler ``grid``: values of every range.
-      pruner: None for ``median``, or ``none`` with several objectives. ``halving`` keeps the better half at each
-        report. One's own is called with its options and makes an `optuna.pruners.BasePruner`.
-      report: Epochs at which intermediate bounds are reported and trials may be pruned; ``auto`` is one and two
-        thirds of the way, or never without a pruner.
-      seed: Of the sampler.
-      finalists, finalist_seeds: How many of the best trials get how many further seeds, by which the best is chosen.
-      confirmation_seeds: How many fresh seeds the chosen schedule and the baselines are compared on.
-    """
-
-    trials: int = Field(48, ge=1, le=MAX_COUNT)
-    seeds: int = Field(3, ge=1, le=MAX_COUNT)
-    sampler: Sampler = "tpe"
-    points: int = Field(5, ge=1, le=MAX_COUNT)
-    pruner: Pruner | None = None
+    trials: int = Field(48, ge=1, le=MAX_COUNT, description="how many schedules are tried")
+    seeds: int = Field(3, ge=1, le=MAX_COUNT, description="of each trial")
+    sampler: Sampler = Field(
+        "tpe", description="a name, or one's own: called with seed= and its options, it makes an Optuna sampler"
+    )
+    points: int = Field(5, ge=1, le=MAX_COUNT, description="sampler grid: values of every range")
+    pruner: Pruner | None = Field(
+        None,
+        description="a name, or one's own: called with its options, it makes an Optuna pruner; null: median, and none "
+        "for a Pareto front and for objective.sigma final",
+    )
     report: (
         Annotated[tuple[Annotated[int, Field(ge=1, le=MAX_COUNT)], ...], BeforeValidator(to_tuple), Field(min_length=1)]
         | Literal["auto"]
-    ) = "auto"
-    seed: int = Field(0, ge=0, le=MAX_COUNT)
-    finalists: int = Field(4, ge=1, le=MAX_COUNT)
-    finalist_seeds: int = Field(5, ge=0, le=MAX_COUNT)
-    confirmation_seeds: int = Field(20, ge=1, le=MAX_COUNT)
+    ) = Field(
+        "auto",
+        description="epochs at which bounds are reported and trials may be pruned; auto: one and two thirds of the "
+        "way, or never without a pruner",
+    )
+    seed: int = Field(0, ge=0, le=MAX_COUNT, description="of the sampler")
+    finalists: int = Field(4, ge=1, le=MAX_COUNT, description="how many of the best trials get further seeds")
+    finalist_seeds: int = Field(
+        5, ge=0, le=MAX_COUNT, description="how many further seeds each of them gets, by which the best is chosen"
+    )
+    confirmation_seeds: int = Field(
+        20, ge=1, le=MAX_COUNT, description="fresh seeds on which the chosen schedule and the baselines are compared"
+    )
 
 
 _COLUMNS = {
@@ -84,17 +86,17 @@ _COLUMNS = {
 class TuneJob(Spec):
     """A search for the noise schedule whose trained generator has the least Wasserstein bound."""
 
-    name: JobName
-    protocol: Literal["tune"]
-    problem: AnyProblem
-    networks: AnyNetwork
-    training: Training = Training()
-    epochs: int = Field(ge=1, le=MAX_COUNT)
-    space: Space
-    objective: SearchObjective = SearchObjective()
-    search: Search = Search()
-    evaluation: Evaluation = Evaluation()
-    resources: Resources = Resources()
+    name: JobName = Field(description="of the search, and of its folder of results")
+    protocol: Literal["tune"] = Field(description="a search over noise schedules")
+    problem: AnyProblem = Field(description="where real samples come from")
+    networks: AnyNetwork = Field(description="generator and discriminator")
+    training: Training = Field(Training(), description="how generators are trained, but for what the space varies")
+    epochs: int = Field(ge=1, le=MAX_COUNT, description="how far every trial is trained")
+    space: Space = Field(description="what may be tried")
+    objective: SearchObjective = Field(SearchObjective(), description="what is minimised")
+    search: Search = Field(Search(), description="how the space is searched")
+    evaluation: Evaluation = Field(Evaluation(), description="how generators are measured")
+    resources: Resources = Field(Resources(), description="what an actor holds; it changes no number")
 
     def __repr__(self) -> str:
         return short_repr(self)

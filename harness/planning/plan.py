@@ -92,7 +92,7 @@ class Plan:
 
     @property
     def expected_seconds(self) -> float:
-        """A rough estimate from operation counts: half to twice the truth on a current CPU."""
+        """Roughly, from operation counts; half to twice the truth on a current CPU."""
         longest: dict[str, float] = {}
         for pack in self.packs:
             longest[pack.phase] = max(pack.seconds, longest.get(pack.phase, 0.0))

@@ -126,14 +126,6 @@ def share_of_member_steps(trials: Iterable[TrialRecord], epochs: int) -> float:
     return float(sum(trial.member_steps for trial in trained) / whole) if whole else 1.0
 
 
-def progress(trials: Sequence[TrialRecord], num_wanted: int, bound: str) -> str:
-    """How far a search is: ``12/48 trials, 3 pruned; best bound_best 0.41``."""
-    pruned = f", {num} pruned" if (num := num_pruned(trials)) else ""
-    least = min((value for value, _ in _completed(trials)), default=None)
-    so_far = "" if least is None else f"; best {bound} {least:.4g}"
-    return f"{len(finished(trials))}/{num_wanted} trials{pruned}{so_far}"
-
-
 def doubts(trials: Iterable[TrialRecord], job: TuneJob) -> list[str]:
     """What the user should know before believing a search."""
     found = []

@@ -38,7 +38,7 @@ def open_study(
     Raises:
       HarnessError: If the storage is not usable or belongs to another search, or there is nothing to start from.
     """
-    study = OptunaStudy(job, _sqlite(job, store) if storage is None else storage, announce=announce)
+    study = OptunaStudy(job, _sqlite(job, store) if storage is None else storage)
     _check_identity(job, study, where="the store" if storage is None else without_password(storage))
     if announce is not None and (said := left_out(study.trials())) is not None:
         announce(said)

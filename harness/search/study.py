@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import HarnessError
+from ..execution.state import Standing
 from ..identity import stream_seed
 from ..job.extensions import resolve
-from ..job.space import Parameters, Range, WholeRange
+from ..job.space import Parameters, Range, WholeRange, schedule_text, sigma_of
 from ..job.strategies import WithOptions, name_and_options
 from ..job.tune import TuneJob
-from .analysis import TrialRecord, finished, progress
+from .analysis import TrialRecord, best, finished, num_pruned
 from .scoring import Result, TrialScore
 
 Storage = str | optuna.storages.BaseStorage
@@ -40,14 +42,13 @@ class OptunaStudy:
     Args:
       job: What is searched.
       storage: An Optuna URL, or a storage object.
-      announce: Told in words how far the search is.
 
     Raises:
       HarnessError: If the storage is not usable, or a sampler or pruner of the user's own is none.
     """
 
-    def __init__(self, job: TuneJob, storage: Storage, *, announce: Callable[[str], None] | None = None) -> None:
-        self._job, self._announce = job, announce or (lambda text: None)
+    def __init__(self, job: TuneJob, storage: Storage) -> None:
+        self._job = job
         self._study, self._storage = _open(job, storage)
         self._running: dict[int, optuna.Trial] = {}
         # asked for and not told, because their driver died: what they have been given they keep
@@ -88,7 +89,16 @@ class OptunaStudy:
             trial.set_user_attr(name, value)
         values = self._values(result.score, result.seconds) if result.state == "complete" else None
         self._study.tell(trial, values, state=_STATES[result.state])
-        self._announce(progress(self.trials(), self.num_wanted, self._job.bound))
+
+    def standing(self) -> Standing:
+        """How far the search is."""
+        trials = self.trials()
+        known = Standing(len(finished(trials)), self.num_wanted, num_pruned(trials), objective=self._job.bound)
+        for first in best(trials, 1):
+            assert first.score is not None, "it is among the best by its value"
+            schedule = schedule_text(sigma_of(first.parameters))
+            return replace(known, best=first.score.value, best_schedule=schedule, best_trial=first.number)
+        return known
 
     def trials(self) -> list[TrialRecord]:
         """All that the study knows, by number."""

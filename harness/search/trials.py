@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..execution.state import Standing
 from ..identity import digest
 from ..job.space import Parameters
 from ..job.tune import TuneJob, example_grid
 from ..planning.cells import Cell, Run
+from ..planning.costs import evaluation_seconds
+from ..planning.grid import expand
 from ..planning.packing import groups, pack_size, training_key
 from ..planning.packs import TrainingPack
 from ..storage.records import Status
@@ -38,6 +41,10 @@ class Study(Protocol):
 
     def finish(self, number: int, result: Result) -> None:
         """The end of a trial."""
+        ...
+
+    def standing(self) -> Standing:
+        """How far the search is."""
         ...
 
 
@@ -73,6 +80,10 @@ class Trials:
 
     A worker that is free gets whatever waits: further stages of trials that were not pruned, from whatever epoch, and
     new trials in the places of those that were.
+
+    Attributes:
+      standing: How far the search is, as of the last trial that ended.
+      seconds_to_come: Expected time of one slot for what has not been cut into packs, if nothing more is pruned.
     """
 
     def __init__(self, job: TuneJob, study: Study, store: Store, *, num_slots: int) -> None:
@@ -89,6 +100,12 @@ class Trials:
         self._ended = {(row["trial"], row["cells"]): row for row in ended}
         # asking far ahead would leave the sampler and the pruner nothing to learn from
         self._max_open = max(MIN_OPEN, job.search.trials // 4, -(-num_slots // job.search.seeds))
+        self.standing = study.standing()
+        (cell,) = expand(any_training)
+        members = TrainingPack(runs=(cell.run,) * self._pack_size, epochs=(job.epochs,))
+        self._seconds_per_epoch = members.training_seconds / self._pack_size / job.epochs  # of one run in a full pack
+        self._seconds_per_cell = evaluation_seconds([cell])
+        self.seconds_to_come = self._to_come()
 
     # --- as a source of packs
 
@@ -114,7 +131,9 @@ class Trials:
                 self._all_asked = True
             else:
                 self._begin(*asked)
-        return list(self._cut(num_free))
+        cut = list(self._cut(num_free))
+        self.seconds_to_come = self._to_come()
+        return cut
 
     def note(self, statuses: Mapping[str, Status]) -> None:
         """Takes the trials of these cells further."""
@@ -123,6 +142,7 @@ class Trials:
         for trial in list(self._trials):
             if any(cell.cell_id in statuses for cell in trial.cells.values()):
                 self._advance(trial)
+        self.seconds_to_come = self._to_come()
 
     def _cut(self, num_free: int) -> Iterator[TrainingPack]:
         """Packs from the largest group of steps that can go together; the furthest trials first."""
@@ -141,6 +161,16 @@ class Trials:
                 starts=tuple(step.start for step in steps),
                 stage=steps[0].length,
             )
+
+    def _to_come(self) -> float:
+        seeds, stages = self._job.search.seeds, self._job.stages
+        invented = 0 if self._all_asked else self.standing.num_wanted - self.standing.num_done - len(self._trials)
+        whole = max(0, invented)
+        epochs = sum(stages[-1] - stages[trial.stage] for trial in self._trials) + whole * stages[-1]
+        cells = sum(len(stages) - 1 - trial.stage for trial in self._trials) + whole * len(stages)
+        trained = sum(step.length for step in self._waiting) + seeds * epochs
+        measured = len(self._waiting) + seeds * cells
+        return self._seconds_per_epoch * trained + self._seconds_per_cell * measured
 
     # --- trials
 
@@ -231,6 +261,7 @@ class Trials:
     def _tell(self, trial: _Trial, result: Result) -> None:
         self._study.finish(trial.number, result)
         self._trials.remove(trial)
+        self.standing = self._study.standing()
         needed = {cell.run.run_id for other in self._trials for cell in other.cells.values()}
         done = {cell.run.run_id for cell in trial.cells.values()} - needed
         self._store.states.delete({(run_id, epoch) for run_id in done for epoch in self._job.stages})

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import TuneError, counted
+from ..execution.driver import Observer
 from ..execution.executors import check_executor
 from ..execution.run import Session, session
 from ..job.job import Job
@@ -89,6 +90,7 @@ def tune(
     storage: str | None = None,
     warm_start: str | None = None,
     announce: Callable[[str], None] | None = None,
+    observer: Observer | None = None,
 ) -> Tuned:
     """Searches, chooses among the best on further seeds, and compares with the baselines on fresh ones.
 
@@ -100,7 +102,8 @@ def tune(
       executor, address: As in `execution.run.run`.
       storage: An Optuna URL; by default an SQLite file in the job's folder of results.
       warm_start: Name of a job with results in the store, from which the search starts.
-      announce: Told in words how far the search is.
+      announce: Told in words what happens.
+      observer: Called whenever something happened; see `execution.state.State`.
 
     Raises:
       HarnessError: If the storage is not usable or belongs to another search.
@@ -113,7 +116,7 @@ def tune(
     with store.locked(job.name), ExitStack() as stack:
         study = open_study(job, store, storage, warm_start=warm_start, announce=tell)
         store.write_job(job.name, dump_job(job))
-        context = _Context(job, store, executor, address, tell, stack)
+        context = _Context(job, store, executor, address, tell, observer, stack)
         trials = _search(context, study)
         finalists = _train_finalists(context, trials)
         best_file = _choose(context, finalists[0])
@@ -138,6 +141,9 @@ def tune(
     )
 
 
+_TRIALS = "searching"
+
+
 @dataclass(frozen=True)
 class _Context:
     """What all phases of a search share; its workers start when there is something to compute, and end with `stack`."""
@@ -147,6 +153,7 @@ class _Context:
     executor: str
     address: str | None
     tell: Callable[[str], None]
+    observer: Observer | None
     stack: ExitStack
 
     @functools.cached_property
@@ -166,7 +173,7 @@ class _Context:
         plan = make_plan(training, self.store, slots=1)
         if plan.missing:
             self.tell(what)
-            self.workers.run(plan)
+            self.workers.run(plan, phase=what, observer=self.observer)
 
 
 def _search(context: _Context, study: OptunaStudy) -> list[TrialRecord]:
@@ -174,7 +181,7 @@ def _search(context: _Context, study: OptunaStudy) -> list[TrialRecord]:
     job, store = context.job, context.store
     if not study.is_complete:
         trials = Trials(job, study, store, num_slots=context.workers.executor.num_slots)
-        context.workers.work_through(job.name, trials)
+        context.workers.work_through(job.name, trials, phase=_TRIALS, observer=context.observer)
     return study.trials()
 
 
@@ -185,8 +192,8 @@ def _train_finalists(context: _Context, trials: Sequence[TrialRecord]) -> list[F
     if not chosen:
         raise TuneError(
             f"all {len(finished(trials))} trials diverged or failed; look at the learning rate, the loss and the "
-            f"schedules' ranges:  harness query \"SELECT status, error FROM cells WHERE job = '{job.name}'\" "
-            f"--results {shlex.quote(context.store.root)}"
+            f"schedules' ranges:  harness query \"SELECT status, error FROM cells WHERE job = '{job.name}' "
+            f'ORDER BY ALL" --results {shlex.quote(context.store.root)}'
         )
     grids = [job.grid(trial.parameters, seeds=finalist_seeds(job)) for trial in chosen]
     what = f"{counted(len(chosen), 'finalist')}, {counted(job.search.finalist_seeds, 'further seed')}"

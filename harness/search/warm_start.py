@@ -96,8 +96,8 @@ def known_points(job: TuneJob, store: Store, source: str) -> list[Known]:
     if not known:
         raise HarnessError(
             f"--warm-start {source}: no result of it is of the search's problem and networks and in its space; "
-            f"see  harness query \"SELECT DISTINCT problem, network, schedule FROM cells WHERE job = '{source}'\" "
-            f"--results {shlex.quote(store.root)}"
+            f"see  harness query \"SELECT DISTINCT problem, network, schedule FROM cells WHERE job = '{source}' "
+            f'ORDER BY ALL" --results {shlex.quote(store.root)}'
         )
     return sorted(known, key=lambda point: point.value)
 

@@ -200,4 +200,4 @@ def _copy_snapshots(source: Store, into: Store) -> None:
 
 def _rows(source: Results, table: str, job: str) -> pa.Table:
     """The rows of a job that count."""
-    return source.table(table, job=job).cast(TABLES[table])
+    return source.table(table, job=job).select(TABLES[table].names).cast(TABLES[table])

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ..errors import StoreError
 from .parts import as_parquet
 from .query import Results
-from .records import TABLES
+from .records import VIEWS
 
 _JOB_FILE = re.compile(r"job(-\d+)?\.yaml")  # several where stores were merged
 CHECKSUMS = "SHA256SUMS"
@@ -57,8 +57,8 @@ def publish(results: Results, job: str, folder: Path) -> dict[str, int]:
 
 def _write_tables(results: Results, job: str, folder: Path) -> dict[str, int]:
     counts = {}
-    for table in TABLES:
-        rows = results.table(table, job=job).cast(TABLES[table])
+    for table in VIEWS:
+        rows = results.table(table, job=job).cast(VIEWS[table])
         if len(rows):
             (folder / f"{table}.parquet").write_bytes(as_parquet(rows))
             counts[table] = len(rows)
@@ -92,7 +92,7 @@ def _description(job: str, counts: Mapping[str, int], made_by: Mapping[str, list
     ]
     for table, num in counts.items():
         lines += ["", f"## {table}.parquet: {num} rows", "", "| column | unit | meaning |", "|---|---|---|"]
-        for field in TABLES[table]:
+        for field in VIEWS[table]:
             meaning, unit = (
                 field.metadata.get(name, b"").decode().replace("|", "\\|") for name in (b"meaning", b"unit")
             )

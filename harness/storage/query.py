@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ import pyarrow as pa
 
 from ..errors import QueryError, StoreError, suggest
 from .parts import Part
-from .records import TABLES, CellKey
+from .records import JOINED, TABLES, CellKey
+from .references import reference_runs
 from .store import Store
 
 if TYPE_CHECKING:
@@ -21,27 +23,41 @@ if TYPE_CHECKING:
 
 BESIDE_CELLS = ("curves", "metrics", "trajectories")
 _PLACE = ", ".join(("job", *CellKey._fields))
+_NEWEST_FIRST = f"row_number() OVER (PARTITION BY {_PLACE} ORDER BY sequence DESC NULLS LAST, finished_at DESC)"
+_KNOWN = "CASE WHEN cell_id IS NULL THEN error('rows of cells without cell_id') ELSE true END"
 _VIEWS = {
     # a cell computed again, or with other settings, supersedes the earlier row at its place in the grid
-    "cells": f"""
-        SELECT * FROM all_cells
-        WHERE CASE WHEN cell_id IS NULL THEN error('rows of cells without cell_id') ELSE true END
-        QUALIFY row_number() OVER (PARTITION BY {_PLACE} ORDER BY sequence DESC NULLS LAST, finished_at DESC) = 1""",
-    # a run trained again after a kill repeats its rows
-    "training": """
-        SELECT * FROM all_training
-        QUALIFY row_number() OVER (PARTITION BY job, run_id, step ORDER BY part) = 1""",
+    "cells": f"SELECT * FROM all_cells WHERE {_KNOWN} QUALIFY {_NEWEST_FIRST} = 1",
     "trials": """
         SELECT * FROM all_trials
         QUALIFY row_number() OVER (PARTITION BY job, trial ORDER BY finished_at DESC) = 1""",
 }
+# what rows of other tables say of their cells
+_PLACES = f"""
+    CREATE OR REPLACE TEMP TABLE places AS
+    SELECT job, cell_id, part, run_id, {", ".join(field.name for field in JOINED["curves"])}, {_NEWEST_FIRST} AS age
+    FROM all_cells WHERE {_KNOWN}"""
+_OF_RUNS = ", ".join(("job", "run_id", *(field.name for field in JOINED["training"])))
+_RUNS = f"""
+    (SELECT {_OF_RUNS} FROM places WHERE protocol IS DISTINCT FROM 'probe'
+     UNION ALL SELECT {_OF_RUNS} FROM reference_runs)"""
+# a cell of each run that is probed
+_PROBED = """
+    SELECT job, run_id, any_value(seed) AS seed, any_value(identity) AS identity FROM all_cells
+    WHERE protocol = 'probe' AND identity IS NOT NULL GROUP BY job, run_id"""
+# a run trained again after a kill repeats its rows
+_TRAINING = """
+    SELECT * FROM all_training
+    QUALIFY row_number() OVER (PARTITION BY job, run_id, step ORDER BY part) = 1"""
 
 # A statement reads the views and nothing else: no file, no address, no variable of the caller, no extension. Nothing
 # is spilled either, as DuckDB would let statements use the folder it spills to.
-_LOCKED: dict[str, str | bool | int | float | list[str]] = {
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "python_enable_replacements": "false",
     "temp_directory": "",
+    # it would take a table of unknown length for a short one, and hold curves in memory to look cells up in them
+    "disabled_optimizers": "build_side_probe_side",
     "lock_configuration": "true",
 }
 
@@ -53,15 +69,32 @@ class Results:
       StoreError: If there is no store at that place, or one that holds no results.
 
     >>> import harness
-    >>> harness.open_results("results").query("SELECT loss, avg(w1) FROM cells GROUP BY loss")  # doctest: +SKIP
+    >>> results = harness.open_results("results")  # doctest: +SKIP
+    >>> results.query("SELECT loss, avg(w1) FROM cells GROUP BY loss ORDER BY loss")  # doctest: +SKIP
     """
 
     def __init__(self, root: str | Path = "results") -> None:
         self.store = Store(root)
         _check_holds_results(self.store)
-        self._connection = duckdb.connect(config=_LOCKED)
+        self._connection = duckdb.connect(config=_SETTINGS)
         self._parts = {table: self.store.parts(table) for table in TABLES}
+        self._held: pa.Table | None = None
         self._show_all()
+
+    def of_job(self, job: str) -> Results:
+        """The results of one job, for many questions: no other job's files are read, and those of its cells once.
+
+        The view ``cells`` finds out with every question which row at each place of the grid is the latest: of 100,000
+        rows that takes seconds. Here it is a table in memory, in which `identity`, by far the longest column, is null.
+        """
+        other = copy.copy(self)
+        other._connection = duckdb.connect(config=_SETTINGS)
+        other._parts = {table: self.store.parts(table, job=job) for table in TABLES}
+        other._held = None
+        other._show_all()
+        other._held = other._answer("SELECT * REPLACE (NULL AS identity) FROM cells")
+        other._show_held()
+        return other
 
     def query(self, sql: str) -> pa.Table:
         """The answer to an SQL statement, as an Arrow table.
@@ -75,6 +108,8 @@ class Results:
             return pa.table({}) if relation is None else _with_distinct_names(relation)
         except (duckdb.Error, UnicodeError) as error:  # a lone surrogate is no text for DuckDB
             way_out = f"Tables: {', '.join(TABLES)}; columns: DESCRIBE cells"
+            if "Ambiguous reference" in str(error):
+                way_out = f"{', '.join(JOINED)} have these columns of cells already: leave out the join, or say whose"
             if isinstance(error, duckdb.PermissionException):
                 way_out = f"A query reads the store's tables and no files; harness query -o FILE writes one. {way_out}"
             raise QueryError(f"{error}\n  {way_out}") from error
@@ -139,26 +174,47 @@ class Results:
         return None if relation is None else relation.to_arrow_table()
 
     def _show_all(self) -> None:
-        """Makes the views; those of what belongs to cells are seen to again when they are asked for."""
-        self._has_compared = False
-        for table, sql in _VIEWS.items():
+        """Makes the views; those that say what their rows belong to are seen to again when they are asked for."""
+        self._has_places = self._has_references = False
+        for table in ("cells", "training", "trials"):
             self._connection.register(f"all_{table}", self.store.dataset(table, of=self._parts[table]))
+        for table, sql in _VIEWS.items():
             self._connection.execute(f"CREATE OR REPLACE VIEW {table} AS {sql}")
+        self._connection.execute(f"{_PLACES} LIMIT 0")
+        self._connection.register("reference_runs", reference_runs(()))
+        self._join("training", _TRAINING, _RUNS, key=("job", "run_id"))
         for table in BESIDE_CELLS:
             self._show(table, (), self._parts[table])
+        self._show_held()
+
+    def _show_held(self) -> None:
+        if self._held is not None:
+            self._connection.register("held_cells", self._held)
+            self._connection.execute("CREATE OR REPLACE VIEW cells AS FROM held_cells")
 
     def _see_to_views(self, sql: str) -> None:
-        """Before the first statement that asks for what belongs to cells, finds out which files need no comparison.
+        """Before the first statement that asks for what belongs to cells or runs, finds out what these are."""
+        asked_for = sql.lower()
+        if not self._has_places and any(table in asked_for for table in JOINED):
+            self._has_places = True
+            self._connection.execute(_PLACES)
+            self._compare()
+        if not self._has_references and "training" in asked_for:
+            self._has_references = True
+            self._connection.register(
+                "reference_runs", reference_runs(self._connection.sql(_PROBED).to_arrow_table().to_pylist())
+            )
+
+    def _compare(self) -> None:
+        """Finds out which files of what belongs to cells need no comparison with these.
 
         Rows count where the row of their cell does: a killed pack may have left some without cells, and a cell computed
         again has them again. Most files hold only such rows: those of their cells were written after them under the
         same name, and none of these is superseded.
         """
-        if self._has_compared or not any(name in sql.lower() for name in BESIDE_CELLS):
-            return
-        self._has_compared = True
-        repeated = self._connection.sql(f"SELECT list(part) FROM all_cells GROUP BY {_PLACE} HAVING count(*) > 1")
+        repeated = self._connection.sql(f"SELECT list(part) FROM places GROUP BY {_PLACE} HAVING count(*) > 1")
         superseded = {part for (parts,) in repeated.fetchall() for part in parts}  # and what supersedes them
+        self._connection.execute("DELETE FROM places WHERE age > 1")
         with_cells = {(part.job, name) for part in self._parts["cells"] for name in part.written_as}
         for table in BESIDE_CELLS:
             current: list[Part] = []
@@ -173,10 +229,25 @@ class Results:
         """Makes the view of a table of what belongs to cells, whose other parts are compared with them row by row."""
         self._connection.register(f"current_{table}", self.store.dataset(table, of=current))
         self._connection.register(f"other_{table}", self.store.dataset(table, of=other))
-        sql = f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM current_{table}"
+        sql = f"SELECT * FROM current_{table}"
         if other:
-            sql += f" UNION ALL SELECT * FROM other_{table} SEMI JOIN cells USING (job, cell_id, part)"
-        self._connection.execute(sql)
+            sql += f" UNION ALL SELECT * FROM other_{table} SEMI JOIN places USING (job, cell_id, part)"
+        self._join(table, sql, "places", key=("job", "cell_id", "part"))
+
+    def _join(self, table: str, sql: str, owners: str, *, key: Sequence[str]) -> None:
+        """Makes the view of a table's rows, with columns of what they belong to, which are null where it is not there.
+
+        The owners are grouped by the key, so that no row is doubled, and DuckDB knows it: where a statement aggregates
+        other columns alone, it joins nothing.
+        """
+        names = [field.name for field in JOINED[table]]
+        on = ", ".join(key)
+        self._connection.execute(
+            f"""CREATE OR REPLACE VIEW {table} AS SELECT rows.*, {", ".join(f"owners.{name}" for name in names)}
+                FROM ({sql}) rows LEFT JOIN (
+                  SELECT {on}, {", ".join(f"first({name}) AS {name}" for name in names)} FROM {owners} GROUP BY {on}
+                ) owners USING ({on})"""
+        )
 
 
 def _with_distinct_names(table: pa.Table) -> pa.Table:

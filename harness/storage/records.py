@@ -281,6 +281,29 @@ TABLES: dict[str, pa.Schema] = {
     "trials": TRIALS,
 }
 
+_TELLING = (
+    *("protocol", "loss", "penalty", "learning_rate", "discriminator_steps", "batch_norm"),
+    *("schedule", "sigma", "noise", "epoch", "seed", "updates"),
+)
+"""Columns of ``cells`` that tell the cells of a job apart."""
+
+JOINED: dict[str, tuple[pa.Field, ...]] = {
+    **{table: tuple(CELLS.field(name) for name in _TELLING) for table in ("curves", "metrics", "trajectories")},
+    "training": tuple(
+        _field(
+            name, CELLS.field(name).type, f"of the run, which of protocol probe is the reference: as {name} of cells"
+        )
+        for name in _TELLING
+        if name not in (*TRAINING.names, "updates")
+    ),
+}
+"""What queries see at the end of a table's rows: of the cell, or of the run, that a row belongs to."""
+
+VIEWS: dict[str, pa.Schema] = {
+    table: pa.schema([*schema, *JOINED.get(table, ())], metadata=schema.metadata) for table, schema in TABLES.items()
+}
+"""The tables as queries see them."""
+
 
 OF_DISCRIMINATORS = (
     *("snapshot", "iterations", "sigma", "d_loss", "accuracy", "jsd_discriminator"),

@@ -2,6 +2,7 @@
 
     <root>/<job>/job.yaml
     <root>/<job>/{cells,curves,training,metrics,trajectories,trials}/part-[merged-]<uuid>.parquet
+    <root>/<job>/.live.json                            what its run is doing, and how the last one ended; see `live`
     <root>/<job>/logs/pack-<sequence>-<n>.jsonl        what happened to each execution of a pack
     <root>/snapshots/<sha256>.safetensors              generators of a pack at one epoch; its metadata says whose
     <root>/.states/state-<run_id>-<n>-<sha256>.safetensors    of a search's run that is to go on, while it is
@@ -46,6 +47,9 @@ _WAYS_OUT = {
     "training": "delete it; what it held is lost until its runs are trained again",
     "trials": "delete it; the study has what it held",
 }
+
+_OF_A_JOB = ("job.yaml", ".lock", *TABLES)
+"""What a job's folder has, of which one is there from its beginning."""
 
 
 class Store(StoreWriter):
@@ -138,6 +142,27 @@ class Store(StoreWriter):
             holder.unlink(missing_ok=True)  # before the release, after which it may be another's
             lock.release()
 
+    def lock_holder(self, job: str) -> str | None:
+        """Who holds a job's lock: ``17 on host``, or ``""`` where it has not said so yet; None where nobody does.
+
+        It asks for a share of the lock, which it gives back, and writes nothing. None where the store is no folder.
+        """
+        if self.place.folder is None:
+            return None
+        import fcntl  # as filelock does; where there is none, there is no harness either
+
+        folder = self.place.folder / job
+        try:
+            with (folder / ".lock").open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return None
+        except BlockingIOError:
+            return _name_of(folder / ".lock-holder")
+        except OSError as error:
+            raise StoreError(f"--results {self.root}: cannot be read: {error}") from error
+        return None
+
     def _check_alone_with_its_name(self, job: str) -> None:
         """Refuses a name that some disks take for another job's."""
         alike = [name for name in self.place.names("") if name.casefold() == job.casefold() and name != job]
@@ -175,8 +200,12 @@ class Store(StoreWriter):
         return self.snapshots.among(keys)
 
     def jobs(self) -> list[str]:
-        """Names of the jobs that have results."""
-        return sorted(set(self.place.folders()) - {SNAPSHOTS, MARKERS, STATES, FEATURES})
+        """Names of the jobs that have results, or are being worked on; a folder that is a store itself is none."""
+        names = set(self.place.folders()) - {SNAPSHOTS, MARKERS, STATES, FEATURES}
+        folder = self.place.folder
+        if folder is not None:
+            names = {name for name in names if any((folder / name / own).exists() for own in _OF_A_JOB)}
+        return sorted(names)
 
     def parts(self, table: str, *, job: str | None = None) -> list[Part]:
         """The parts of a table, of one job or of all."""
@@ -310,8 +339,14 @@ class Cursor:
 
 
 def _described(holder: Path) -> str:
+    """Who holds a lock, for a person."""
+    name = _name_of(holder)
+    return f" (process {name})" if name else ""
+
+
+def _name_of(holder: Path) -> str:
     """Who holds a lock; nothing where it has not said so yet."""
     try:
-        return f" (process {holder.read_text(encoding='utf-8')})"
+        return holder.read_text(encoding="utf-8")
     except FileNotFoundError:
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..identity import SnapshotKey
 from ..planning.packs import Pack
@@ -55,6 +55,15 @@ class Task:
 
 
 @dataclass(frozen=True)
+class PackStarted:
+    """A worker has begun with the pack: where it is."""
+
+    hostname: str
+    pid: int
+    device: str
+
+
+@dataclass(frozen=True)
 class SnapshotsWritten:
     """Snapshots are in the store, so their probes can start."""
 
@@ -84,10 +93,26 @@ class SnapshotsLost:
 
 
 @dataclass(frozen=True)
+class Extreme:
+    """The cell with the least or the greatest value of a column."""
+
+    cell_id: str
+    value: float
+
+
+@dataclass(frozen=True)
 class CellsWritten:
-    """Rows of these cells are in the store, with these statuses."""
+    """Rows of these cells are in the store, with these statuses.
+
+    Attributes:
+      errors: The last lines of those that did not complete, by cell.
+      least, greatest: Among those that completed, by the column that tells first how a cell came out.
+    """
 
     statuses: Mapping[str, Status]
+    errors: Mapping[str, str] = field(default_factory=dict)
+    least: Extreme | None = None
+    greatest: Extreme | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +151,15 @@ class WorkerDied:
 
 
 Event = (
-    Progress | SnapshotsWritten | SnapshotImpossible | SnapshotsLost | CellsWritten | PackFailed | PackDone | WorkerDied
+    PackStarted
+    | Progress
+    | SnapshotsWritten
+    | SnapshotImpossible
+    | SnapshotsLost
+    | CellsWritten
+    | PackFailed
+    | PackDone
+    | WorkerDied
 )
 
 Last = SnapshotsLost | PackFailed | PackDone | WorkerDied

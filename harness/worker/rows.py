@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..evaluation.outputs import output_columns
 from ..planning.cells import Cell, Run
 from ..planning.difference import AnyCell
+from ..planning.naming import Headline, last_line
 from ..storage.records import Columns, Status, finite
+from .messages import CellsWritten, Extreme
 from .provenance import Provenance
 
 if TYPE_CHECKING:
@@ -128,6 +130,21 @@ def metric_rows(cells: Sequence[Cell], evaluated: Sequence[Evaluated]) -> list[C
         for cell, found in zip(cells, evaluated, strict=True)
         for metric in found.metrics
     ]
+
+
+def written(rows: Sequence[Columns], headline: Headline) -> CellsWritten:
+    """What is told of rows of ``cells`` that are in the store."""
+    values = [
+        Extreme(row["cell_id"], row[headline.column])
+        for row in rows
+        if row["status"] == "completed" and row.get(headline.column) is not None
+    ]
+    return CellsWritten(
+        {row["cell_id"]: row["status"] for row in rows},
+        errors={row["cell_id"]: last_line(row["error"]) for row in rows if row["error"]},
+        least=min(values, key=lambda found: found.value, default=None),
+        greatest=max(values, key=lambda found: found.value, default=None),
+    )
 
 
 def _last_sound(measurements: Sequence[Measurement], member: int) -> Measurement:

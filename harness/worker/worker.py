@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 import traceback
@@ -19,6 +20,7 @@ from ..identity import SnapshotKey
 from ..job.parts.networks import Network
 from ..job.parts.settings import Evaluation
 from ..planning.cells import Cell
+from ..planning.naming import MODULUS, headline
 from ..planning.packs import MeasuringPack, Pack, ProbePack, TrainingPack
 from ..problems.sources import Samples, Source
 from ..stacking.module import StackedModule
@@ -42,6 +44,7 @@ from .messages import (
     Last,
     PackDone,
     PackFailed,
+    PackStarted,
     SnapshotImpossible,
     SnapshotsLost,
     SnapshotsWritten,
@@ -88,6 +91,7 @@ class Worker:
     def execute(self, task: Task) -> Iterator[Event]:
         """Works through a task's pack, and keeps a log of it; the last event is a `Last`."""
         log = PackLog(task, self._settings.provenance, self._device)
+        yield PackStarted(socket.gethostname(), os.getpid(), devices.describe(self._device))
         for event in self._events(task):
             log.note(event)
             if isinstance(event, Last):
@@ -146,7 +150,7 @@ class Worker:
             played.append(row)
             if index == len(pack.cells) - 1 or time.monotonic() - written > _GATHERED_SECONDS:
                 attempt.write_cells(played, trajectories=paths)
-                yield CellsWritten({row["cell_id"]: "completed" for row in played})
+                yield rows.written(played, MODULUS)
                 played, paths, written = [], [], time.monotonic()
             yield Progress(cell.dynamics.steps)
 
@@ -347,7 +351,9 @@ class Worker:
             for cell, own in zip(cells, columns, strict=True)
         ]
         attempt.write_cells(table, curves=curves, metrics=rows.metric_rows(cells, evaluated))
-        return CellsWritten({row["cell_id"]: row["status"] for row in table})
+        protocol = "train" if cells[0].probe is None else "probe"
+        assert self._source is not None
+        return rows.written(table, headline(protocol, self._source.shape))
 
     # --- kept between packs
 

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from harness.storage.store import Store
 from harness.storage.writer import new_part
 
 from ..in_process import harness as run_here
+from ..printed import commands
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +61,7 @@ def test_a_run_ends_with_exit_code_0_a_table_and_the_next_commands(finished: Fin
     assert answer.returncode == 0, answer.stderr
     assert "tiny: 16 completed; 16 computed in" in answer.stdout
     assert "Means ± standard deviations over seeds at epoch 3" in answer.stdout
-    assert 'harness query "SELECT loss, sigma, epoch' in answer.stdout
+    assert 'harness query "SELECT epoch, loss, schedule' in answer.stdout
     assert "cells done" in answer.stderr
     assert "cells done" not in answer.stdout
 
@@ -227,7 +227,7 @@ def test_failures_are_named_and_end_with_exit_code_1(tmp_path: Path, train_job: 
     answer = harness("run", str(tmp_path / "job.yaml"), "--results", root, "--executor", "serial")
     assert answer.returncode == 1
     assert "4 completed, 4 failed" in answer.stdout
-    assert "4 failed: RuntimeError: this loss always fails" in answer.stdout
+    assert "4 cells failed: RuntimeError: this loss always fails" in answer.stdout
     assert "--retry" in answer.stdout
     assert harness("run", str(tmp_path / "job.yaml"), "--results", root).returncode == 1
 
@@ -266,25 +266,30 @@ def test_the_table_of_a_run_keeps_its_loss_and_sigma_on_any_terminal(finished: F
 
 
 @pytest.mark.parametrize("columns", [50, 160])
-def test_the_queries_proposed_at_the_end_of_a_run_return_rows(finished: Finished, columns: int) -> None:
+def test_the_commands_proposed_at_the_end_of_a_run_return_rows(
+    finished: Finished, columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job_file, root, _ = finished
+    monkeypatch.chdir(tmp_path)
     text = run_on_terminal(columns, job_file, root)
-    proposed = [line for line in text.splitlines() if re.match("  .*harness query ", line)]
-    assert len(proposed) == 2
-    for line in proposed:
-        words = shlex.split(line)
-        answer = run_here(*words[words.index("query") :])
+    proposed = commands(text)
+    assert [words[0] for words in proposed] == ["query", "compare", "figure"]
+    for words in proposed:
+        answer = run_here(*words)
         assert answer.returncode == 0, answer.stderr
-        assert len(answer.stdout.splitlines()) > 3, line
-    of_training = "SELECT loss, sigma, epoch, avg(w1)" if columns == 160 else "avg(grad_norm)"
-    assert of_training in proposed[0]
+        if words[0] == "figure":
+            assert (tmp_path / "tiny.png").stat().st_size > 1000
+        else:
+            assert len(answer.stdout.splitlines()) > 3, words
+    of_training = "SELECT epoch, loss, schedule, avg(w1)" if columns == 160 else "avg(grad_norm)"
+    assert of_training in " ".join(proposed[0][1].split())
 
 
 # --- stores that are not there
 
 
 @pytest.mark.parametrize(
-    "command", [["query", "SELECT 1"], ["figure", "fig1", "--job", "tiny", "-o", "a.png"]], ids=lambda words: words[0]
+    "command", [["query", "SELECT 1"], ["figure", "lines", "--job", "tiny", "-o", "a.png"]], ids=lambda words: words[0]
 )
 def test_a_missing_store_is_said_to_be_missing(finished: Finished, tmp_path: Path, command: list[str]) -> None:
     _, root, _ = finished
@@ -310,7 +315,7 @@ def test_the_version_is_that_of_the_package() -> None:
     ("words", "completions"),
     [
         ("harness pl", ["plan"]),
-        ("harness figure fig", ["fig1", "fig2", "fig3"]),
+        ("harness figure pa", ["paths"]),
         ("harness run job.yaml --executor s", ["serial"]),
         ("harness run jo", []),  # then the shell completes names of files
     ],
@@ -372,5 +377,5 @@ def test_an_error_of_a_cell_is_printed_as_it_is(tmp_path: Path, train_job: Calla
     store.write_part("tiny", "cells", [row], part=new_part())
     answer = run_here(*arguments)
     assert answer.returncode == 1
-    assert r"1 failed: Error: \x1b[2J[red]x[/red]" in answer.stdout
+    assert r"1 cell failed: Error: \x1b[2J[red]x[/red]" in answer.stdout
     assert "\x1b" not in answer.stdout

@@ -40,7 +40,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def printed(answer: Answer) -> list[str]:
     """The commands in an output: each is the end of its line."""
-    return re.findall(r"(?:^|:|\s)\s\s?(harness (?:run|plan|query|list|figure|tune|logs) .*)$", f"{answer.stdout}{answer.stderr}", re.M)  # fmt: skip # noqa: E501
+    names = "run|plan|query|list|figure|tune|logs|compare"
+    return re.findall(rf"(?:^|:|\s)\s\s?(harness (?:{names}) .*)$", f"{answer.stdout}{answer.stderr}", re.MULTILINE)
 
 
 def pasted(command: str) -> subprocess.CompletedProcess[str]:
@@ -51,7 +52,7 @@ def test_those_of_a_run_that_failed_in_part(folder: Path, train_job: JobMaker) -
     grid = {"loss": ["minimax", "tests.custom:exploding"], "epoch": [1], "sigma": [0], "seed": [0]}
     (folder / JOB).write_text(dump_job(train_job(grid=grid)))
     commands = printed(harness("run", JOB, "--results", RESULTS, "--executor", "serial"))
-    assert [command.split()[1] for command in commands] == ["query", "run", "query", "query", "list"]
+    assert [command.split()[1] for command in commands] == ["query", "run", "query", "figure"]
     for command in commands:
         done = pasted(command)
         # what fails again says so, and did what it was told
@@ -74,7 +75,7 @@ def test_those_of_a_search(folder: Path) -> None:
     answer = harness("tune", "search.yaml", "--results", RESULTS, "--executor", "serial")
     assert answer.returncode == 0, answer.stderr
     commands = printed(answer)
-    assert {command.split()[1] for command in commands} == {"run", "figure"}
+    assert {command.split()[1] for command in commands} == {"run", "figure", "query"}
     for command in commands:
         if " run " in command:
             command = f"{command} --executor serial"

@@ -13,7 +13,7 @@ import pytest
 from rich.cells import cell_len
 
 from harness.cli.options import plain, say
-from harness.cli.rendering import fit, listing, print_fitted, print_table, write_file
+from harness.cli.printing.rendering import fit, form_of, listing, print_fitted, print_table, to_text, write_file
 from harness.errors import HarnessError
 
 WIDTHS = [40, 60, 80, 120, 200]
@@ -129,7 +129,8 @@ def test_long_labels_give_way_to_numbers(on_terminal: OnTerminal, capsys: pytest
         ["[2]", "0.25", "2.5"],
         ["none", "0.5", "3.5"],
     ]
-    assert lines[6:] == [f"[1] {penalties[0]}", f"[2] {penalties[1]}"]
+    assert max(map(len, lines[6:])) <= 80
+    assert " ".join(line.strip() for line in lines[6:]) == f"[1] {penalties[0]} [2] {penalties[1]}"
     on_terminal(200)
     print_fitted(table, axes=["loss", "penalty"], importance=["w1", "bound"], way_out="")
     assert "[1]" not in "".join(shown(capsys))  # where there is room labels stay
@@ -246,3 +247,57 @@ def test_wide_characters_count_for_the_room_they_take() -> None:
 def test_json_in_a_file_has_text_as_it_is(tmp_path: Path) -> None:
     write_file(pa.table({"a": ["\x1b[1m[b]"]}), tmp_path / "a.json", form="json")
     assert json.loads((tmp_path / "a.json").read_text()) == [{"a": "\x1b[1m[b]"}]
+
+
+# --- Markdown and LaTeX
+
+ODD = r"a_b|c & 50% $x^2$ #1 {q} ~ \ <b> [1] *"
+
+
+def odd_table() -> pa.Table:
+    return pa.table(
+        {
+            "odd_name|&": [ODD, "[1] first\nand second"],
+            "w1": [-0.123456, None],
+            "real w1": pa.array([float("-inf"), 2.0]),
+        }
+    )
+
+
+def test_markdown_has_a_row_a_line_and_reads_back_as_what_it_was() -> None:
+    text = to_text(odd_table(), form="markdown")
+    lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines()]
+    assert [cell.strip() for cell in lines[1]] == ["---", "--:", "--:"]
+    back = [[re.sub(r"\\(.)", r"\1", cell.strip()).replace("<br>", "\n") for cell in line] for line in lines]
+    assert back[0] == ["odd_name|&", "w1", "real w1"]
+    assert back[2:] == [[ODD, "-0.1235", "-inf"], ["[1] first\nand second", "-", "2"]]
+
+
+def test_markup_in_markdown_is_text_to_a_reader_of_it() -> None:
+    from markdown_it import MarkdownIt
+
+    tokens = MarkdownIt("commonmark").enable("table").parse(to_text(odd_table(), form="markdown"))
+    texts = [token.children or [] for token in tokens if token.type == "inline"]
+    assert "".join(child.content for child in texts[3]) == ODD
+    assert {child.type for children in texts for child in children} <= {"text", "text_special", "html_inline"}
+
+
+def test_latex_is_a_tabular_of_booktabs_in_which_nothing_acts() -> None:
+    lines = to_text(odd_table(), form="latex").splitlines()
+    assert lines[:3] == [r"\begin{tabular}{lrr}", r"\toprule", r"odd\_name\textbar{}\& & w1 & real w1 \\"]
+    assert lines[3] == r"\midrule"
+    assert lines[4].startswith(r"a\_b\textbar{}c \& 50\% \$x\textasciicircum{}2\$ \#1 \{q\} \textasciitilde{} ")
+    assert lines[4].endswith(r" \textbackslash{} \textless{}b\textgreater{} {[}1] * & $-$0.1235 & $-$inf \\")
+    # a row that begins with [ would be an option of the \\ before it
+    assert lines[5:] == [r"{[}1] first and second & - & 2 \\", r"\bottomrule", r"\end{tabular}"]
+    for line in lines[2:6]:
+        if line != r"\midrule":
+            assert len(re.findall(r"(?<!\\)&", line)) == 2
+
+
+def test_the_end_of_a_name_says_which(tmp_path: Path) -> None:
+    forms = {"x.md": "markdown", "X.MD": "markdown", "x.tex": "latex", "x.txt": "csv"}
+    assert {name: form_of(Path(name)) for name in forms} == forms
+    for name, form in (("x.md", "markdown"), ("x.tex", "latex")):
+        write_file(odd_table(), tmp_path / name, form=form_of(tmp_path / name))
+        assert (tmp_path / name).read_text() == to_text(odd_table(), form=form)  # type: ignore[arg-type]

@@ -62,7 +62,8 @@ def test_what_is_copied_exists_and_nothing_else_reaches_the_builder() -> None:
 def test_what_is_copied_makes_the_package(tmp_path: Path) -> None:
     for source in sources():
         if (ROOT / source).is_dir():
-            shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / source, tmp_path / source, symlinks=True, ignore=ignored)  # as COPY does
         else:
             shutil.copy(ROOT / source, tmp_path)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
@@ -72,4 +73,5 @@ def test_what_is_copied_makes_the_package(tmp_path: Path) -> None:
         names = set(made.namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "harness").rglob("*.py")}
     assert modules <= names
+    assert {f"harness/examples/{path.name}" for path in (ROOT / "jobs").glob("*.yaml")} <= names
     assert any(name.endswith("entry_points.txt") for name in names)

@@ -13,8 +13,9 @@ import torch
 import harness
 from harness.errors import HarnessError
 from harness.evaluation.cells import Evaluator
-from harness.execution.driver import Driver, State
+from harness.execution.driver import Driver
 from harness.execution.executor import Executor
+from harness.execution.state import State
 from harness.job.job import Job
 from harness.job.parts.problem import Problem
 from harness.planning.packs import TrainingPack
@@ -464,11 +465,11 @@ def test_the_time_left_begins_as_the_plan_has_it_and_becomes_what_the_work_took(
 ) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    state = State(num_cells=10, statuses={}, work_total=400.0)
-    assert state.seconds_left is None
-    state.num_running = 2
-    state.note_start()
-    assert state.seconds_left == pytest.approx(200)  # two slots at the plan's rate
+    state = State(num_cells=10, statuses={}, work_total=400.0, planned_rate=2.0)
+    assert state.seconds_left == pytest.approx(200)  # before the first pack: two slots at the plan's rate
+    now[0] += 30.0
+    assert state.seconds_left == pytest.approx(200)  # what it takes to start is no sign of a slow machine
+    state.first_start = now[0]
     now[0] += 1000.0
     state.work_done = 200.0  # half of it in 1,000 s: five times as slow as planned
     assert state.seconds_left == pytest.approx(1000, rel=0.1)

@@ -180,13 +180,14 @@ def test_a_pack_of_which_nothing_is_heard_is_named_and_in_the_end_given_up(
     train_job: JobMaker, store: Store, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The job has no limit of its own."""
-    monkeypatch.setattr(harness.execution.ray.calls, "_SILENT", (4.0, 1.0))
+    monkeypatch.setattr("harness.execution.state.SILENT_SECONDS", 4.0)
     monkeypatch.setattr(harness.execution.ray.calls, "_LOST", (10.0, 1.0))
     grid = {"loss": ["minimax", "tests.custom:hanging"], "sigma": [0], "epoch": [1], "seed": [0]}
     outcome = harness.run(train_job(grid=grid, resources={"pack": 1}), results=store.root, progress=True)
     assert outcome.statuses == {"completed": 1, "timeout": 1}
     said = capfd.readouterr().err
-    assert re.search(r"nothing heard of process \d+ on \S+ \(1 cells, the first [0-9a-f]{20}\) for \d+ s", said)
+    told = r"nothing heard for \d+ s of process \d+ on \S+ \(training cell tests.custom:hanging\); it goes on"
+    assert re.search(told, said)
     (row,) = (row for row in rows(store) if row["status"] == "timeout")
     error = Results(store.root).query("SELECT error FROM cells WHERE status = 'timeout'")["error"][0].as_py()
     assert row["loss"] == "tests.custom:hanging"

@@ -11,8 +11,8 @@ import pytest
 import harness
 import harness.execution.ray.executor
 from harness.errors import ClusterError
-from harness.execution.driver import State
 from harness.execution.ray import loading
+from harness.execution.state import State
 from harness.job.job import Job
 from harness.storage.query import Results
 from harness.storage.store import Store

@@ -139,7 +139,7 @@ def test_a_path_that_is_too_long_is_a_folder_that_is_not_there(problem: str, len
 @pytest.mark.parametrize("epochs", ["3e25", "30000000000000000000000000", "9" * 900])
 def test_epochs_beyond_all_limits_are_refused_where_they_stand(epochs: str) -> None:
     search = Path("jobs/tune_ring.yaml").read_text(encoding="utf-8").replace("epochs: 30", f"epochs: {epochs}")
-    with pytest.raises(JobError, match=r"<job>:14:9: epochs: must be "):
+    with pytest.raises(JobError, match=r"<job>:15:9: epochs: must be "):
         parse_job(search)
     with pytest.raises(JobError, match=r"<job>:11:11: grid\.epoch\[0\]: must be "):
         parse_job(GOOD.replace("[1, 2]", f"[{epochs}]"))

@@ -14,7 +14,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from harness.errors import HarnessError
-from harness.job.space import Parameters, penalty_of, sigma_of
+from harness.execution.state import Standing
+from harness.job.space import Parameters, penalty_of, schedule_text, sigma_of
 from harness.job.tune import TuneJob
 from harness.search import analysis
 from harness.search.analysis import TrialRecord, best
@@ -679,17 +680,15 @@ def test_a_single_objective_has_no_front(opened: Open) -> None:
     assert analysis.front(study.trials(), ("bound",)) == []
 
 
-def test_a_search_says_how_far_it_is(store: Store, memory: Storage) -> None:
-    said: list[str] = []
-    study = open_study(make(), store, memory, announce=said.append)
+def test_a_search_knows_how_far_it_is(opened: Open) -> None:
+    study = opened(make())
     study.finish(ask(study)[0], result(None, "fail", distance=None))
+    assert study.standing() == Standing(num_done=1, num_wanted=6, objective="bound_best")
     tell(study, 2.5)
     study.finish(ask(study)[0], result(1.0, "pruned"))
-    assert said == [
-        "1/6 trials",
-        "2/6 trials; best bound_best 2.5",
-        "3/6 trials, 1 pruned; best bound_best 2.5",
-    ]
+    found = study.standing()
+    assert (found.num_done, found.num_wanted, found.num_pruned, found.best, found.best_trial) == (3, 6, 1, 2.5, 1)
+    assert found.best_schedule == schedule_text(sigma_of(study.trials()[1].parameters))
 
 
 # --- importances

@@ -10,6 +10,7 @@ import pytest
 import harness
 from harness.execution import driver
 from harness.execution.run import session
+from harness.execution.state import Standing, State
 from harness.job.space import Parameters
 from harness.job.tune import TuneJob
 from harness.planning.packs import TrainingPack
@@ -45,7 +46,7 @@ class Script:
     """A study whose trials and verdicts are written down."""
 
     def __init__(self, num_trials: int, *, pruned: Callable[[int, int], bool] = lambda number, stage: False) -> None:
-        self._todo = list(range(num_trials))
+        self._todo, self._num_trials = list(range(num_trials)), num_trials
         self._pruned = pruned
         self.reports: list[tuple[int, int, float]] = []
         self.results: dict[int, Result] = {}
@@ -63,6 +64,9 @@ class Script:
     def finish(self, number: int, result: Result) -> None:
         self.results[number] = result
 
+    def standing(self) -> Standing:
+        return Standing(num_done=len(self.results), num_wanted=self._num_trials)
+
 
 @pytest.fixture
 def packs(monkeypatch: pytest.MonkeyPatch) -> list[TrainingPack]:
@@ -79,7 +83,7 @@ def packs(monkeypatch: pytest.MonkeyPatch) -> list[TrainingPack]:
     return seen
 
 
-def work(job: TuneJob, study: Study, store: Store) -> None:
+def work(job: TuneJob, study: Study, store: Store, observer: driver.Observer | None = None) -> None:
     with session(
         job,
         store=store,
@@ -88,11 +92,27 @@ def work(job: TuneJob, study: Study, store: Store) -> None:
         announce=None,
         num_tasks=1,
     ) as opened:
-        opened.work_through(job.name, Trials(job, study, store, num_slots=1))
+        opened.work_through(job.name, Trials(job, study, store, num_slots=1), phase="searching", observer=observer)
 
 
 def states(store: Store) -> list[str]:
     return [info.path for info in store.place.listing(STATES)]
+
+
+def test_who_watches_a_search_is_told_its_trials_and_what_work_is_to_come(store: Store) -> None:
+    seen: list[tuple[int, float, float]] = []
+
+    def observe(state: State) -> None:
+        assert state.standing is not None
+        assert (state.phase, state.standing.num_wanted) == ("searching", 6)
+        seen.append((state.standing.num_done, state.work_done, state.work_total))
+
+    work(search_job(), Script(6), store, observe)
+    assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)
+    assert (seen[0][0], seen[-1][0]) == (0, 6)
+    _, work_done, work_total = seen[-1]
+    assert work_done == pytest.approx(work_total)
+    assert seen[0][2] == pytest.approx(work_total, rel=0.02)  # nothing is pruned: what was expected at first came
 
 
 def test_a_pruned_trial_leaves_its_place_to_others_at_once(store: Store, packs: list[TrainingPack]) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 import harness
 from harness.errors import HarnessError
+from harness.execution.state import Standing
 from harness.job.job import Job
 from harness.job.reading import parse_job
 from harness.job.space import Parameters
@@ -164,6 +165,9 @@ class Script:
 
     def finish(self, number: int, result: Result) -> None:
         self.results[number] = result
+
+    def standing(self) -> Standing:
+        return Standing(num_done=len(self.results), num_wanted=len(self.results) + len(self._todo))
 
 
 def ids_in(store: Store, job: str) -> list[str]:

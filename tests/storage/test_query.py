@@ -12,6 +12,7 @@ from harness.errors import QueryError, StoreError
 from harness.storage.query import Results, open_results
 from harness.storage.store import Store
 from harness.storage.writer import new_part
+from tests.storage.test_store import cell
 
 SECRET = pa.table({"a": [1]})  # what a statement must not find by its name
 
@@ -141,3 +142,21 @@ def test_a_place_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         Results(tmp_path / "results")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_results_of_one_job_are_those_rows_and_read_no_other_files(store: Store) -> None:
+    store.write_part("one", "cells", [cell(w1=1.0, cell_id="a"), cell("hinge", w1=2.0, cell_id="b")], part="p1")
+    store.write_part("one", "cells", [cell(w1=3.0, cell_id="c", minutes=1)], part="p2")  # supersedes the first
+    store.write_part("one", "metrics", [{"cell_id": "b", "name": "m", "value": 7.0}], part="p1")
+    store.write_part("two", "cells", [cell(w1=9.0, cell_id="d")], part="p3")
+    results = Results(store.root)
+    for part in (Path(store.root) / "two" / "cells").iterdir():
+        part.unlink()
+    own = results.of_job("one")
+    for _ in range(2):  # the second is of memory
+        assert own.query("SELECT loss, w1 FROM cells ORDER BY w1").to_pylist() == [
+            {"loss": "hinge", "w1": 2.0},
+            {"loss": "minimax", "w1": 3.0},
+        ]
+    assert own.query("SELECT loss, value FROM metrics").to_pylist() == [{"loss": "hinge", "value": 7.0}]
+    assert own.cells("one")["identity"].null_count == 2

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from harness.cli.rendering import to_text
+from harness.cli.printing.rendering import to_text
 from harness.errors import QueryError, StoreError
 from harness.storage.query import Results
 from harness.storage.records import TABLES

@@ -5,6 +5,8 @@ Rows of cells are looked at in tests/execution, since a driver asks for them.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -21,7 +23,16 @@ from harness.planning.plan import make_plan
 from harness.storage.query import Results
 from harness.storage.store import Store
 from harness.storage.writer import StoreWriter
-from harness.worker.messages import CellsWritten, Event, PackDone, PackFailed, Task, WorkerSettings
+from harness.worker.messages import (
+    CellsWritten,
+    Event,
+    Extreme,
+    PackDone,
+    PackFailed,
+    PackStarted,
+    Task,
+    WorkerSettings,
+)
 from harness.worker.provenance import Provenance
 from harness.worker.worker import Worker
 
@@ -89,6 +100,34 @@ def tables(store: Store) -> tuple[list[dict[str, Any]], dict[tuple[str, str], di
     by_name = {(row["cell_id"], row["name"]): row for row in metrics}
     assert len(by_name) == len(metrics)
     return Results(store.root).table("cells").to_pylist(), by_name
+
+
+def test_a_pack_says_where_it_is_and_which_of_its_cells_came_out_best_and_worst(
+    train_job: JobMaker, store: Store, worker: Worker
+) -> None:
+    first, *events = executed(worker, train_pack(train_job(), store))
+    assert first == PackStarted(socket.gethostname(), os.getpid(), "cpu")
+    written = [event for event in events if isinstance(event, CellsWritten)]
+    assert written
+    rows = {row["cell_id"]: row["w1"] for row in tables(store)[0]}
+    for event in written:
+        by_distance = sorted((rows[cell_id], cell_id) for cell_id in event.statuses)
+        assert event.least == Extreme(by_distance[0][1], by_distance[0][0])
+        assert event.greatest == Extreme(by_distance[-1][1], by_distance[-1][0])
+        assert event.errors == {}
+
+
+def test_what_diverged_is_told_with_its_reason_and_is_neither_best_nor_worst(
+    train_job: JobMaker, store: Store, worker: Worker
+) -> None:
+    job = train_job(grid={"learning_rate": [1e3], "loss": ["minimax"]})
+    events = executed(worker, train_pack(job, store))
+    written = [event for event in events if isinstance(event, CellsWritten)]
+    assert {status for event in written for status in event.statuses.values()} == {"diverged"}
+    for event in written:
+        assert (event.least, event.greatest) == (None, None)
+        assert event.errors.keys() == event.statuses.keys()
+        assert all(error.startswith("not finite from update") for error in event.errors.values())
 
 
 def test_every_cell_has_its_generators_metrics(train_job: JobMaker, store: Store, worker: Worker) -> None:

@@ -9,10 +9,9 @@ from ...worker.messages import Task, WorkerSettings
 from ..durations import duration
 
 _GRACE_SECONDS = 30.0
-_SILENT = (300.0, 20.0)
-"""A pack without an event for so many seconds, and for so many times its expected time, is named,"""
 _LOST = (3600.0, 200.0)
-"""and for so long is ended, unless the job has a limit of its own."""
+"""A pack without an event for so many seconds, and for so many times its expected time, is ended, unless the job has a
+limit of its own."""
 
 
 @dataclass(frozen=True)
@@ -57,27 +56,18 @@ class Call:
     task: Task
     started: float
     heard: float
-    is_named: bool = False
 
     def __str__(self) -> str:
         cells = self.task.pack.cells
         what = f"{len(cells)} cells, the first {cells[0].cell_id}" if cells else "a training run"
         return f"{self.worker.place} ({what})"
 
-    def is_silent(self, now: float) -> bool:
-        """Whether nothing has been heard for so long that it should be said."""
-        return now - self.heard > self._expected(_SILENT)
-
-    def _expected(self, limit: tuple[float, float]) -> float:
-        """The larger of a time, and of so many times the pack's expected one."""
-        seconds, times = limit
-        return max(seconds, times * self.task.pack.seconds)
-
     def overdue(self, now: float, limit: float | None) -> str:
         """Why the pack is to be ended, if it is."""
         if limit is not None and now - self.started > limit + _GRACE_SECONDS:
             return f"the pack did not end {_GRACE_SECONDS:g} s after resources.timeout_seconds = {limit:g}"
-        if limit is None and now - self.heard > self._expected(_LOST):
+        seconds, times = _LOST
+        if limit is None and now - self.heard > max(seconds, times * self.task.pack.seconds):
             return (
                 f"nothing was heard of {self} for {duration(now - self.heard)}; resources.timeout_seconds sets another "
                 "limit"

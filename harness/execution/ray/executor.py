@@ -365,9 +365,6 @@ class RayExecutor(Executor):
                 del self._running[stream]
                 ray.kill(call.worker.actor)
                 events.append((call.task, PackFailed("timeout", problem, is_logged=False)))
-            elif not call.is_named and call.is_silent(now):
-                call.is_named = True
-                self.announce(f"nothing heard of {call} for {duration(now - call.heard)}; it goes on")
         return events
 
 

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias
 
-from pydantic import Field, GetCoreSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from ...identity import canonical_json
@@ -59,6 +60,10 @@ class _Grammar:
             handler.generate_schema(Weight),
             serialization=core_schema.plain_serializer_function_ser_schema(_as_in_a_job_file),
         )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schedule = {"type": "object", "required": ["schedule"], "properties": {"schedule": {"type": "string"}}}
+        return {"anyOf": [handler(schema), schedule]}
 
 
 Strength: TypeAlias = Annotated[float | Schedule, _Grammar()]

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from ...errors import did_you_mean
 from ..spec import WHOLE, exact
+from ..synonyms import key_hint
 from .part import Part, find_class, validated
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Schedule(Part):
         optional = [key for key, needed in known.items() if not needed]
         if not set(required) <= set(given) <= set(known):
             may = f" and may have {', '.join(optional)}" if optional else ""
-            slips = [did_you_mean(key, known) for key in given if key not in known]
+            slips = [key_hint(key, known) for key in given if key not in known]
             raise ValueError(
                 f"schedule {name} takes {', '.join(required) or 'nothing'}{may}; "
                 f"got {', '.join(given) or 'nothing'}" + (f".{''.join(slips)}" if any(slips) else "")

@@ -40,30 +40,46 @@ def _short(value: object) -> str:
 
 
 class Training(Spec):
-    """How generators are trained. Omitted values take the loss's usual defaults (`losses.default_*`)."""
+    """How generators are trained. What is left out is as usual for the loss (`losses.default_*`)."""
 
-    batch: int = Field(64, ge=2, le=MAX_COUNT)
-    steps_per_epoch: int | None = Field(None, ge=1, le=MAX_COUNT)
-    optimizer: AnyOptimizer | None = None
-    discriminator_steps: int | None = Field(None, ge=1, le=MAX_COUNT)
+    batch: int = Field(64, ge=2, le=MAX_COUNT, description="samples of a step, real and generated each")
+    steps_per_epoch: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_COUNT,
+        description="generator steps of an epoch, whatever discriminator_steps; null: as many as take the "
+        "discriminator once through the training set, n // (batch * discriminator_steps), at least 1; needed where a "
+        "problem has no training set",
+    )
+    optimizer: AnyOptimizer | None = Field(
+        None, description="of both players; null: adam, and for wasserstein rmsprop, with their defaults"
+    )
+    discriminator_steps: int | None = Field(
+        None, ge=1, le=MAX_COUNT, description="before each generator step; null: 1, and for wasserstein 5"
+    )
 
 
 class Reference(Spec):
     """Protocol ``probe``: the run whose snapshots are probed."""
 
-    loss: LossName = "non_saturating"
-    sigma: AnySigma = constant_noise(0.0)
-    penalty: AnyPenalty | None = None
+    loss: LossName = Field("non_saturating", description="it is trained with")
+    sigma: AnySigma = Field(constant_noise(0.0), description="noise it is trained with, data units")
+    penalty: AnyPenalty | None = Field(None, description="null: weight_clip for wasserstein, none for all others")
 
 
 class ProbeSettings(Spec):
     """Protocol ``probe``: how fresh discriminators are trained and measured."""
 
-    iterations: int = Field(500, ge=1, le=MAX_COUNT)
-    batch: int = Field(64, ge=2, le=MAX_COUNT)
-    optimizer: AnyOptimizer | None = None
-    measurements: int = Field(20, ge=1, le=MAX_COUNT)
-    generator_batches: int = Field(16, ge=2, le=MAX_COUNT)
+    iterations: int = Field(500, ge=1, le=MAX_COUNT, description="steps a fresh discriminator is trained for")
+    batch: int = Field(64, ge=2, le=MAX_COUNT, description="samples of a step, real and generated each")
+    optimizer: AnyOptimizer | None = Field(None, description="null: as in training")
+    measurements: int = Field(20, ge=1, le=MAX_COUNT, description="log-spaced iterations at which curves are measured")
+    generator_batches: int = Field(
+        16,
+        ge=2,
+        le=MAX_COUNT,
+        description="fresh batches a measurement averages over; with fewer than 16 the gradient's tails are not judged",
+    )
 
     @functools.cached_property
     def canonical(self) -> str:
@@ -79,9 +95,9 @@ SigmaGrid = Annotated[
 class Collapsed(Spec):
     """What counts as a collapsed seed: a distance above a limit, in data units, or fewer modes than so many."""
 
-    w1: FiniteFloat | None = Field(None, gt=0)
-    w1_sliced: FiniteFloat | None = Field(None, gt=0)
-    modes: int | None = Field(None, ge=1, le=MAX_COUNT)
+    w1: FiniteFloat | None = Field(None, gt=0, description="a W1 above this, data units")
+    w1_sliced: FiniteFloat | None = Field(None, gt=0, description="a sliced W1 above this, data units")
+    modes: int | None = Field(None, ge=1, le=MAX_COUNT, description="fewer modes than this, by the metric modes")
 
     @model_validator(mode="before")
     @classmethod
@@ -119,21 +135,28 @@ class Collapsed(Spec):
 
 
 class Evaluation(Spec):
-    """How snapshots are measured.
+    """How generators are measured."""
 
-    `samples` is the largest number a set has; a problem with fewer held-out samples uses them all. `sigmas` is the
-    grid over which the best bound is taken; ``auto`` spans the useful range of the held-out data. `metrics` go into a
-    table of their own; those of features that name no space have that of `features`. `collapsed` is what comparisons
-    count as a collapsed seed; it changes no number.
-    """
-
-    samples: int = Field(1000, ge=4, le=MAX_COUNT)
-    draws: int = Field(2000, ge=10, le=MAX_COUNT)
-    directions: int = Field(64, ge=1, le=MAX_COUNT)
-    sigmas: SigmaGrid | Literal["auto"] = "auto"
-    features: AnyFeatures = PIXELS
-    metrics: Annotated[tuple[AnyMetric, ...], BeforeValidator(to_tuple), AfterValidator(distinct)] = ()
-    collapsed: Collapsed | None = None
+    samples: int = Field(
+        1000,
+        ge=4,
+        le=MAX_COUNT,
+        description="largest size of a sample set; a problem with fewer held-out samples uses them all",
+    )
+    draws: int = Field(2000, ge=10, le=MAX_COUNT, description="Monte Carlo draws from each noisy measure")
+    directions: int = Field(64, ge=1, le=MAX_COUNT, description="of the sliced distance and bound")
+    sigmas: SigmaGrid | Literal["auto"] = Field(
+        "auto",
+        description="the grid over which the best bounds are taken, data units; auto: 13 values on a log axis, up to "
+        "where noise alone is twice the diameter of the held-out data",
+    )
+    features: AnyFeatures = Field(PIXELS, description="the feature space of those metrics that name none")
+    metrics: Annotated[tuple[AnyMetric, ...], BeforeValidator(to_tuple), AfterValidator(distinct)] = Field(
+        (), description="further measures, into the table metrics"
+    )
+    collapsed: Collapsed | None = Field(
+        None, description="what comparisons count as a collapsed seed; it changes no number and no cell"
+    )
 
     @field_validator("metrics")
     @classmethod
@@ -161,24 +184,42 @@ class Evaluation(Spec):
 
 
 class Resources(Spec):
-    """What one actor holds. None of it changes a number, so none of it is in a cell's identity.
+    """What one actor holds. None of it changes a number, so none of it is in a cell's identity."""
 
-    `cpus_per_actor` ``auto``: one CPU on a machine without GPUs, an even share of the CPUs beside a GPU. `pack`
-    ``auto``: as many members as keep every actor busy, up to what the networks gain from. `actors` ``auto``: as many as
-    there is room for, more as nodes join. `gpus` ``required``: where there is no GPU the job is refused; ``auto``: CPUs
-    compute, and it is said. `memory_gb`: what one actor may take of its machine's memory, which no cell should take
-    down; ``auto``: 80 % of it.
-    """
-
-    gpus: Literal["auto", "required"] = "auto"
-    gpus_per_actor: FiniteFloat = Field(1, ge=0, le=MAX_COUNT)
-    cpus_per_actor: Annotated[FiniteFloat, Field(gt=0)] | Literal["auto"] = "auto"
-    memory_gb: Annotated[FiniteFloat, Field(ge=1)] | Literal["auto"] = "auto"
-    actors: Annotated[int, Field(ge=1, le=MAX_COUNT)] | Literal["auto"] = "auto"
-    pack: Annotated[int, Field(ge=1, le=MAX_COUNT)] | Literal["auto"] = "auto"
-    retries: int = Field(2, ge=0, le=MAX_COUNT)
-    timeout_seconds: FiniteFloat | None = Field(None, gt=0)
-    checkpoint_minutes: FiniteFloat | None = Field(5.0, ge=0)
+    gpus: Literal["auto", "required"] = Field(
+        "auto", description="where there is no GPU, auto: CPUs compute, and it is said; required: the job is refused"
+    )
+    gpus_per_actor: FiniteFloat = Field(1, ge=0, le=MAX_COUNT, description="0, a share 1/n of one, or a whole number")
+    cpus_per_actor: Annotated[FiniteFloat, Field(gt=0)] | Literal["auto"] = Field(
+        "auto", description="auto: one on a machine without GPUs, an even share of the CPUs beside a GPU"
+    )
+    memory_gb: Annotated[FiniteFloat, Field(ge=1)] | Literal["auto"] = Field(
+        "auto",
+        description="what an actor may take of its machine's memory, beyond which a cell fails instead of taking the "
+        "machine down; its node must have room for it; auto: 80 % of the machine's",
+    )
+    actors: Annotated[int, Field(ge=1, le=MAX_COUNT)] | Literal["auto"] = Field(
+        "auto", description="auto: as many as there is room for, more as nodes join"
+    )
+    pack: Annotated[int, Field(ge=1, le=MAX_COUNT)] | Literal["auto"] = Field(
+        "auto",
+        description="members trained together; auto: as many as keep actors busy, up to what the networks gain from",
+    )
+    retries: int = Field(
+        2, ge=0, le=MAX_COUNT, description="of a pack whose worker died; a machine that was taken away does not count"
+    )
+    timeout_seconds: FiniteFloat | None = Field(
+        None,
+        gt=0,
+        description="of a pack, and of loading the data; null: a pack of which nothing is heard for five minutes is "
+        "named, and for an hour ended",
+    )
+    checkpoint_minutes: FiniteFloat | None = Field(
+        5.0,
+        ge=0,
+        description="how often training keeps where it stands, at the end of an epoch; null: only where the machine is "
+        "about to be taken away",
+    )
 
     @field_validator("gpus_per_actor")
     @classmethod

@@ -81,7 +81,7 @@ def test_a_users_class_need_not_say_its_name() -> None:
 
 
 def test_help_of_every_part_is_one_line() -> None:
-    from harness.cli.catalogue import PARTS
+    from harness.cli.printing.catalogue import PARTS
 
     for parts in PARTS.values():
         for part in parts.values():

@@ -8,13 +8,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import counted
-from ..execution.durations import duration
-from ..job.dirac import DiracGrid, DiracJob
-from ..job.job import Grid
-from ..planning.packs import TrainingPack
-from ..planning.plan import Plan
-from .options import plain, results_console, say
+from ...errors import counted
+from ...execution.durations import duration
+from ...job.dirac import DiracGrid, DiracJob
+from ...job.job import Grid
+from ...planning.packs import TrainingPack
+from ...planning.plan import Plan
+from ..options import plain, results_console, say
 
 _WORTH_SAYING = 0.01  # p below which no number of contrasts is likely to need
 
@@ -90,7 +90,7 @@ def _lines(plan: Plan, facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _what_seeds_decide(num: int) -> str:
     """What a comparison of two choices on so many seeds can show at all."""
-    from ..theory.comparisons import detectable_effect, smallest_wilcoxon_p
+    from ...theory.comparisons import detectable_effect, smallest_wilcoxon_p
 
     if num < 2:
         return f"{num}: decides nothing; 2 pairs are the least for an interval"

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +21,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import HarnessError
-from .options import UNLIMITED, plain, results_console, say
+from ...errors import HarnessError
+from ..options import UNLIMITED, plain, results_console, say
+from .prose import LONGEST_LINE, say_prose
 
-Format = Literal["table", "json", "csv", "parquet"]
+TextFormat = Literal["json", "csv", "markdown", "latex"]
+Format = Literal["table", "parquet"] | TextFormat
 
-_FORMS: dict[str, Format] = {".json": "json", ".parquet": "parquet"}
+_FORMS: dict[str, Format] = {".json": "json", ".parquet": "parquet", ".md": "markdown", ".tex": "latex"}
 _GAP = 2  # between columns
-_LONGEST_LINE = 120  # of prose, where the terminal is wider
 _LEAST_TEXT = 12  # a column of text is folded to this width, no further; shorter labels stay as they are
 _FIRST_METRICS = 3  # a terminal shows so many of a table's, if need be with numbers for labels
 
@@ -40,8 +42,14 @@ def write(text: str) -> None:
 # --- tables for programs
 
 
-def to_text(table: pa.Table, *, form: Literal["json", "csv"]) -> str:
-    """An Arrow table as JSON (a list of objects; infinity as 1e999, which readers of JSON take for it) or CSV."""
+def to_text(table: pa.Table, *, form: TextFormat) -> str:
+    """An Arrow table as a text.
+
+    JSON is a list of objects (infinity is 1e999, which readers of JSON take for it). Markdown and LaTeX are to be read:
+    numbers have four significant digits; LaTeX is a tabular of the package booktabs.
+    """
+    if form in ("markdown", "latex"):
+        return _to_be_typeset(table, is_latex=form == "latex")
     rows = table.to_pylist()
     if form == "json":
         marked = [{name: _marked(value) for name, value in row.items()} for row in rows]
@@ -123,7 +131,7 @@ def print_fitted(table: pa.Table, *, axes: Sequence[str], importance: Sequence[s
       Names of the columns left out.
     """
     terminal = results_console().width
-    line = min(terminal, _LONGEST_LINE)
+    line = min(terminal, LONGEST_LINE)
     short, legend = with_short_labels(table, axes=axes, importance=importance, width=terminal)
     fitted = fit(short, axes=axes, importance=importance, width=terminal)
     if fitted.constant:
@@ -132,11 +140,11 @@ def print_fitted(table: pa.Table, *, axes: Sequence[str], importance: Sequence[s
     if len(table):
         print_table(fitted.table, stack_headers=True, wrap=False)
     for key, label in legend.items():
-        say(f"{key} {label}")
+        say_prose(f"{key} {label}")
     if fitted.left_out:
         number = len(fitted.left_out)
         say(listing(fitted.left_out, first=f"{number} more column{'s' if number > 1 else ''}:", width=line))
-        say(way_out)
+        say_prose(way_out)
     return fitted.left_out
 
 
@@ -225,6 +233,47 @@ def listing(items: Iterable[str], *, first: str, width: int) -> str:
 
 
 # --- private
+
+
+_TEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # which after the end of a row would be an option of it
+    '"': "''",
+    "±": r"$\pm$",
+}
+
+
+def _to_be_typeset(table: pa.Table, *, is_latex: bool) -> str:
+    columns = _columns(table, stack_headers=False)
+    escaped = _as_latex if is_latex else _as_markdown
+    rows = [[escaped(_cell(value)) for value in row.values()] for row in table.to_pylist()]
+    lines = [[escaped(column.name) for column in columns], *rows]
+    if not is_latex:
+        lines.insert(1, ["--:" if column.is_number else "---" for column in columns])
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    head, *body = (f"{' & '.join(line)} \\\\" for line in lines)
+    sides = "".join("r" if column.is_number else "l" for column in columns)
+    return "\n".join(
+        [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""]
+    )
+
+
+def _as_markdown(text: str) -> str:
+    """One line of a table's cell, in which nothing is taken for markup."""
+    marked = re.sub(r"([\\`*_\[\]<>|~$&])", r"\\\1", text)
+    return "<br>".join(marked.split("\n"))
+
+
+def _as_latex(text: str) -> str:
+    minus, size = ("$-$", text[1:]) if re.match(r"-[\di]", text) else ("", text)  # a number, or -inf
+    return minus + " ".join("".join(_TEX.get(character, character) for character in size).split())
+
 
 _INFINITY = "\x00infinity"
 
