@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests import shapes
 def pytest_configure() -> None:
     """One thread: our matrices are tiny, and threads that wait for each other make the theory six times slower."""
     torch.set_num_threads(1)
+    os.environ.setdefault("HARNESS_NO_REPORT", "1")  # a report takes seconds, and is tested where it is the matter
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -44,7 +44,10 @@ Address = Annotated[
     str | None,
     typer.Option("--address", metavar="ADDRESS", help="An existing Ray cluster, such as auto or 10.0.0.1:6379."),
 ]
-NoReport = Annotated[bool, typer.Option("--no-report", help="Write no report.html beside the results.")]
+NoReport = Annotated[
+    bool,
+    typer.Option("--no-report", envvar="HARNESS_NO_REPORT", help="Write no report.html beside the results."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
 JobFile = Annotated[Path, typer.Argument(metavar="JOB", help="A job file, or example:NAME (harness list examples).")]
 Retry = Annotated[

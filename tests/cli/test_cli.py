@@ -66,6 +66,21 @@ def test_a_run_ends_with_exit_code_0_a_table_and_the_next_commands(finished: Fin
     assert "cells done" not in answer.stdout
 
 
+def test_a_run_ends_by_writing_a_report_and_naming_it_unless_asked_not_to(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_file, root, _ = finished
+    page = root / "tiny" / "report.html"
+    answer = harness("run", str(job_file), "--results", str(root), "--no-report")
+    assert "Report:" not in answer.stdout
+    assert not page.exists()
+    monkeypatch.delenv("HARNESS_NO_REPORT")
+    answer = harness("run", str(job_file), "--results", str(root))
+    assert f"Report:  {page}" in answer.stdout
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    page.unlink()
+
+
 def test_running_again_says_that_there_is_nothing_to_do(finished: Finished) -> None:
     job_file, root, _ = finished
     answer = harness("run", str(job_file), "--results", str(root))
