@@ -131,11 +131,13 @@ def test_another_metric_is_another_axis(tab: Tab) -> None:
 def test_the_table_sorts_and_filters(tab: Tab, results: Results) -> None:
     head = tab.page.locator("article").first.locator("thead th", has_text="W1").first
     head.click()
+    tab.page.locator("article").first.locator("th[aria-sort=ascending]").first.wait_for()  # it is done a moment later
     values = [row["w1"] for row in shown_rows(tab) if row["w1"] is not None]
     least = results.query("SELECT min(w1) AS m FROM cells WHERE job = 'grid' AND epoch = 10")["m"].to_pylist()
     assert values == sorted(values)
     assert values[0] == least[0]
     tab.page.locator("article").first.locator("input[type=search]").fill("exponential")
+    tab.page.wait_for_function("window.report.jobs[0].grid.rows({search: 'applied'}).count() === 6")
     assert {row["schedule"] for row in shown_rows(tab)} == {"exponential(start=0.5, end=0.05)"}
 
 
