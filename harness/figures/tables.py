@@ -42,7 +42,6 @@ NUMERIC_AXES = frozenset({"sigma", "learning_rate", "discriminator_steps", "epoc
 MAX_SEEDS_SHOWN = 10
 """Of a group whose seeds are shown one by one."""
 MAX_GROUPS = 4000
-MAX_CELLS = 4000
 _COLUMNS = tuple(field.name for field in CELLS if str(field.type) in ("double", "bool") and field.name not in AXES)
 _ALSO = ("steps_to_tolerance",)
 
@@ -147,25 +146,6 @@ def groups(
         rows.append(row)
     rows.sort(key=lambda row: [order[axis].get(row[axis], -1) for axis in PLACE])
     return rows
-
-
-def cells(
-    results: Results, job: str, metrics: Sequence[str] | None = None, *, where: Mapping[str, Any] | None = None
-) -> list[Row]:
-    """A row for each completed cell: cell_id, axes, metrics; at most `MAX_CELLS`, the first by place and seed."""
-    names = list(metric_names(results, job) if metrics is None else metrics)
-    columns = [name for name in names if name in CELLS.names]
-    chosen = ", ".join(f'"{name}"' for name in ("cell_id", *AXES, *columns))
-    place = ", ".join(f'"{axis}"' for axis in (*PLACE, "seed"))
-    rows = results.query(
-        f"SELECT {chosen} FROM cells c WHERE {_completed(job)} {_conditions(where)} ORDER BY {place} LIMIT {MAX_CELLS}"
-    ).to_pylist()
-    own = _own_metrics(
-        results, job, [row["cell_id"] for row in rows], [name for name in names if name not in CELLS.names]
-    )
-    for name, values in own.items():
-        rows = [{**row, name: float(value)} for row, value in zip(rows, values, strict=True)]
-    return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 
 def not_completed(results: Results, job: str) -> dict[str, int]:

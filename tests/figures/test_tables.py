@@ -45,16 +45,6 @@ def test_a_metric_of_the_job_is_a_column_like_the_others(real: Results) -> None:
     assert found == {tuple(row[axis] for axis in tables.PLACE): pytest.approx(row["modes"]) for row in rows}
 
 
-def test_all_metrics_of_all_cells_are_the_stores(real: Results) -> None:
-    names = tables.metric_names(real, "probed")
-    rows = {row["cell_id"]: row for row in tables.cells(real, "probed")}
-    for stored in real.cells("probed").to_pylist():
-        expected = {name: stored[name] if stored[name] != math.inf else None for name in names if name in stored}
-        assert {name: rows[stored["cell_id"]][name] for name in expected} == expected
-    assert {"w1", "bound_best", "vacuous", "grad_tail_index"} <= set(names)
-    assert not {"sigma", "seed", "eigenvalues_real"} & set(names)
-
-
 def test_one_seed_has_no_interval_and_what_is_not_finite_no_value(store: Store) -> None:
     rows = [cell(0, w1=1.0, tv=math.inf), cell(2, w1=1.0, tv=1.0), cell(1, loss="hinge", w1=2.0)]
     store.write_part("job", "cells", rows, part=new_part())
